@@ -1,0 +1,297 @@
+//! The agent's link: one WebSocket at `/api/v2/agent/link`.
+//!
+//! The agent dials out, says [`Up::Hello`] with everything it holds, and the
+//! server answers [`Down::Welcome`] with a verdict on each: the two sides agree
+//! on the state of the world instead of replaying what they said before. From
+//! then on orders go down the moment they exist and reports come up in
+//! numbered batches. The server acknowledges a batch when it is on disk; the
+//! agent keeps what is not acknowledged and reports it again after the next
+//! hello. Every report may therefore come twice, and means the same both times.
+//!
+//! JSON in text frames; output bytes in binary frames ([`OutputChunk`]).
+//! Heartbeats: every [`HEARTBEAT_SECONDS`].
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::domain::execution::{Outcome, OutputSizes, Phase, Stream};
+use crate::domain::worker::{Machine, WantedState, WorkerSettings, WorkerStats};
+use crate::domain::{Epoch, ExecutionId, StoreId, TaskId, Timestamp, WorkerId};
+
+/// Version of this protocol. The server speaks this one and the one before.
+pub const PROTOCOL: u32 = 1;
+
+/// Seconds between two heartbeats.
+pub const HEARTBEAT_SECONDS: u64 = 5;
+
+/// Most bytes of output in one binary frame.
+pub const MAX_CHUNK: usize = 256 << 10;
+
+/// From the agent to the server.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Up {
+    Hello(Box<Hello>),
+    Heartbeat(Box<Heartbeat>),
+    /// Acknowledged by [`Down::Ack`] with the same number once all is on disk.
+    Reports {
+        number: u64,
+        reports: Vec<Report>,
+    },
+}
+
+/// The first frame from the agent.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Hello {
+    pub protocol: u32,
+    /// Version of the program.
+    pub version: String,
+    pub name: String,
+    pub machine: Machine,
+    /// Drawn when the agent process started: tells a second live agent of the
+    /// same worker from the same agent that dials again.
+    pub instance: String,
+    /// Names this boot of the machine.
+    pub boot_id: String,
+    /// Used when the server does not know the worker; otherwise the server's count.
+    pub settings: WorkerSettings,
+    /// The store and epoch from which the held executions came.
+    #[serde(default)]
+    pub store: Option<(StoreId, Epoch)>,
+    /// All executions that the agent knows of and whose end is not acknowledged.
+    pub held: Vec<Held>,
+}
+
+/// One execution that the agent holds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Held {
+    pub execution: ExecutionId,
+    pub task: TaskId,
+    pub phase: Phase,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accepted_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Timestamp>,
+    /// It has ended; the outcome follows as a report.
+    pub ended: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Heartbeat {
+    /// Echoed in [`Down::HeartbeatAck`].
+    pub number: u64,
+    pub stats: WorkerStats,
+    /// Executions in a phase that may have changed since they were last told.
+    pub phases: Vec<(ExecutionId, Phase)>,
+}
+
+/// What became of an execution. Dates are the agent's.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    pub execution: ExecutionId,
+    pub task: TaskId,
+    pub at: Timestamp,
+    pub event: ReportEvent,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReportEvent {
+    /// The agent has it. It starts the command only once this is acknowledged:
+    /// an execution that the server still has as `assigned` has provably not
+    /// been started, and can be given to another worker at once.
+    Accepted,
+    /// The command was started.
+    Started,
+    /// The command has ended; the agent asks leave to upload. The
+    /// acknowledgement is the leave; [`Verdict::Superseded`] refuses it.
+    Uploading { exit_code: Option<i32> },
+    /// It is over. `output` are the sizes of the streams on the worker, all of
+    /// which was sent before this report.
+    Finished { outcome: Outcome, output: OutputSizes, ended_at: Option<Timestamp> },
+}
+
+/// From the server to the agent.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Down {
+    Welcome(Box<Welcome>),
+    /// The last frame of a link that is refused for good.
+    Refused {
+        reason: RefusedLink,
+        message: String,
+    },
+    /// Start this. Sent again after a hello that did not name it.
+    Start(Box<Start>),
+    /// A verdict that the agent did not ask for.
+    Order {
+        execution: ExecutionId,
+        verdict: Verdict,
+    },
+    /// All reports of that number are on disk. Executions that the server
+    /// did not take them for are named with the verdict on them.
+    Ack {
+        number: u64,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        verdicts: Vec<(ExecutionId, Verdict)>,
+    },
+    HeartbeatAck {
+        number: u64,
+    },
+    /// The server has output up to here and no further: send on from there.
+    OutputFrom {
+        execution: ExecutionId,
+        have: OutputSizes,
+    },
+    /// The settings were changed.
+    Settings {
+        settings: WorkerSettings,
+        wanted: WantedState,
+    },
+}
+
+/// Why a link is refused for good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RefusedLink {
+    /// The agent is too old. It keeps its tasks and waits to be replaced.
+    UpgradeNeeded,
+    /// Another live agent speaks for this worker.
+    AlreadyConnected,
+    /// The token does not speak for this worker.
+    Forbidden,
+    /// The hello cannot be understood.
+    Invalid,
+}
+
+/// The server's answer to a hello.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Welcome {
+    pub worker: WorkerId,
+    /// A token bound to this worker, when the agent came with a join token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+    pub store: StoreId,
+    pub epoch: Epoch,
+    /// Whether the server knew the worker: then its settings count.
+    pub known: bool,
+    pub settings: WorkerSettings,
+    pub wanted: WantedState,
+    /// Silent for longer than this, the worker's executions are given to
+    /// others. None: never. Seconds.
+    pub lost_after_seconds: Option<u64>,
+    /// One for each execution of [`Hello::held`].
+    pub verdicts: Vec<(ExecutionId, Verdict)>,
+    /// What the server has of the output of the held executions.
+    pub output: Vec<(ExecutionId, OutputSizes)>,
+}
+
+/// What shall become of an execution that an agent holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// Go on.
+    Keep,
+    /// Another execution has taken over, or the outcome is recorded: kill the
+    /// command if it runs, forget the execution, send nothing.
+    Superseded,
+    /// A person ended it: TERM, KILL after the grace, then report the end.
+    Cancelled,
+    /// The end is recorded: forget the execution.
+    Settled,
+    /// Wanted back: if the command has not been started, forget it and report
+    /// it finished with the class `refused`, else go on.
+    GiveBack,
+    /// This store does not know it: keep it, run on, show it as orphaned.
+    Unknown,
+}
+
+/// An order to run something.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Start {
+    pub execution: ExecutionId,
+    pub task: TaskId,
+    pub attempt: u32,
+    /// A [`crate::domain::task::TaskSpec`], as the database has it.
+    pub spec: Box<RawValue>,
+}
+
+/// A piece of output: a binary frame of a 17-byte header (execution id, stream,
+/// offset; big-endian) and the bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutputChunk<B> {
+    pub execution: ExecutionId,
+    pub stream: Stream,
+    pub offset: u64,
+    pub bytes: B,
+}
+
+const CHUNK_HEADER: usize = 17;
+
+impl<B: AsRef<[u8]>> OutputChunk<B> {
+    /// The frame for this piece.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let bytes = self.bytes.as_ref();
+        let mut frame = Vec::with_capacity(CHUNK_HEADER + bytes.len());
+        frame.extend_from_slice(&self.execution.0.to_be_bytes());
+        frame.push(match self.stream {
+            Stream::Stdout => 1,
+            Stream::Stderr => 2,
+        });
+        frame.extend_from_slice(&self.offset.to_be_bytes());
+        frame.extend_from_slice(bytes);
+        frame
+    }
+}
+
+impl OutputChunk<bytes::Bytes> {
+    /// The piece in this frame, or none if it is malformed.
+    #[must_use]
+    pub fn decode(frame: &bytes::Bytes) -> Option<Self> {
+        let (execution, rest) = frame.split_first_chunk::<8>()?;
+        let (stream, rest) = rest.split_first()?;
+        let (offset, _) = rest.split_first_chunk::<8>()?;
+        Some(Self {
+            execution: ExecutionId(u64::from_be_bytes(*execution)),
+            stream: match stream {
+                1 => Stream::Stdout,
+                2 => Stream::Stderr,
+                _ => return None,
+            },
+            offset: u64::from_be_bytes(*offset),
+            bytes: frame.slice(CHUNK_HEADER..),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chunk_is_what_it_was() {
+        let chunk = OutputChunk {
+            execution: ExecutionId(1 << 40),
+            stream: Stream::Stderr,
+            offset: 77,
+            bytes: bytes::Bytes::from_static(b"hello\0\xff"),
+        };
+        assert_eq!(OutputChunk::decode(&chunk.encode().into()), Some(chunk));
+        assert_eq!(OutputChunk::decode(&bytes::Bytes::from_static(b"short")), None);
+    }
+
+    #[test]
+    fn reports_are_short_on_the_wire() {
+        let report = Report {
+            execution: ExecutionId(1),
+            task: TaskId(2),
+            at: Timestamp(0),
+            event: ReportEvent::Started,
+        };
+        assert_eq!(
+            serde_json::to_string(&report).unwrap(),
+            r#"{"execution":1,"task":2,"at":"1970-01-01T00:00:00.000000Z","event":"started"}"#
+        );
+    }
+}

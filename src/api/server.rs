@@ -1,0 +1,33 @@
+//! The server itself on the wire.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::domain::task::TaskState;
+use crate::domain::worker::WorkerState;
+use crate::domain::{Epoch, StoreId, Timestamp};
+
+/// `GET /api/v2/server`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ServerStatus {
+    pub version: String,
+    pub store: StoreId,
+    pub epoch: Epoch,
+    pub started_at: Timestamp,
+    pub now: Timestamp,
+    /// Tasks per state, all states named.
+    pub tasks: BTreeMap<TaskState, u64>,
+    pub workers: BTreeMap<WorkerState, u64>,
+    pub batches: u64,
+    /// Size of the database with its write-ahead log, bytes.
+    pub database_bytes: u64,
+    /// Size of the kept output, bytes.
+    pub output_bytes: u64,
+    /// Free space where the data lives, bytes.
+    pub disk_free_bytes: u64,
+    /// Why changes are refused at the moment, if they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit_failure: Option<String>,
+}

@@ -1,0 +1,83 @@
+//! Access tokens on the wire. A token's secret is shown once, when it is made.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use strum::{Display, EnumIter, EnumString, IntoStaticStr};
+use utoipa::ToSchema;
+
+use crate::domain::{Timestamp, TokenId, WorkerId};
+
+/// What a token allows.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    Serialize,
+    Deserialize,
+    ToSchema,
+    Display,
+    EnumString,
+    EnumIter,
+    IntoStaticStr,
+)]
+#[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
+pub enum Role {
+    /// All that the others may, and tokens.
+    Admin,
+    /// Queue, read and change tasks, workers and batches: a shell on every worker.
+    User,
+    /// Join a worker; once bound to it, speak for it and for nothing else.
+    Agent,
+    /// Read everything but tokens.
+    Read,
+}
+
+/// `POST /api/v2/tokens`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreateToken {
+    /// Shown in lists and recorded with every change made with it; 1 to 255 bytes.
+    pub name: String,
+    pub role: Role,
+}
+
+/// The only reply that carries a secret.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CreatedToken {
+    pub id: TokenId,
+    pub name: String,
+    pub role: Role,
+    pub token: String,
+}
+
+impl fmt::Debug for CreatedToken {
+    /// Without the secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CreatedToken")
+            .field("id", &self.id)
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TokenView {
+    pub id: TokenId,
+    pub name: String,
+    pub role: Role,
+    /// The worker to which an agent's token is bound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worker: Option<WorkerId>,
+    pub created_at: Timestamp,
+    pub created_by: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TokenList {
+    pub tokens: Vec<TokenView>,
+}

@@ -1,0 +1,18 @@
+//! The vocabulary of scitq: what a task, an execution, a worker and a batch
+//! are, and which states they pass through.
+//!
+//! Nothing in here does I/O, reads a clock or waits: every other room of the
+//! house depends on this one, and this one on none.
+
+pub mod argument;
+pub mod batch;
+pub mod execution;
+pub mod ids;
+pub mod task;
+pub mod time;
+pub mod uri;
+pub mod worker;
+
+pub use batch::BatchName;
+pub use ids::{BatchId, Epoch, ExecutionId, StoreId, TaskId, TokenId, WorkerId};
+pub use time::{Clock, Monotonic, Now, Timestamp};

@@ -1,0 +1,322 @@
+//! A task: what to run, and where it stands.
+//!
+//! [`TaskSpec`] is what people write; [`TaskLife`] is the state machine. Only
+//! [`TaskLife::on`] moves a task from one state to another.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use strum::{Display, EnumCount, EnumIter, EnumString, IntoStaticStr};
+use thiserror::Error;
+use utoipa::ToSchema;
+
+use super::argument::Argument;
+use super::batch::BatchName;
+use super::ids::{ExecutionId, TaskId};
+
+/// What a task is made of. Times are in whole seconds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TaskSpec {
+    pub command: Command,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    #[serde(default)]
+    pub batch: BatchName,
+    /// Run the command line through this shell (`sh`, `bash` or a path) with `-c`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shell: Option<String>,
+    /// Variables on top of those that every task has.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, String>,
+    /// URIs of files and folders (with a final `/`) that are fetched into `$INPUT`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub input: Vec<String>,
+    /// URIs that are fetched once per worker and shown read-only in `$RESOURCE`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub resource: Vec<String>,
+    /// URI of the folder to which the contents of `$OUTPUT` are sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<String>,
+    /// Run as this numeric user. The agent must be root for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uid: Option<u32>,
+    /// Run as this numeric group. The agent must be root for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gid: Option<u32>,
+    /// How often a failure of the task's own making is tried again.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub retry: u32,
+    /// Limit on fetching inputs and resources.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1)]
+    pub download_timeout: Option<u32>,
+    /// Limit on the run of the command.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1)]
+    pub run_timeout: Option<u32>,
+    /// Tasks that must all have succeeded before this one may run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub after: Vec<TaskId>,
+}
+
+/// A command line that is split as a shell splits words, or an argument
+/// vector that is taken as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(untagged)]
+pub enum Command {
+    Line(String),
+    Arguments(Vec<Argument>),
+}
+
+/// The states of a task, under the names that the original gave them.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    ToSchema,
+    Display,
+    EnumString,
+    EnumIter,
+    EnumCount,
+    IntoStaticStr,
+)]
+#[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
+pub enum TaskState {
+    /// Requirements are not met.
+    Waiting,
+    /// Ready, and no worker has it.
+    Pending,
+    /// An execution exists, its agent has not taken it yet.
+    Assigned,
+    /// The agent has it: it downloads, or is ready and waits for a slot.
+    Accepted,
+    /// The command runs, or its outputs are sent.
+    Running,
+    /// Suspended or held by a person.
+    Paused,
+    Succeeded,
+    Failed,
+}
+
+/// Where a task stands, with what belongs to that state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TaskLife {
+    /// This many required tasks have not succeeded.
+    Waiting {
+        unmet: u32,
+    },
+    Pending,
+    Assigned(ExecutionId),
+    Accepted(ExecutionId),
+    Running(ExecutionId),
+    Succeeded,
+    Failed,
+}
+
+/// What can happen to a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TaskEvent {
+    /// One required task succeeded.
+    RequirementMet,
+    /// A worker was chosen.
+    Assign(ExecutionId),
+    /// The agent has the execution.
+    Accept(ExecutionId),
+    /// The command was started.
+    Start(ExecutionId),
+    Succeed(ExecutionId),
+    /// The execution ended for good, and not well.
+    Fail(ExecutionId),
+    /// The execution ended and another one shall follow.
+    Requeue(ExecutionId),
+    /// A person ends a task that no worker has.
+    Cancel,
+    /// A person wants another run of an ended task; so many required tasks
+    /// have not succeeded.
+    Relaunch {
+        unmet: u32,
+    },
+}
+
+/// An event that the state does not allow. An event of an execution that is
+/// not the active one lands here too: that is the fence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("a task that is {state} cannot take the event {event:?}")]
+pub struct ImpossibleTaskEvent {
+    pub state: TaskState,
+    pub event: TaskEvent,
+}
+
+impl TaskState {
+    /// Whether the task has ended.
+    #[must_use]
+    pub const fn is_final(self) -> bool {
+        matches!(self, Self::Succeeded | Self::Failed)
+    }
+
+    /// Whether an execution of the task is under way.
+    #[must_use]
+    pub const fn is_active(self) -> bool {
+        matches!(self, Self::Assigned | Self::Accepted | Self::Running)
+    }
+}
+
+impl TaskLife {
+    #[must_use]
+    pub const fn state(self) -> TaskState {
+        match self {
+            Self::Waiting { .. } => TaskState::Waiting,
+            Self::Pending => TaskState::Pending,
+            Self::Assigned(_) => TaskState::Assigned,
+            Self::Accepted(_) => TaskState::Accepted,
+            Self::Running(_) => TaskState::Running,
+            Self::Succeeded => TaskState::Succeeded,
+            Self::Failed => TaskState::Failed,
+        }
+    }
+
+    /// The execution that may act for the task, if one may.
+    #[must_use]
+    pub const fn execution(self) -> Option<ExecutionId> {
+        match self {
+            Self::Assigned(id) | Self::Accepted(id) | Self::Running(id) => Some(id),
+            _ => None,
+        }
+    }
+
+    /// The one way from state to state.
+    ///
+    /// # Errors
+    /// The event is impossible in this state, or comes from an execution that
+    /// is not the active one. Nothing changes then.
+    pub fn on(self, event: TaskEvent) -> Result<Self, ImpossibleTaskEvent> {
+        use TaskEvent as E;
+        use TaskLife as L;
+        match (self, event) {
+            (L::Waiting { unmet: 0 | 1 }, E::RequirementMet)
+            | (L::Succeeded | L::Failed, E::Relaunch { unmet: 0 }) => Ok(L::Pending),
+            (L::Waiting { unmet }, E::RequirementMet) => Ok(L::Waiting { unmet: unmet - 1 }),
+            (L::Pending, E::Assign(id)) => Ok(L::Assigned(id)),
+            (L::Assigned(active), E::Accept(id)) if active == id => Ok(L::Accepted(id)),
+            (L::Assigned(active) | L::Accepted(active), E::Start(id)) if active == id => {
+                Ok(L::Running(id))
+            }
+            (L::Assigned(active) | L::Accepted(active) | L::Running(active), E::Succeed(id))
+                if active == id =>
+            {
+                Ok(L::Succeeded)
+            }
+            (L::Assigned(active) | L::Accepted(active) | L::Running(active), E::Fail(id))
+                if active == id =>
+            {
+                Ok(L::Failed)
+            }
+            (L::Assigned(active) | L::Accepted(active) | L::Running(active), E::Requeue(id))
+                if active == id =>
+            {
+                Ok(L::Pending)
+            }
+            (L::Waiting { .. } | L::Pending, E::Cancel) => Ok(L::Failed),
+            (L::Succeeded | L::Failed, E::Relaunch { unmet }) => Ok(L::Waiting { unmet }),
+            _ => Err(ImpossibleTaskEvent { state: self.state(), event }),
+        }
+    }
+}
+
+impl fmt::Display for Command {
+    /// The command as one would type it in a shell.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Line(line) => f.write_str(line),
+            Self::Arguments(arguments) => {
+                for (position, argument) in arguments.iter().enumerate() {
+                    if position > 0 {
+                        f.write_str(" ")?;
+                    }
+                    argument.fmt(f)?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde calls")]
+const fn is_zero(value: &u32) -> bool {
+    *value == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write;
+
+    use super::*;
+
+    #[test]
+    fn every_state_and_event() {
+        let own = ExecutionId(7);
+        let other = ExecutionId(8);
+        let lives = [
+            TaskLife::Waiting { unmet: 2 },
+            TaskLife::Waiting { unmet: 1 },
+            TaskLife::Pending,
+            TaskLife::Assigned(own),
+            TaskLife::Accepted(own),
+            TaskLife::Running(own),
+            TaskLife::Succeeded,
+            TaskLife::Failed,
+        ];
+        let events = [
+            TaskEvent::RequirementMet,
+            TaskEvent::Assign(own),
+            TaskEvent::Accept(own),
+            TaskEvent::Accept(other),
+            TaskEvent::Start(own),
+            TaskEvent::Start(other),
+            TaskEvent::Succeed(own),
+            TaskEvent::Succeed(other),
+            TaskEvent::Fail(own),
+            TaskEvent::Fail(other),
+            TaskEvent::Requeue(own),
+            TaskEvent::Requeue(other),
+            TaskEvent::Cancel,
+            TaskEvent::Relaunch { unmet: 0 },
+            TaskEvent::Relaunch { unmet: 2 },
+        ];
+        let mut table = String::new();
+        for life in lives {
+            for event in events {
+                let outcome =
+                    life.on(event).map_or_else(|_| "-".to_owned(), |next| format!("{next:?}"));
+                writeln!(table, "{life:?} + {event:?} = {outcome}").unwrap();
+            }
+        }
+        insta::assert_snapshot!(table);
+    }
+
+    #[test]
+    fn a_spec_refuses_a_misspelled_field() {
+        let error = serde_json::from_str::<TaskSpec>(r#"{"command":"true","retries":3}"#);
+        assert!(error.unwrap_err().to_string().contains("unknown field `retries`"));
+    }
+
+    #[test]
+    fn a_short_spec_is_short_on_the_wire() {
+        let spec: TaskSpec = serde_json::from_str(r#"{"command":["echo","a b"]}"#).unwrap();
+        assert_eq!(
+            serde_json::to_string(&spec).unwrap(),
+            r#"{"command":["echo","a b"],"batch":"Default"}"#
+        );
+        assert_eq!(spec.command.to_string(), "echo 'a b'");
+    }
+}
