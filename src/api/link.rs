@@ -60,6 +60,9 @@ pub struct Hello {
     pub store: Option<(StoreId, Epoch)>,
     /// All executions that the agent knows of and whose end is not acknowledged.
     pub held: Vec<Held>,
+    /// As in [`Heartbeat::draining`].
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub draining: bool,
 }
 
 /// One execution that the agent holds.
@@ -83,6 +86,10 @@ pub struct Heartbeat {
     pub stats: WorkerStats,
     /// Executions in a phase that may have changed since they were last told.
     pub phases: Vec<(ExecutionId, Phase)>,
+    /// The agent was told on its own machine to leave after its last
+    /// execution: the worker is wanted draining from now on.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub draining: bool,
 }
 
 /// What became of an execution. Dates are the agent's.
