@@ -1,0 +1,14 @@
+//! What an agent tells of its machine: what it is ([`detect_machine`]) and how
+//! it does ([`Sampler`]).
+//!
+//! All of it is read from `/proc` and `/sys`. The parsers in [`proc`] are pure
+//! functions over text; a file that is missing or odd costs the figure that
+//! it carries and never the heartbeat.
+
+mod machine;
+mod memory;
+mod proc;
+mod sampler;
+
+pub use machine::{TelemetryError, boot_id, detect_machine};
+pub use sampler::Sampler;
