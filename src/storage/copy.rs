@@ -1,0 +1,188 @@
+//! Copies one file so that it is never seen half.
+
+use std::ffi::OsString;
+use std::fs::{self, File, FileTimes, OpenOptions, Permissions};
+use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
+use sha2::{Digest, Sha256};
+
+use super::error::{StorageError, Subject};
+use super::listing::{FileFacts, hexadecimal};
+use super::local::facts_of;
+use super::transfer::{Placement, Transfer};
+
+/// After so many bytes it is looked whether the transfer was cancelled.
+const CHUNK: u64 = 16 << 20;
+
+/// What unfinished files are called, so that people know whose they are.
+const UNFINISHED_PREFIX: &str = ".scitq-";
+
+/// One file to copy.
+pub(super) struct CopyFile<'a> {
+    pub subject: Subject<'a>,
+    pub source: &'a Path,
+    /// What the source was when it was listed.
+    pub facts: FileFacts,
+    pub target: &'a Path,
+    pub placement: Placement,
+}
+
+/// An unfinished file, removed when it is dropped.
+struct Unfinished {
+    path: PathBuf,
+    is_kept: bool,
+}
+
+/// Sees to it that the target is what the source is. Copies to a temporary name beside the target and renames. The bytes go
+/// through `copy_file_range`, so that file systems which can share blocks do.
+pub(super) fn copy_file(file: &CopyFile<'_>, transfer: &Transfer) -> Result<(), StorageError> {
+    if transfer.cancel.is_cancelled() {
+        return Err(file.subject.cancelled());
+    }
+    if file.is_there_already() {
+        return Ok(());
+    }
+    let source = file.open_source()?;
+    let mut unfinished = Unfinished { path: unfinished_path(file), is_kept: false };
+    let target = file.create(&unfinished.path)?;
+    file.copy_bytes(&source, &target, transfer)?;
+    file.check_unchanged(&source)?;
+    file.finish(&target)?;
+    if transfer.cancel.is_cancelled() {
+        return Err(file.subject.cancelled());
+    }
+    fs::rename(&unfinished.path, file.target)
+        .map_err(file.subject.io("give its final name to", file.target))?;
+    unfinished.is_kept = true;
+    Ok(())
+}
+
+impl CopyFile<'_> {
+    fn is_there_already(&self) -> bool {
+        let Ok(metadata) = fs::symlink_metadata(self.target) else { return false };
+        metadata.is_file()
+            && metadata.len() == self.facts.bytes
+            && metadata.modified().is_ok_and(|modified| modified == self.facts.modified)
+    }
+
+    /// Opens the source, which must be what was listed. Without blocking,
+    /// should a FIFO have taken its place.
+    fn open_source(&self) -> Result<File, StorageError> {
+        let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
+        let source = match OpenOptions::new().read(true).custom_flags(flags).open(self.source) {
+            Ok(source) => source,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(self.subject.changed(self.source));
+            }
+            Err(error) => return Err(self.subject.io("read", self.source)(error)),
+        };
+        self.check_unchanged(&source)?;
+        Ok(source)
+    }
+
+    fn check_unchanged(&self, source: &File) -> Result<(), StorageError> {
+        let failed = |error| self.subject.io("look at", self.source)(error);
+        let metadata = source.metadata().map_err(failed)?;
+        let facts = facts_of(&metadata).map_err(failed)?;
+        let is_same = metadata.is_file()
+            && (facts.bytes, facts.modified) == (self.facts.bytes, self.facts.modified);
+        if is_same { Ok(()) } else { Err(self.subject.changed(self.source)) }
+    }
+
+    fn create(&self, path: &Path) -> Result<File, StorageError> {
+        // What an earlier attempt of ours left when it was killed.
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(self.subject.io("remove", path)(error));
+            }
+            _ => {}
+        }
+        OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(self.mode())
+            .open(path)
+            .map_err(self.subject.io("create", path))
+    }
+
+    fn copy_bytes(
+        &self,
+        source: &File,
+        target: &File,
+        transfer: &Transfer,
+    ) -> Result<(), StorageError> {
+        let mut copied = 0;
+        loop {
+            if transfer.cancel.is_cancelled() {
+                return Err(self.subject.cancelled());
+            }
+            let chunk = io::copy(&mut source.take(CHUNK), &mut &*target)
+                .map_err(self.subject.io("copy to", self.target))?;
+            copied += chunk;
+            transfer.progress.add(chunk);
+            if copied > self.facts.bytes || (chunk == 0 && copied < self.facts.bytes) {
+                return Err(self.subject.changed(self.source));
+            }
+            if chunk == 0 {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Gives the copy its date and permissions, and syncs it where it must be.
+    fn finish(&self, target: &File) -> Result<(), StorageError> {
+        if self.placement != Placement::Output {
+            target
+                .set_permissions(Permissions::from_mode(self.mode()))
+                .map_err(self.subject.io("set the permissions of", self.target))?;
+        }
+        target
+            .set_times(FileTimes::new().set_modified(self.facts.modified))
+            .map_err(self.subject.io("set the date of", self.target))?;
+        if self.placement.is_synced() {
+            target.sync_all().map_err(self.subject.io("sync", self.target))?;
+        }
+        Ok(())
+    }
+
+    const fn mode(&self) -> u32 {
+        match (self.placement, self.facts.is_executable()) {
+            (Placement::Input, false) => 0o644,
+            (Placement::Input, true) => 0o755,
+            (Placement::Resource, false) => 0o444,
+            (Placement::Resource, true) => 0o555,
+            (Placement::Output, _) => self.facts.mode,
+        }
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if !self.is_kept {
+            // If it stays, the next attempt removes it.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// The same for each attempt of one task at one file, so that a kill leaves
+/// nothing behind once another attempt has been made; different for different
+/// tasks and machines, which may send to one folder at the same time.
+fn unfinished_path(file: &CopyFile<'_>) -> PathBuf {
+    let mut hasher = Sha256::new();
+    for part in [
+        rustix::system::uname().nodename().to_bytes(),
+        file.source.as_os_str().as_bytes(),
+        file.target.as_os_str().as_bytes(),
+    ] {
+        hasher.update(part.len().to_le_bytes());
+        hasher.update(part);
+    }
+    let mut name = OsString::from(UNFINISHED_PREFIX);
+    name.push(hexadecimal(hasher.finalize().get(..12).unwrap_or_default()));
+    file.target.with_file_name(name)
+}
