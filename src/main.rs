@@ -1,1 +1,5 @@
-fn main() {}
+//! The `scitq` program; everything is in the library.
+
+fn main() -> std::process::ExitCode {
+    scitq::cli::main()
+}

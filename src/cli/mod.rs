@@ -1,1 +1,26 @@
-//! .
+//! The command line: one file per subcommand, each with its arguments and a
+//! `cmd_*` function that does what they say.
+//!
+//! Standard output carries data and nothing else ([`output`]); errors know
+//! their exit code and how to go on ([`error`]).
+
+mod app;
+mod ask;
+mod error;
+mod exit;
+mod follow;
+mod format;
+mod launch;
+mod listing;
+mod manage;
+mod output;
+mod parse;
+mod progress;
+mod session;
+mod settings;
+mod table;
+#[cfg(test)]
+mod testing;
+mod wait;
+
+pub use app::{Cli, command, main};

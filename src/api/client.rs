@@ -1,5 +1,0 @@
-//! .
-#[derive(Debug)]
-pub struct Client;
-#[derive(Debug)]
-pub struct ClientError;

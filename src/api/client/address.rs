@@ -1,0 +1,185 @@
+//! The address of a server, as people write it.
+
+use std::fmt;
+use std::net::Ipv6Addr;
+use std::str::FromStr;
+
+use reqwest::Url;
+use thiserror::Error;
+
+/// The port on which scitq listens, as the original does.
+pub const DEFAULT_PORT: u16 = 5000;
+
+/// Where a server answers: `HOST`, `HOST:PORT` or `http://HOST[:PORT][/PREFIX]`.
+///
+/// Without a scheme the port defaults to [`DEFAULT_PORT`]; with one, to that
+/// of the scheme.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ServerAddress(Url);
+
+/// Why a text is no server address.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum AddressError {
+    #[error("the server address is empty")]
+    Empty,
+    #[error(
+        "the server address `{address}` wants `{scheme}`, and this version speaks plain http only"
+    )]
+    Unsupported { address: String, scheme: String },
+    #[error("the server address `{address}` has the unknown scheme `{scheme}`")]
+    UnknownScheme { address: String, scheme: String },
+    #[error("`{address}` is no server address: {reason}")]
+    Malformed { address: String, reason: String },
+}
+
+impl ServerAddress {
+    /// The host without brackets and port.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        self.0.host_str().unwrap_or_default().trim_matches(['[', ']'])
+    }
+
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.0.port_or_known_default().unwrap_or(DEFAULT_PORT)
+    }
+
+    /// Whether it names this machine's loopback interface.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        let host = self.host();
+        host == "localhost"
+            || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+    }
+
+    /// The URL of a path that begins with `/`.
+    pub(super) fn join(&self, path: &str) -> Url {
+        let mut url = self.0.clone();
+        let whole = format!("{}{path}", url.path().trim_end_matches('/'));
+        url.set_path(&whole);
+        url
+    }
+}
+
+impl Default for ServerAddress {
+    fn default() -> Self {
+        Self(local_url())
+    }
+}
+
+#[expect(clippy::expect_used, reason = "a constant that a test parses")]
+fn local_url() -> Url {
+    Url::parse("http://127.0.0.1:5000").expect("a constant address")
+}
+
+impl FromStr for ServerAddress {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let text = text.trim();
+        if text.is_empty() {
+            return Err(AddressError::Empty);
+        }
+        match text.split_once("://") {
+            Some(("http", _)) => parse_url(text, text).map(Self),
+            Some((scheme @ ("https" | "ssh"), _)) => {
+                Err(AddressError::Unsupported { address: text.into(), scheme: scheme.into() })
+            }
+            Some((scheme, _)) => {
+                Err(AddressError::UnknownScheme { address: text.into(), scheme: scheme.into() })
+            }
+            None => parse_host(text).map(Self),
+        }
+    }
+}
+
+/// `HOST`, `HOST:PORT`, or an IPv6 address with or without brackets.
+fn parse_host(text: &str) -> Result<Url, AddressError> {
+    if text.contains('/') {
+        return Err(malformed(text, "a path needs `http://` in front of the host"));
+    }
+    let host = match text.parse::<Ipv6Addr>() {
+        Ok(address) => format!("[{address}]"),
+        Err(_) => text.to_owned(),
+    };
+    let names_port = host.rsplit(']').next().is_some_and(|rest| rest.contains(':'));
+    let with_port = if names_port { host } else { format!("{host}:{DEFAULT_PORT}") };
+    parse_url(text, &format!("http://{with_port}"))
+}
+
+fn parse_url(text: &str, url: &str) -> Result<Url, AddressError> {
+    let url = Url::parse(url).map_err(|error| malformed(text, &error.to_string()))?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(malformed(text, "it names a user, and scitq knows people by their token"));
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(malformed(text, "it has a query or fragment"));
+    }
+    Ok(url)
+}
+
+fn malformed(address: &str, reason: &str) -> AddressError {
+    AddressError::Malformed { address: address.to_owned(), reason: reason.to_owned() }
+}
+
+impl fmt::Display for ServerAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.as_str().trim_end_matches('/'))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(text: &str) -> String {
+        match text.parse::<ServerAddress>() {
+            Ok(address) => address.to_string(),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn people_write_addresses_in_many_ways() {
+        assert_eq!(shown("head"), "http://head:5000");
+        assert_eq!(shown("10.0.0.7"), "http://10.0.0.7:5000");
+        assert_eq!(shown("head:80"), "http://head");
+        assert_eq!(shown("::1"), "http://[::1]:5000");
+        assert_eq!(shown("[::1]:7000"), "http://[::1]:7000");
+        assert_eq!(shown("http://head"), "http://head");
+        assert_eq!(shown("http://head:5000/scitq/"), "http://head:5000/scitq");
+        assert_eq!(ServerAddress::default().to_string(), "http://127.0.0.1:5000");
+    }
+
+    #[test]
+    fn a_prefix_is_kept_in_front_of_the_path() {
+        let address: ServerAddress = "http://head/scitq/".parse().unwrap();
+        assert_eq!(address.join("/api/v2/tasks").as_str(), "http://head/scitq/api/v2/tasks");
+    }
+
+    #[test]
+    fn what_is_no_address_says_why() {
+        assert_eq!(
+            shown("https://head"),
+            "the server address `https://head` wants `https`, and this version speaks plain http only"
+        );
+        assert_eq!(
+            shown("ftp://head"),
+            "the server address `ftp://head` has the unknown scheme `ftp`"
+        );
+        assert_eq!(shown("head:port"), "`head:port` is no server address: invalid port number");
+        assert_eq!(
+            shown("head/x"),
+            "`head/x` is no server address: a path needs `http://` in front of the host"
+        );
+        assert_eq!(shown(" "), "the server address is empty");
+    }
+
+    #[test]
+    fn loopback_is_known_by_name_and_number() {
+        for text in ["localhost", "127.0.0.1", "::1", "127.8.0.1:80"] {
+            assert!(text.parse::<ServerAddress>().unwrap().is_loopback(), "{text}");
+        }
+        assert!(!"head".parse::<ServerAddress>().unwrap().is_loopback());
+    }
+}

@@ -1,0 +1,179 @@
+//! The command line as a whole: global options, subcommands, and the way from
+//! the arguments to an exit code.
+
+use std::ffi::OsString;
+use std::panic;
+use std::process::ExitCode;
+
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use super::error::CliError;
+use super::launch::{LaunchArgs, cmd_launch};
+use super::manage::{ManageArgs, cmd_manage};
+use super::output::{self, ColorChoice, ErrorFormat, Output, Verbosity, Voice};
+use super::parse::{self, Wait};
+
+/// Queue heavy scientific tasks and run them on many machines
+#[derive(Debug, Parser)]
+#[command(name = "scitq", version, about, disable_help_subcommand = true)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: GlobalArgs,
+    #[command(subcommand)]
+    pub command: CliCommand,
+}
+
+/// Options of every command.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Global options")]
+pub struct GlobalArgs {
+    /// Talk to this server: HOST, HOST:PORT or http://HOST:PORT
+    #[arg(
+        short,
+        long,
+        value_name = "ADDRESS",
+        env = "SCITQ_SERVER",
+        hide_env = true,
+        global = true
+    )]
+    pub server: Option<String>,
+    /// Wait for a server that cannot be reached, so long or for ever
+    #[arg(
+        long,
+        value_name = "DURATION",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "ever",
+        value_parser = parse::wait,
+        global = true
+    )]
+    pub wait_server: Option<Wait>,
+    /// Say nothing on standard error but warnings and errors
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// Use colours
+    #[arg(
+        long,
+        value_enum,
+        value_name = "WHEN",
+        default_value_t,
+        hide_possible_values = true,
+        global = true
+    )]
+    pub color: ColorChoice,
+}
+
+/// The subcommands, in the order in which a person meets them.
+#[derive(Debug, Subcommand)]
+pub enum CliCommand {
+    Launch(Box<LaunchArgs>),
+    Manage(ManageArgs),
+}
+
+impl CliCommand {
+    /// How many of the last arguments are not ours but a task's command.
+    fn words_of_a_task(&self) -> usize {
+        match self {
+            Self::Launch(args) => args.command.len(),
+            Self::Manage(_) => 0,
+        }
+    }
+}
+
+impl GlobalArgs {
+    /// Where a command prints.
+    #[must_use]
+    pub fn output(&self) -> Output {
+        Output::new(self.verbosity(), self.color)
+    }
+
+    #[must_use]
+    pub const fn verbosity(&self) -> Verbosity {
+        if self.quiet { Verbosity::Quiet } else { Verbosity::Normal }
+    }
+}
+
+/// The program: reads its arguments, does as they say, and gives the exit code.
+pub fn main() -> ExitCode {
+    panic::set_hook(Box::new(|defect| output::panicked(&defect)));
+    let code = panic::catch_unwind(|| run(&std::env::args_os().collect::<Vec<_>>()));
+    ExitCode::from(code.unwrap_or(70))
+}
+
+/// Runs one command line.
+fn run(arguments: &[OsString]) -> u8 {
+    let parsed = command().try_get_matches_from(arguments);
+    let cli = match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
+        Ok(cli) => cli,
+        Err(error) => return on_parser_message(&error, error_format(arguments)),
+    };
+    let format = error_format(&arguments[..arguments.len() - cli.command.words_of_a_task()]);
+    let voice = Voice::new(cli.global.verbosity(), cli.global.color);
+    match dispatch(cli) {
+        Ok(code) => code,
+        Err(error) => {
+            if error.kind() != super::error::ErrorKind::StdoutClosed {
+                voice.error(&error, format);
+            }
+            error.kind().exit_code()
+        }
+    }
+}
+
+/// The whole grammar, with a variable for each option of the commands that
+/// scripts use most.
+#[must_use]
+pub fn command() -> clap::Command {
+    Cli::command().mut_subcommand("launch", |launch| with_variables(launch, "SCITQ_LAUNCH"))
+}
+
+/// Gives each option its variable: `--run-timeout` is `PREFIX_RUN_TIMEOUT`.
+fn with_variables(command: clap::Command, prefix: &'static str) -> clap::Command {
+    command.mut_args(|argument| match argument.get_long() {
+        Some(long) => {
+            let name = format!("{prefix}_{}", long.replace('-', "_").to_uppercase());
+            argument.env(name).hide_env(true)
+        }
+        None => argument,
+    })
+}
+
+fn dispatch(cli: Cli) -> Result<u8, CliError> {
+    let global = cli.global;
+    match cli.command {
+        CliCommand::Launch(args) => wait_for(cmd_launch(&global, *args)),
+        CliCommand::Manage(args) => wait_for(cmd_manage(&global, args)),
+    }
+}
+
+/// Runs a command on one thread: it starts fastest.
+fn wait_for(command: impl Future<Output = Result<u8, CliError>>) -> Result<u8, CliError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| CliError::internal("cannot start").caused_by(&error))?;
+    let result = runtime.block_on(command);
+    // A name look-up that nobody waits for any more must not keep us.
+    runtime.shutdown_background();
+    result
+}
+
+/// Prints help, version or a usage error.
+fn on_parser_message(error: &clap::Error, format: ErrorFormat) -> u8 {
+    let is_error = error.use_stderr();
+    if is_error && format == ErrorFormat::Json {
+        let text = error.to_string();
+        let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
+        Voice::new(Verbosity::Normal, ColorChoice::Never).error(&CliError::usage(message), format);
+    } else {
+        output::parser_message(error);
+    }
+    if is_error { 2 } else { 0 }
+}
+
+/// Errors are JSON where the answer is asked for as JSON.
+fn error_format(arguments: &[OsString]) -> ErrorFormat {
+    let ours = arguments.iter().take_while(|argument| *argument != "--");
+    let is_json = ours.into_iter().any(|word| word == "--json" || word == "--json-lines");
+    if is_json { ErrorFormat::Json } else { ErrorFormat::Text }
+}

@@ -1,0 +1,8 @@
+//! `scitq launch`: queue one task, and wait for it if asked to.
+
+mod args;
+mod command;
+mod spec;
+
+pub use args::LaunchArgs;
+pub use command::cmd_launch;

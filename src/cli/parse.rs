@@ -1,0 +1,127 @@
+//! Reading the values of options.
+
+use std::fmt::Display;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// Ids that one argument named, separated by spaces or commas.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdList<T>(pub Vec<T>);
+
+impl<T> FromStr for IdList<T>
+where
+    T: FromStr,
+    T::Err: Display,
+{
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let words = text.split([',', ' ', '\t', '\n']).filter(|word| !word.is_empty());
+        let ids: Result<Vec<T>, String> =
+            words.map(|word| word.parse().map_err(|_| format!("`{word}` is no id"))).collect();
+        match ids {
+            Ok(ids) if ids.is_empty() => Err("it names no id".to_owned()),
+            ids => ids.map(Self),
+        }
+    }
+}
+
+/// The ids of several arguments, in order.
+pub fn flatten<T: Copy>(lists: &[IdList<T>]) -> Vec<T> {
+    lists.iter().flat_map(|list| list.0.iter().copied()).collect()
+}
+
+/// One id.
+pub fn id<T: FromStr>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|_| "an id is a number".to_owned())
+}
+
+/// `K=V`, a variable for a task.
+pub fn environment_pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some(("", _)) => Err("the name before `=` is empty".to_owned()),
+        Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
+        None => Err("it has no `=`; write NAME=VALUE".to_owned()),
+    }
+}
+
+/// A duration: whole seconds, or with a unit (`90`, `90s`, `15m`, `2h`, `7d`).
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit_seconds = match text.trim_start_matches(digits) {
+        "" | "s" => 1,
+        "m" => 60,
+        "h" => 3_600,
+        "d" => 86_400,
+        _ => return Err("units are s, m, h and d".to_owned()),
+    };
+    let number: u64 = digits
+        .parse()
+        .map_err(|_| "write whole seconds, or a number with s, m, h or d".to_owned())?;
+    number.checked_mul(unit_seconds).map(Duration::from_secs).ok_or_else(|| "too long".to_owned())
+}
+
+/// How long to wait for something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wait {
+    ForEver,
+    AtMost(Duration),
+}
+
+impl Wait {
+    /// The limit, where there is one.
+    #[must_use]
+    pub const fn limit(self) -> Option<Duration> {
+        match self {
+            Self::ForEver => None,
+            Self::AtMost(limit) => Some(limit),
+        }
+    }
+}
+
+/// `ever`, or a duration.
+pub fn wait(text: &str) -> Result<Wait, String> {
+    if text == "ever" { Ok(Wait::ForEver) } else { duration(text).map(Wait::AtMost) }
+}
+
+/// A time limit in whole seconds, at least one.
+pub fn limit_seconds(text: &str) -> Result<u32, String> {
+    match u32::try_from(duration(text)?.as_secs()) {
+        Ok(0) => Err("a limit is at least one second".to_owned()),
+        Ok(seconds) => Ok(seconds),
+        Err(_) => Err("too long".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::TaskId;
+
+    #[test]
+    fn ids_are_separated_by_spaces_or_commas() {
+        let ids = "1,2 3, 4".parse::<IdList<TaskId>>().unwrap();
+        assert_eq!(ids.0, [1, 2, 3, 4].map(TaskId));
+        assert_eq!("1,x".parse::<IdList<TaskId>>(), Err("`x` is no id".into()));
+        assert_eq!(" ".parse::<IdList<TaskId>>(), Err("it names no id".into()));
+    }
+
+    #[test]
+    fn durations_have_units() {
+        assert_eq!(duration("90"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration("15m"), Ok(Duration::from_mins(15)));
+        assert_eq!(duration("7d"), Ok(Duration::from_hours(168)));
+        assert!(duration("5 min").is_err());
+        assert!(duration("-3").is_err());
+        assert_eq!(limit_seconds("0"), Err("a limit is at least one second".into()));
+        assert_eq!(limit_seconds("2h"), Ok(7_200));
+    }
+
+    #[test]
+    fn a_variable_has_a_name() {
+        assert_eq!(environment_pair("A=b=c"), Ok(("A".into(), "b=c".into())));
+        assert_eq!(environment_pair("A="), Ok(("A".into(), String::new())));
+        assert!(environment_pair("=x").is_err());
+        assert!(environment_pair("A").is_err());
+    }
+}

@@ -1,0 +1,58 @@
+//! What every command that talks to a server starts with.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::app::GlobalArgs;
+use super::error::CliError;
+use super::output::Output;
+use super::parse::Wait;
+use super::settings;
+use crate::api::client::{ClientConfig, Patience};
+use crate::api::{Client, ClientError};
+
+/// A client and somewhere to print.
+#[derive(Debug)]
+pub struct Session {
+    pub client: Client,
+    pub output: Output,
+    token_hint: String,
+}
+
+impl Session {
+    /// Finds the server; nothing is sent yet.
+    pub fn open(global: &GlobalArgs) -> Result<Self, CliError> {
+        let output = global.output();
+        let found = settings::load(global.server.as_deref())?;
+        for warning in &found.warnings {
+            output.voice().warning(warning);
+        }
+        let limit = global.wait_server.map_or(Some(Duration::ZERO), Wait::limit);
+        let client = Client::new(ClientConfig {
+            address: found.address,
+            token: found.token,
+            patience: patience(&output, limit),
+        })?;
+        Ok(Self { client, output, token_hint: found.token_hint })
+    }
+
+    /// The client, waiting for an absent server as long as `limit`, or for ever.
+    #[must_use]
+    pub fn patient_client(&self, limit: Option<Duration>) -> Client {
+        self.client.clone().with_patience(patience(&self.output, limit))
+    }
+
+    /// An error of the client, with what we know about our token.
+    #[must_use]
+    pub fn explain(&self, error: ClientError) -> CliError {
+        let is_about_token = matches!(error, ClientError::Unauthenticated { .. });
+        let error = CliError::from(error);
+        if is_about_token { error.hint(&self.token_hint) } else { error }
+    }
+}
+
+fn patience(output: &Output, limit: Option<Duration>) -> Patience {
+    let voice = output.voice();
+    let notice = move |error: &ClientError| voice.status(format_args!("{error}; waiting for it"));
+    Patience { limit, notice: Some(Arc::new(notice)) }
+}

@@ -1,0 +1,369 @@
+//! Which server, and with which token: flag, then environment, then the
+//! client's configuration file, then the local server's own file, then the
+//! default.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::error::CliError;
+use crate::api::client::{AddressError, ServerAddress};
+use crate::runtime_dir::{ServerFile, Surroundings};
+
+/// An environment variable that scitq reads, with its meaning for the manual.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Variable {
+    pub name: &'static str,
+    pub doc: &'static str,
+}
+
+pub const TOKEN: Variable = Variable { name: "SCITQ_TOKEN", doc: "The access token" };
+pub const TOKEN_FILE: Variable = Variable {
+    name: "SCITQ_TOKEN_FILE",
+    doc: "File with the access token, unless SCITQ_TOKEN is set",
+};
+
+/// What was found out about the server.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Settings {
+    pub address: ServerAddress,
+    pub token: Option<String>,
+    /// What to look at when the server does not know us.
+    pub token_hint: String,
+    /// What a person should know, such as a token that others can read.
+    pub warnings: Vec<String>,
+}
+
+impl std::fmt::Debug for Settings {
+    /// Without the token.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Settings").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+/// `client.toml`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ClientFile {
+    server: Option<String>,
+    token: Option<String>,
+    token_file: Option<PathBuf>,
+}
+
+/// What the process brings along; a test brings its own.
+pub struct Environment<'a> {
+    /// `--server` or its variable.
+    pub server: Option<&'a str>,
+    pub variable: &'a dyn Fn(&str) -> Option<OsString>,
+    pub surroundings: Surroundings,
+}
+
+impl std::fmt::Debug for Environment<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Environment").field("server", &self.server).finish_non_exhaustive()
+    }
+}
+
+/// A token, or the reason why there is none.
+type Found = Result<String, String>;
+
+/// The settings of this process.
+///
+/// # Errors
+/// An address that is none, a configuration file or a named token file that
+/// cannot be read.
+pub fn load(server: Option<&str>) -> Result<Settings, CliError> {
+    resolve(&Environment {
+        server,
+        variable: &|name| std::env::var_os(name),
+        surroundings: Surroundings::of_process(),
+    })
+}
+
+/// The settings of an environment: see [`load`].
+pub fn resolve(environment: &Environment<'_>) -> Result<Settings, CliError> {
+    let surroundings = &environment.surroundings;
+    let mut warnings = Vec::new();
+    let config = load_client_file(surroundings.client_config().as_deref(), &mut warnings)?;
+    let local = load_server_file(&surroundings.runtime_file_candidates());
+    let address = match (environment.server, &config.server, &local) {
+        (Some(address), _, _) => parse_address(address)?,
+        (None, Some(address), _) => parse_address(address)?,
+        (None, None, Some(file)) => parse_address(&file.address)?,
+        (None, None, None) => ServerAddress::default(),
+    };
+    let found = find_token(environment, &config, local.as_ref(), &address, &mut warnings)?;
+    let (token, token_hint) = match found {
+        Ok(token) => (Some(token), "the token that was sent is not one of this server".to_owned()),
+        Err(hint) => (None, hint),
+    };
+    Ok(Settings { address, token, token_hint, warnings })
+}
+
+fn find_token(
+    environment: &Environment<'_>,
+    config: &ClientFile,
+    local: Option<&ServerFile>,
+    address: &ServerAddress,
+    warnings: &mut Vec<String>,
+) -> Result<Found, CliError> {
+    let variable = |which: Variable| (environment.variable)(which.name).filter(|v| !v.is_empty());
+    if let Some(token) = variable(TOKEN) {
+        let token = token.into_string();
+        return token
+            .map(|token| Ok(token.trim().to_owned()))
+            .map_err(|_| CliError::configuration(format!("{} is no text", TOKEN.name)));
+    }
+    if let Some(path) = variable(TOKEN_FILE) {
+        let path = PathBuf::from(path);
+        return read_token(&path, warnings).map(Ok).map_err(|error| {
+            unreadable_token(&path, &error).hint(format!("{} names it", TOKEN_FILE.name))
+        });
+    }
+    if config.token.is_some() || config.token_file.is_some() {
+        let of = config.server.as_deref().map(parse_address).transpose()?;
+        if let Some(of) = of.filter(|of| of != address) {
+            return Ok(Err(format!(
+                "the token in client.toml is for {of} and was not sent to {address}; set {}",
+                TOKEN.name
+            )));
+        }
+    }
+    if let Some(token) = &config.token {
+        return Ok(Ok(token.trim().to_owned()));
+    }
+    if let Some(path) = &config.token_file {
+        return read_token(path, warnings)
+            .map(Ok)
+            .map_err(|error| unreadable_token(path, &error).hint("client.toml names it"));
+    }
+    Ok(find_local_token(local, address, warnings))
+}
+
+/// The token of the server on this machine, if that is the one we talk to: it
+/// is never sent to another.
+fn find_local_token(
+    local: Option<&ServerFile>,
+    address: &ServerAddress,
+    warnings: &mut Vec<String>,
+) -> Found {
+    let none = || format!("set {} or {} to a token of {address}", TOKEN.name, TOKEN_FILE.name);
+    let Some(file) = local else { return Err(none()) };
+    let is_it = file.address.parse::<ServerAddress>().is_ok_and(|of| {
+        of == *address || (of.port() == address.port() && of.is_loopback() && address.is_loopback())
+    });
+    if !is_it {
+        return Err(none());
+    }
+    let path = file.token_file.display();
+    read_token(&file.token_file, warnings)
+        .map_err(|error| format!("the local server's token in {path} cannot be read: {error}"))
+}
+
+fn parse_address(text: &str) -> Result<ServerAddress, CliError> {
+    text.parse().map_err(|error: AddressError| {
+        CliError::configuration(error.to_string()).hint("write HOST, HOST:PORT or http://HOST:PORT")
+    })
+}
+
+fn unreadable_token(path: &Path, error: &io::Error) -> CliError {
+    CliError::configuration(format!("cannot read the access token in `{}`", path.display()))
+        .caused_by(error)
+}
+
+/// The token in a file, which nobody else should be able to read.
+fn read_token(path: &Path, warnings: &mut Vec<String>) -> io::Result<String> {
+    let text = read_secret(path, warnings)?;
+    let token = text.trim();
+    if token.is_empty() {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "the file is empty"));
+    }
+    Ok(token.to_owned())
+}
+
+fn read_secret(path: &Path, warnings: &mut Vec<String>) -> io::Result<String> {
+    let text = fs::read_to_string(path)?;
+    if fs::metadata(path)?.mode() & 0o004 != 0 {
+        let path = path.display();
+        warnings.push(format!(
+            "everybody on this machine can read the token in `{path}`: chmod 600 it"
+        ));
+    }
+    Ok(text)
+}
+
+/// The client's configuration, empty where there is no file.
+fn load_client_file(
+    path: Option<&Path>,
+    warnings: &mut Vec<String>,
+) -> Result<ClientFile, CliError> {
+    let Some(path) = path else { return Ok(ClientFile::default()) };
+    let broken = || CliError::configuration(format!("cannot read `{}`", path.display()));
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(ClientFile::default()),
+        Err(error) => return Err(broken().caused_by(&error)),
+    };
+    let file: ClientFile = toml::from_str(&text).map_err(|error| {
+        broken().caused_by(&error).hint("it may have `server`, `token` and `token_file`")
+    })?;
+    if file.token.is_some() {
+        // Read once more for its mode: only a file with a secret is looked at.
+        let _ = read_secret(path, warnings);
+    }
+    Ok(file)
+}
+
+/// What a server of this user left of itself: a living one first, else any.
+fn load_server_file(candidates: &[PathBuf]) -> Option<ServerFile> {
+    let files = candidates.iter().filter_map(|path| {
+        let text = fs::read_to_string(path).ok()?;
+        serde_json::from_str::<ServerFile>(&text).ok()
+    });
+    let files: Vec<ServerFile> = files.collect();
+    files.iter().find(|file| is_alive(file.pid)).or_else(|| files.first()).cloned()
+}
+
+fn is_alive(pid: u32) -> bool {
+    let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
+    pid.is_some_and(|pid| rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    /// A home with a client configuration and a local server's file.
+    struct Home {
+        directory: tempfile::TempDir,
+        variables: Vec<(&'static str, String)>,
+    }
+
+    impl Home {
+        fn new() -> Self {
+            Self { directory: tempfile::tempdir().unwrap(), variables: Vec::new() }
+        }
+
+        fn path(&self, name: &str) -> PathBuf {
+            self.directory.path().join(name)
+        }
+
+        fn write(&self, name: &str, text: &str, mode: u32) -> PathBuf {
+            let path = self.path(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, text).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            path
+        }
+
+        fn local_server(&self, address: &str) {
+            let token_file = self.write("admin.token", "local-token\n", 0o600);
+            let file = ServerFile { address: address.into(), token_file, pid: std::process::id() };
+            self.write(
+                ".local/state/scitq/server.json",
+                &serde_json::to_string(&file).unwrap(),
+                0o600,
+            );
+        }
+
+        fn config(&self, text: &str) {
+            self.write(".config/scitq/client.toml", text, 0o600);
+        }
+
+        fn resolve(&self, server: Option<&str>) -> Result<Settings, CliError> {
+            let home = self.directory.path().as_os_str().to_owned();
+            let variable = |wanted: &str| {
+                let found = self.variables.iter().find(|(name, _)| *name == wanted);
+                found
+                    .map(|(_, value)| value.into())
+                    .or_else(|| (wanted == "HOME").then(|| home.clone()))
+            };
+            let surroundings = Surroundings::new(false, variable);
+            resolve(&Environment { server, variable: &variable, surroundings })
+        }
+
+        fn found(&self, server: Option<&str>) -> (String, Option<String>) {
+            let settings = self.resolve(server).unwrap();
+            (settings.address.to_string(), settings.token)
+        }
+    }
+
+    #[test]
+    fn without_anything_it_is_the_local_default() {
+        let (address, token) = Home::new().found(None);
+        assert_eq!((address.as_str(), token), ("http://127.0.0.1:5000", None));
+    }
+
+    #[test]
+    fn first_hit_wins() {
+        let mut home = Home::new();
+        home.local_server("http://127.0.0.1:6000");
+        assert_eq!(home.found(None), ("http://127.0.0.1:6000".into(), Some("local-token".into())));
+        home.config("server = \"head\"\ntoken = \"config-token\"\n");
+        assert_eq!(home.found(None), ("http://head:5000".into(), Some("config-token".into())));
+        home.variables.push((
+            "SCITQ_TOKEN_FILE",
+            home.write("t", "file-token\n", 0o600).display().to_string(),
+        ));
+        assert_eq!(
+            home.found(Some("other")),
+            ("http://other:5000".into(), Some("file-token".into()))
+        );
+        home.variables.push(("SCITQ_TOKEN", "variable-token".into()));
+        assert_eq!(home.found(Some("other:1")).1, Some("variable-token".into()));
+    }
+
+    #[test]
+    fn a_token_is_never_sent_to_another_server() {
+        let home = Home::new();
+        home.local_server("http://127.0.0.1:6000");
+        assert_eq!(home.found(Some("localhost:6000")).1, Some("local-token".into()));
+        assert_eq!(home.found(Some("127.0.0.1:6001")).1, None);
+        assert_eq!(home.found(Some("head:6000")).1, None);
+        home.config("server = \"head\"\ntoken = \"config-token\"\n");
+        let settings = home.resolve(Some("evil")).unwrap();
+        assert_eq!(settings.token, None);
+        assert_eq!(
+            settings.token_hint,
+            "the token in client.toml is for http://head:5000 and was not sent to http://evil:5000; set SCITQ_TOKEN"
+        );
+    }
+
+    #[test]
+    fn a_token_that_others_can_read_is_warned_about() {
+        let mut home = Home::new();
+        let path = home.write("t", "secret", 0o644);
+        home.variables.push(("SCITQ_TOKEN_FILE", path.display().to_string()));
+        let settings = home.resolve(None).unwrap();
+        assert_eq!(settings.warnings.len(), 1);
+        assert!(!format!("{settings:?}").contains("secret"));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_a_configuration_error() {
+        let mut home = Home::new();
+        home.config("sever = \"head\"");
+        let error = home.resolve(None).unwrap_err();
+        assert_eq!(error.kind().exit_code(), 78);
+        assert!(error.causes()[0].contains("unknown field `sever`"), "{error:?}");
+        home.config("");
+        home.variables.push(("SCITQ_TOKEN_FILE", "/nonexistent/token".into()));
+        let error = home.resolve(None).unwrap_err();
+        assert_eq!(error.to_string(), "cannot read the access token in `/nonexistent/token`");
+    }
+
+    #[test]
+    fn encrypted_addresses_are_refused_clearly() {
+        let error = Home::new().resolve(Some("https://head")).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the server address `https://head` wants `https`, and this version speaks plain http only"
+        );
+    }
+}
