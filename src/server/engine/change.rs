@@ -1,0 +1,191 @@
+//! What the engine wants on disk: final rows, one per object.
+//!
+//! The engine writes into one open [`ChangeSet`] while the store commits the
+//! one before. A row that changes again before its set is handed over is
+//! overwritten in place, so a burst of commands folds into few rows and one
+//! `fsync` without any work by the writer.
+
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+
+use crate::api::token::Role;
+use crate::domain::execution::{ExecutionState, Failure, FailureClass, Outcome, OutputSizes};
+use crate::domain::task::TaskState;
+use crate::domain::worker::{Machine, WantedState, WorkerSettings};
+use crate::domain::{BatchId, BatchName, ExecutionId, TaskId, Timestamp, TokenId, WorkerId};
+
+use super::state::Counters;
+
+/// The part of a task that never changes after it is made.
+#[derive(Debug, Clone)]
+pub struct NewTaskRow {
+    pub id: TaskId,
+    pub batch: BatchId,
+    pub name: Option<String>,
+    /// The spec as JSON.
+    pub spec: Arc<str>,
+    pub created_at: Timestamp,
+    pub created_by: Arc<str>,
+    pub requirements: Vec<TaskId>,
+}
+
+/// The part of a task that changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TaskRow {
+    pub state: TaskState,
+    pub state_since: Timestamp,
+    /// The latest execution.
+    pub execution: Option<ExecutionId>,
+    pub attempts: u32,
+    pub retries_left: u32,
+    pub losses: u32,
+    pub hidden: bool,
+    pub failure: Option<Box<Failure>>,
+}
+
+/// A task that is taken away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DeletedTask {
+    pub id: TaskId,
+    /// Then the requirements on it are met and go too; else they stay unmet.
+    pub succeeded: bool,
+}
+
+/// An execution whole.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ExecutionRow {
+    pub task: TaskId,
+    pub attempt: u32,
+    pub worker: Option<WorkerId>,
+    pub worker_name: Arc<str>,
+    pub state: ExecutionState,
+    pub ending: Option<Ending>,
+    pub assigned_at: Timestamp,
+    pub accepted_at: Option<Timestamp>,
+    pub started_at: Option<Timestamp>,
+    pub ended_at: Option<Timestamp>,
+    pub finished_at: Option<Timestamp>,
+    pub outcome: Option<Box<Outcome>>,
+    pub output: OutputSizes,
+}
+
+/// Why an execution that is still under way shall end, and what its task does then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::Display, strum::EnumString, strum::IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
+pub enum Ending {
+    /// A person cancelled the task: it fails.
+    Cancel,
+    /// A person wants it run anew: it becomes pending with fresh budgets.
+    Relaunch,
+    /// Its worker is being deleted: it counts as lost.
+    Delete,
+}
+
+/// A batch whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BatchRow {
+    pub name: BatchName,
+    pub counters: Counters,
+}
+
+/// A worker as the database keeps it; its live figures stay in memory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkerRow {
+    pub name: Arc<str>,
+    pub machine: Machine,
+    pub settings: WorkerSettings,
+    pub wanted: WantedState,
+    pub version: String,
+    pub succeeded: u64,
+    pub failed: u64,
+    pub registered_at: Timestamp,
+    pub created_by: Arc<str>,
+}
+
+/// A token as the database keeps it: only the hash of its secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenRow {
+    pub name: String,
+    pub role: Role,
+    pub worker: Option<WorkerId>,
+    pub hash: [u8; 32],
+    pub created_at: Timestamp,
+    pub created_by: Arc<str>,
+}
+
+/// One line of the audit table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditRow {
+    pub at: Timestamp,
+    pub who: Arc<str>,
+    pub action: &'static str,
+    pub detail: String,
+}
+
+/// The reply to a change, kept for its repetition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReplyRow {
+    pub at: Timestamp,
+    pub key: Arc<str>,
+    pub request_hash: [u8; 32],
+    pub reply: String,
+}
+
+/// The ids that the next new objects get.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NextIds {
+    pub task: TaskId,
+    pub execution: ExecutionId,
+    pub worker: WorkerId,
+    pub batch: BatchId,
+    pub token: TokenId,
+}
+
+/// All that one commit writes.
+#[derive(Debug, Default)]
+pub struct ChangeSet {
+    pub new_tasks: Vec<NewTaskRow>,
+    pub tasks: FxHashMap<TaskId, TaskRow>,
+    pub deleted_tasks: Vec<DeletedTask>,
+    pub executions: FxHashMap<ExecutionId, ExecutionRow>,
+    pub batches: FxHashMap<BatchId, BatchRow>,
+    /// None: the worker is deleted.
+    pub workers: FxHashMap<WorkerId, Option<WorkerRow>>,
+    /// None: the token is revoked.
+    pub tokens: FxHashMap<TokenId, Option<TokenRow>>,
+    pub audit: Vec<AuditRow>,
+    pub replies: Vec<ReplyRow>,
+    /// Executions of deleted tasks whose output is gone.
+    pub collected_garbage: Vec<ExecutionId>,
+    /// Set when an id was given out.
+    pub next_ids: Option<NextIds>,
+    /// Replies older than this are forgotten.
+    pub forget_replies_before: Option<Timestamp>,
+    /// Tasks that may leave the memory once this is on disk, if they are still ended then.
+    pub ended_tasks: Vec<TaskId>,
+}
+
+impl ChangeSet {
+    /// Whether there is nothing to write.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.new_tasks.is_empty()
+            && self.tasks.is_empty()
+            && self.deleted_tasks.is_empty()
+            && self.executions.is_empty()
+            && self.batches.is_empty()
+            && self.workers.is_empty()
+            && self.tokens.is_empty()
+            && self.audit.is_empty()
+            && self.replies.is_empty()
+            && self.collected_garbage.is_empty()
+            && self.next_ids.is_none()
+            && self.forget_replies_before.is_none()
+    }
+}
+
+/// A failure that carries only its class and a reason.
+pub(super) fn failure(class: FailureClass, reason: impl Into<String>) -> Failure {
+    Failure { class, reason: reason.into() }
+}

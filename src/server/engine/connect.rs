@@ -1,0 +1,268 @@
+//! Agents come and go.
+//!
+//! A hello names everything that the agent holds; the answer is a verdict on
+//! each, and what the server holds for it and the agent does not know is sent
+//! again or counted as lost. After that both sides agree, whatever either had
+//! missed.
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use crate::api::link::{Held, Verdict};
+use crate::api::token::Role;
+use crate::domain::execution::{ExecutionState, Phase};
+use crate::domain::task::TaskEvent;
+use crate::domain::worker::{SeenState, WantedState, WorkerStats};
+use crate::domain::{ExecutionId, TokenId, WorkerId};
+
+use super::change::TokenRow;
+use super::command::{Connect, Connected};
+use super::state::{LinkId, State, Worker};
+use super::track::audit;
+use super::{Context, Effect, Refusal, Reply};
+
+impl State {
+    pub(super) fn connect(
+        &mut self,
+        context: &mut Context<'_>,
+        connect: Connect,
+    ) -> Result<Reply, Refusal> {
+        let found = self.find_worker(&connect)?;
+        if let Some(worker) = found.and_then(|id| self.workers.get(&id))
+            && worker.link.is_some()
+            && worker.instance != connect.instance
+        {
+            return Err(Refusal::AlreadyConnected(worker.name.clone()));
+        }
+        let id = match found {
+            Some(id) => id,
+            None => self.register(context, &connect),
+        };
+        let Some(worker) = self.workers.get_mut(&id) else { return Err(Refusal::NoWorker(id)) };
+        worker.link = Some(connect.link);
+        worker.instance.clone_from(&connect.instance);
+        worker.machine = connect.machine.clone();
+        worker.version.clone_from(&connect.version);
+        worker.last_heard = context.now.monotonic;
+        worker.last_contact = Some(context.now.wall);
+        if worker.seen == SeenState::Offline {
+            worker.seen = SeenState::Online;
+        }
+        let (settings, wanted) = (worker.settings.clone(), worker.wanted);
+        let token = connect.new_token.map(|hash| self.bind_token(context, id, hash));
+        let verdicts = self.reconcile(context, id, &connect);
+        self.record_worker(context, id);
+        if let Some(worker) = self.workers.get(&id) {
+            self.assign(context, worker.batch);
+        }
+        Ok(Reply::Connected(Box::new(Connected {
+            worker: id,
+            known: found.is_some(),
+            settings,
+            wanted,
+            verdicts,
+            token,
+            revoked: Vec::new(),
+        })))
+    }
+
+    /// The link of a worker is closed. It keeps what it holds until its leases end.
+    pub(super) fn disconnect(
+        &mut self,
+        context: &mut Context<'_>,
+        id: WorkerId,
+        link: LinkId,
+    ) -> Reply {
+        if let Some(worker) = self.workers.get_mut(&id)
+            && worker.link == Some(link)
+        {
+            worker.link = None;
+            self.rank_worker(id);
+            self.publish_worker(context, id);
+        }
+        Reply::Done
+    }
+
+    pub(super) fn heartbeat(
+        &mut self,
+        context: &mut Context<'_>,
+        id: WorkerId,
+        link: LinkId,
+        stats: WorkerStats,
+        phases: Vec<(ExecutionId, Phase)>,
+    ) -> Result<Reply, Refusal> {
+        self.hear(context, id, link)?;
+        if let Some(worker) = self.workers.get_mut(&id) {
+            worker.stats = Some(stats);
+        }
+        for (execution, phase) in phases {
+            let before_the_run = matches!(phase, Phase::Downloading | Phase::Ready);
+            if before_the_run
+                && let Some(live) = self.executions.get_mut(&execution)
+                && live.worker == id
+                && live.row.state == ExecutionState::Accepted
+            {
+                live.phase = phase;
+            }
+        }
+        Ok(Reply::Done)
+    }
+
+    /// Renews the leases of a worker that speaks over its present link.
+    pub(super) fn hear(
+        &mut self,
+        context: &mut Context<'_>,
+        id: WorkerId,
+        link: LinkId,
+    ) -> Result<(), Refusal> {
+        let worker = self.workers.get_mut(&id).ok_or(Refusal::NoWorker(id))?;
+        if worker.link != Some(link) {
+            return Err(Refusal::StaleLink);
+        }
+        worker.last_heard = context.now.monotonic;
+        worker.last_contact = Some(context.now.wall);
+        if worker.seen == SeenState::Offline {
+            worker.seen = SeenState::Online;
+            let batch = worker.batch;
+            self.record_worker(context, id);
+            self.assign(context, batch);
+        }
+        Ok(())
+    }
+
+    /// The worker that an agent speaks for: known by name and machine.
+    fn find_worker(&self, connect: &Connect) -> Result<Option<WorkerId>, Refusal> {
+        let found = self.workers.iter().find(|(_, worker)| {
+            worker.name == connect.name && worker.machine.machine_id == connect.machine.machine_id
+        });
+        let found = found.map(|(id, _)| *id);
+        match connect.bound_to {
+            Some(bound) if found != Some(bound) => {
+                Err(Refusal::OtherWorker { bound, name: connect.name.clone() })
+            }
+            _ => Ok(found),
+        }
+    }
+
+    fn register(&mut self, context: &mut Context<'_>, connect: &Connect) -> WorkerId {
+        let batch = self.batch_of(context, &connect.settings.batch);
+        let id = self.next.worker;
+        self.next.worker = id.next();
+        self.record_next_ids(context);
+        let worker = Worker {
+            name: connect.name.clone(),
+            machine: connect.machine.clone(),
+            settings: connect.settings.clone(),
+            batch,
+            wanted: WantedState::Running,
+            seen: SeenState::Online,
+            version: connect.version.clone(),
+            succeeded: 0,
+            failed: 0,
+            registered_at: context.now.wall,
+            created_by: context.actor.clone(),
+            link: None,
+            instance: String::new(),
+            last_heard: context.now.monotonic,
+            last_contact: Some(context.now.wall),
+            stats: None,
+            executions: FxHashSet::default(),
+            held: 0,
+            candidate_key: None,
+            deleting: false,
+        };
+        self.workers.insert(id, worker);
+        if let Some(batch) = self.batches.get_mut(&batch) {
+            batch.workers.insert(id);
+        }
+        audit(context, "worker.register", format!("{id} {}", connect.name));
+        id
+    }
+
+    fn bind_token(&mut self, context: &mut Context<'_>, id: WorkerId, hash: [u8; 32]) -> TokenId {
+        let token = self.next.token;
+        self.next.token = token.next();
+        self.record_next_ids(context);
+        let name = self.workers.get(&id).map_or_else(String::new, |worker| worker.name.to_string());
+        context.changes.tokens.insert(
+            token,
+            Some(TokenRow {
+                name,
+                role: Role::Agent,
+                worker: Some(id),
+                hash,
+                created_at: context.now.wall,
+                created_by: context.actor.clone(),
+            }),
+        );
+        token
+    }
+
+    /// Compares what the agent holds with what it should hold.
+    fn reconcile(
+        &mut self,
+        context: &mut Context<'_>,
+        id: WorkerId,
+        connect: &Connect,
+    ) -> Vec<(ExecutionId, Verdict)> {
+        let same_store = connect
+            .store
+            .as_ref()
+            .is_none_or(|(store, epoch)| *store == self.store && *epoch == self.epoch);
+        let mut verdicts = Vec::with_capacity(connect.held.len());
+        let mut named = FxHashMap::default();
+        for held in &connect.held {
+            let verdict =
+                if same_store { self.verdict_on_held(context, id, held) } else { Verdict::Unknown };
+            named.insert(held.execution, verdict);
+            verdicts.push((held.execution, verdict));
+        }
+        let mut expected: Vec<ExecutionId> = self
+            .workers
+            .get(&id)
+            .map(|worker| worker.executions.iter().copied().collect())
+            .unwrap_or_default();
+        expected.sort_unstable();
+        for execution in expected {
+            if named.contains_key(&execution) {
+                continue;
+            }
+            let Some(live) = self.executions.get(&execution) else { continue };
+            if live.row.state == ExecutionState::Pending {
+                context.effects.push(Effect::Start {
+                    worker: id,
+                    execution,
+                    task: live.row.task,
+                    attempt: live.row.attempt,
+                });
+            } else {
+                self.lose_execution(context, execution, "the agent came back without it");
+            }
+        }
+        verdicts
+    }
+
+    fn verdict_on_held(
+        &mut self,
+        context: &mut Context<'_>,
+        worker: WorkerId,
+        held: &Held,
+    ) -> Verdict {
+        let id = held.execution;
+        let Some(execution) = self.executions.get_mut(&id) else {
+            return self.verdict_on_stranger(id, held.ended);
+        };
+        if execution.worker != worker || execution.row.task != held.task {
+            return Verdict::Superseded;
+        }
+        let task = execution.row.task;
+        if held.started_at.is_some() && execution.row.state != ExecutionState::Running {
+            execution.row.state = ExecutionState::Running;
+            execution.row.started_at = held.started_at;
+            execution.row.accepted_at = execution.row.accepted_at.or(held.accepted_at);
+            self.set_phase(id, Phase::Running);
+            self.record_execution(context, id);
+            self.move_task(context, task, TaskEvent::Start(id), None);
+        }
+        self.verdict_on_live(id)
+    }
+}

@@ -1,0 +1,160 @@
+//! How executions end, and what their tasks do then.
+
+use crate::api::link::Verdict;
+use crate::domain::ExecutionId;
+use crate::domain::execution::{ExecutionState, Failure, FailureClass, Outcome};
+use crate::domain::task::{TaskEvent, TaskState};
+
+use super::change::{DeletedTask, Ending, failure};
+use super::state::{Execution, State};
+use super::{Context, Effect};
+
+impl State {
+    /// Records the end of an execution and decides what its task does next:
+    /// it succeeds, is tried again, or fails.
+    pub(super) fn finish_execution(
+        &mut self,
+        context: &mut Context<'_>,
+        id: ExecutionId,
+        mut outcome: Outcome,
+    ) {
+        let Some(mut execution) = self.detach_execution(id) else { return };
+        let ending = execution.row.ending;
+        if let Some(ending) = ending {
+            outcome.failure = Some(self.person_ended(context, ending));
+        }
+        execution.row.state = match &outcome.failure {
+            None => ExecutionState::Succeeded,
+            Some(failure) if failure.class == FailureClass::Refused => ExecutionState::Refused,
+            Some(_) => ExecutionState::Failed,
+        };
+        execution.row.finished_at = Some(context.now.wall);
+        let failed = outcome.failure.clone();
+        execution.row.outcome = Some(Box::new(outcome));
+        self.count_for_worker(context, &execution);
+        self.close(context, id, &execution, ending, failed);
+        self.leave_if_deleting(context, execution.worker);
+        if let Some(worker) = self.workers.get(&execution.worker) {
+            self.assign(context, worker.batch);
+        }
+    }
+
+    /// Ends an execution that its agent has not accepted, and so has not begun.
+    pub(super) fn refuse_execution(
+        &mut self,
+        context: &mut Context<'_>,
+        id: ExecutionId,
+        reason: &Failure,
+    ) {
+        let Some(mut execution) = self.detach_execution(id) else { return };
+        execution.row.state = ExecutionState::Refused;
+        execution.row.finished_at = Some(context.now.wall);
+        execution.row.outcome =
+            Some(Box::new(Outcome::without_run(reason.class, reason.reason.clone())));
+        let worker = execution.worker;
+        context.changes.executions.insert(id, execution.row);
+        context.effects.push(Effect::OutputComplete(id));
+        context.effects.push(Effect::Order { worker, execution: id, verdict: Verdict::Superseded });
+    }
+
+    /// Takes an execution back that its agent has not accepted; its task is
+    /// ready again and nothing was lost.
+    pub(super) fn take_back(&mut self, context: &mut Context<'_>, id: ExecutionId, why: &str) {
+        let Some(task_id) = self.executions.get(&id).map(|execution| execution.row.task) else {
+            return;
+        };
+        self.refuse_execution(context, id, &failure(FailureClass::Refused, why));
+        self.requeue(context, task_id, id);
+    }
+
+    /// Counts an execution that its worker did not bring to an end.
+    pub(super) fn lose_execution(&mut self, context: &mut Context<'_>, id: ExecutionId, why: &str) {
+        self.finish_execution(context, id, Outcome::without_run(FailureClass::Lost, why));
+    }
+
+    fn person_ended(&self, context: &Context<'_>, ending: Ending) -> Failure {
+        match ending {
+            Ending::Cancel => failure(FailureClass::Cancelled, "cancelled"),
+            Ending::Relaunch => {
+                failure(FailureClass::Cancelled, "ended since the task was relaunched")
+            }
+            Ending::Delete => {
+                let _ = (self, context);
+                failure(FailureClass::Lost, "its worker was deleted")
+            }
+        }
+    }
+
+    /// Moves the task on after the end of its execution.
+    fn close(
+        &mut self,
+        context: &mut Context<'_>,
+        id: ExecutionId,
+        execution: &Execution,
+        ending: Option<Ending>,
+        failed: Option<Failure>,
+    ) {
+        context.changes.executions.insert(id, execution.row.clone());
+        context.effects.push(Effect::OutputComplete(id));
+        let task_id = execution.row.task;
+        let Some(task) = self.tasks.get_mut(&task_id) else { return };
+        if task.life.execution() != Some(id) {
+            return;
+        }
+        if task.hidden {
+            self.tasks.remove(&task_id);
+            context.changes.tasks.remove(&task_id);
+            context.changes.deleted_tasks.push(DeletedTask { id: task_id, succeeded: failed.is_none() });
+            return;
+        }
+        let Some(failed) = failed else {
+            self.move_task(context, task_id, TaskEvent::Succeed(id), None);
+            self.release_dependents(context, task_id);
+            return;
+        };
+        let again = match ending {
+            Some(Ending::Relaunch) => true,
+            Some(Ending::Cancel) => false,
+            None | Some(Ending::Delete) => {
+                if failed.class.uses_retry() && task.retries_left > 0 {
+                    task.retries_left -= 1;
+                    true
+                } else if failed.class.is_no_fault_of_the_task() {
+                    task.losses += u32::from(failed.class != FailureClass::Evicted);
+                    task.losses < self.policy.most_losses
+                } else {
+                    false
+                }
+            }
+        };
+        if again {
+            self.requeue(context, task_id, id);
+        } else {
+            self.move_task(context, task_id, TaskEvent::Fail(id), Some(failed));
+        }
+    }
+
+    fn requeue(&mut self, context: &mut Context<'_>, task: crate::domain::TaskId, id: ExecutionId) {
+        if let Some(hidden) = self.tasks.get(&task).filter(|task| task.hidden) {
+            let succeeded = hidden.life.state() == TaskState::Succeeded;
+            self.tasks.remove(&task);
+            context.changes.tasks.remove(&task);
+            context.changes.deleted_tasks.push(DeletedTask { id: task, succeeded });
+            return;
+        }
+        self.move_task(context, task, TaskEvent::Requeue(id), None);
+        if let Some(task) = self.tasks.get(&task) {
+            self.assign(context, task.batch);
+        }
+    }
+
+    fn count_for_worker(&mut self, context: &mut Context<'_>, execution: &Execution) {
+        let Some(worker) = self.workers.get_mut(&execution.worker) else { return };
+        match execution.row.state {
+            ExecutionState::Succeeded => worker.succeeded += 1,
+            ExecutionState::Failed => worker.failed += 1,
+            _ => return,
+        }
+        self.record_worker(context, execution.worker);
+    }
+}

@@ -1,0 +1,152 @@
+//! What must always be true of the live state, numbered so that docs, tests
+//! and checks speak of the same thing.
+
+use thiserror::Error;
+
+use crate::domain::execution::ExecutionState;
+use crate::domain::task::{TaskLife, TaskState};
+use crate::domain::{BatchId, ExecutionId, TaskId, WorkerId};
+
+use super::state::{Counters, State};
+
+/// A broken invariant.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Violation {
+    #[error("I1: task {0} names an execution that is not live or not its own")]
+    TaskWithoutExecution(TaskId),
+    #[error("I2: execution {0} is live and its task does not name it")]
+    ExecutionWithoutTask(ExecutionId),
+    #[error("I3: the states of task {0} and its execution disagree")]
+    StatesDisagree(TaskId),
+    #[error("I4: worker {0} does not list exactly its live executions")]
+    WorkerList(WorkerId),
+    #[error("I5: worker {0} counts its held executions wrongly")]
+    WorkerHeld(WorkerId),
+    #[error("I6: batch {0} counts its tasks wrongly")]
+    BatchCounters(BatchId),
+    #[error("I7: the queue of batch {0} is not its pending tasks")]
+    BatchQueue(BatchId),
+    #[error("I8: batch {0} could assign a task and did not")]
+    IdleWorker(BatchId),
+    #[error("I9: waiting task {0} and its requirements disagree")]
+    Requirements(TaskId),
+    #[error("I10: worker {0} is not where its load puts it")]
+    CandidateKey(WorkerId),
+}
+
+impl State {
+    /// All broken invariants. Costs a walk over the whole state: for tests and checks.
+    ///
+    /// `ended` are the counts of ended tasks per batch, which live in the
+    /// database only; without them ended states are not compared.
+    #[must_use]
+    pub fn violations(&self) -> Vec<Violation> {
+        let mut found = Vec::new();
+        self.check_tasks_and_executions(&mut found);
+        self.check_workers(&mut found);
+        self.check_batches(&mut found);
+        found
+    }
+
+    fn check_tasks_and_executions(&self, found: &mut Vec<Violation>) {
+        for (id, task) in &self.tasks {
+            if let Some(execution_id) = task.life.execution() {
+                match self.executions.get(&execution_id) {
+                    Some(execution) if execution.row.task == *id => {
+                        let agree = matches!(
+                            (task.life, execution.row.state),
+                            (TaskLife::Assigned(_), ExecutionState::Pending)
+                                | (TaskLife::Accepted(_), ExecutionState::Accepted)
+                                | (TaskLife::Running(_), ExecutionState::Running)
+                        );
+                        if !agree {
+                            found.push(Violation::StatesDisagree(*id));
+                        }
+                    }
+                    _ => found.push(Violation::TaskWithoutExecution(*id)),
+                }
+            }
+            if let TaskLife::Waiting { unmet } = task.life {
+                let listed = self.requirements.get(id).map_or(0, Vec::len);
+                if listed != unmet as usize || unmet == 0 {
+                    found.push(Violation::Requirements(*id));
+                }
+            }
+        }
+        for (id, execution) in &self.executions {
+            let named = self
+                .tasks
+                .get(&execution.row.task)
+                .is_some_and(|task| task.life.execution() == Some(*id));
+            if !named {
+                found.push(Violation::ExecutionWithoutTask(*id));
+            }
+        }
+    }
+
+    fn check_workers(&self, found: &mut Vec<Violation>) {
+        for (id, worker) in &self.workers {
+            let own: Vec<ExecutionId> = self
+                .executions
+                .iter()
+                .filter(|(_, execution)| execution.worker == *id)
+                .map(|(execution, _)| *execution)
+                .collect();
+            if own.len() != worker.executions.len()
+                || own.iter().any(|execution| !worker.executions.contains(execution))
+            {
+                found.push(Violation::WorkerList(*id));
+            }
+            let held = own
+                .iter()
+                .filter_map(|execution| self.executions.get(execution))
+                .filter(|execution| execution.counts())
+                .count();
+            if held != worker.held as usize {
+                found.push(Violation::WorkerHeld(*id));
+            }
+            let listed = worker.candidate_key.is_none_or(|key| {
+                self.batches
+                    .get(&worker.batch)
+                    .is_some_and(|batch| batch.candidates.contains(&(key, *id)))
+            });
+            if worker.candidate_key != worker.load_key() || !listed {
+                found.push(Violation::CandidateKey(*id));
+            }
+        }
+    }
+
+    fn check_batches(&self, found: &mut Vec<Violation>) {
+        for (id, batch) in &self.batches {
+            let mut counted = Counters::default();
+            let mut pending = 0;
+            for (task_id, task) in self.tasks.iter().filter(|(_, task)| task.batch == *id) {
+                if !task.hidden {
+                    counted.add(task.life.state());
+                }
+                if task.life == TaskLife::Pending {
+                    pending += 1;
+                    if !batch.ready.contains(task_id) {
+                        found.push(Violation::BatchQueue(*id));
+                    }
+                }
+            }
+            if pending != batch.ready.len() {
+                found.push(Violation::BatchQueue(*id));
+            }
+            let live = [
+                TaskState::Waiting,
+                TaskState::Pending,
+                TaskState::Assigned,
+                TaskState::Accepted,
+                TaskState::Running,
+            ];
+            if live.iter().any(|state| counted.get(*state) != batch.counters.get(*state)) {
+                found.push(Violation::BatchCounters(*id));
+            }
+            if !batch.ready.is_empty() && !batch.candidates.is_empty() {
+                found.push(Violation::IdleWorker(*id));
+            }
+        }
+    }
+}

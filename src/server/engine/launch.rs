@@ -1,0 +1,288 @@
+//! Making, relaunching, cancelling and deleting tasks.
+
+use rustc_hash::FxHashSet;
+
+use crate::api::event::Event;
+use crate::api::link::Verdict;
+use crate::api::task::Dependents;
+use crate::domain::execution::FailureClass;
+use crate::domain::task::{TaskEvent, TaskLife, TaskState};
+use crate::domain::{ExecutionId, TaskId};
+
+use super::change::{DeletedTask, Ending, NewTaskRow, failure};
+use super::command::NewTask;
+use super::state::{State, Task};
+use super::track::audit;
+use super::{Context, Effect, Refusal, Reply};
+
+impl State {
+    /// Queues tasks with consecutive ids. A requirement may be any task that
+    /// exists before; those that have ended must have been loaded.
+    pub(super) fn create_tasks(
+        &mut self,
+        context: &mut Context<'_>,
+        tasks: Vec<NewTask>,
+    ) -> Result<Reply, Refusal> {
+        for required in tasks.iter().flat_map(|task| &task.after) {
+            if self.tasks.get(required).is_none_or(|task| task.hidden) {
+                return Err(Refusal::NoTask(*required));
+            }
+        }
+        let first = self.next.task;
+        let count = tasks.len() as u64;
+        let mut touched = FxHashSet::default();
+        for new in tasks {
+            let batch = self.batch_of(context, &new.batch);
+            touched.insert(batch);
+            let id = self.next.task;
+            self.next.task = id.next();
+            let mut requirements = new.after;
+            requirements.sort_unstable();
+            requirements.dedup();
+            let unmet = self.require(id, &requirements);
+            let task = Task {
+                life: if unmet == 0 { TaskLife::Pending } else { TaskLife::Waiting { unmet } },
+                batch,
+                execution: None,
+                attempts: 0,
+                retry: new.retry,
+                retries_left: new.retry,
+                losses: 0,
+                hidden: false,
+            };
+            context.changes.new_tasks.push(NewTaskRow {
+                id,
+                batch,
+                name: new.name,
+                spec: new.spec,
+                created_at: context.now.wall,
+                created_by: context.actor.clone(),
+                requirements,
+            });
+            self.tasks.insert(id, task);
+            self.record_task(context, id, task, None);
+            self.recount(context, id, task, None, Some(task.life));
+        }
+        self.record_next_ids(context);
+        audit(context, "task.create", format!("{count} from {first}"));
+        for batch in touched {
+            self.assign(context, batch);
+        }
+        Ok(Reply::Created { first, count })
+    }
+
+    /// Starts them over with fresh budgets. One that is under way is ended first.
+    pub(super) fn relaunch_tasks(
+        &mut self,
+        context: &mut Context<'_>,
+        ids: &[TaskId],
+    ) -> Result<Reply, Refusal> {
+        self.check_tasks(ids)?;
+        for id in ids {
+            let Some(task) = self.tasks.get_mut(id) else { continue };
+            task.retries_left = task.retry;
+            task.losses = 0;
+            let task = *task;
+            match task.life {
+                TaskLife::Waiting { .. } | TaskLife::Pending => {
+                    self.record_task(context, *id, task, None);
+                }
+                TaskLife::Assigned(execution) => {
+                    self.take_back(context, execution, "the task was relaunched");
+                }
+                TaskLife::Accepted(execution) | TaskLife::Running(execution) => {
+                    self.end_execution(context, execution, Ending::Relaunch);
+                }
+                TaskLife::Succeeded | TaskLife::Failed => {
+                    let requirements = self.requirements.remove(id).unwrap_or_default();
+                    let unmet = self.require(*id, &requirements);
+                    self.move_task(context, *id, TaskEvent::Relaunch { unmet }, None);
+                }
+            }
+            self.assign(context, task.batch);
+        }
+        audit(context, "task.relaunch", list(ids));
+        Ok(Reply::Tasks(ids.to_vec()))
+    }
+
+    /// Ends them: they fail with the class `cancelled`.
+    pub(super) fn cancel_tasks(
+        &mut self,
+        context: &mut Context<'_>,
+        ids: &[TaskId],
+    ) -> Result<Reply, Refusal> {
+        self.check_tasks(ids)?;
+        for id in ids {
+            if let Some(task) = self.tasks.get(id)
+                && task.life.state().is_final()
+            {
+                return Err(Refusal::TaskEnded(*id, task.life.state()));
+            }
+        }
+        for id in ids {
+            let Some(task) = self.tasks.get(id).copied() else { continue };
+            let reason = || failure(FailureClass::Cancelled, format!("cancelled by {}", context.actor));
+            match task.life {
+                TaskLife::Waiting { .. } | TaskLife::Pending => {
+                    let reason = reason();
+                    self.forget_requirements(*id);
+                    self.move_task(context, *id, TaskEvent::Cancel, Some(reason));
+                }
+                TaskLife::Assigned(execution) => {
+                    let reason = reason();
+                    self.refuse_execution(context, execution, &reason);
+                    self.move_task(context, *id, TaskEvent::Fail(execution), Some(reason));
+                    self.assign(context, task.batch);
+                }
+                TaskLife::Accepted(execution) | TaskLife::Running(execution) => {
+                    self.end_execution(context, execution, Ending::Cancel);
+                }
+                TaskLife::Succeeded | TaskLife::Failed => {}
+            }
+        }
+        audit(context, "task.cancel", list(ids));
+        Ok(Reply::Tasks(ids.to_vec()))
+    }
+
+    /// Takes them away with their executions and output. One that is under way
+    /// is hidden and goes when its execution has ended, which is not hastened.
+    ///
+    /// With [`Dependents::Detach`] a waiting task keeps its requirement on one
+    /// that had not succeeded, and so stays blocked: what it needs will never be.
+    pub(super) fn delete_tasks(
+        &mut self,
+        context: &mut Context<'_>,
+        ids: &[TaskId],
+        dependents: Dependents,
+    ) -> Result<Reply, Refusal> {
+        self.check_tasks(ids)?;
+        let mut doomed: Vec<TaskId> = ids.to_vec();
+        let mut known: FxHashSet<TaskId> = ids.iter().copied().collect();
+        let mut position = 0;
+        while let Some(id) = doomed.get(position).copied() {
+            position += 1;
+            let waiting = self.dependents.get(&id).map(Vec::as_slice).unwrap_or_default();
+            let outside: Vec<TaskId> =
+                waiting.iter().copied().filter(|other| !known.contains(other)).collect();
+            match (dependents, outside.first()) {
+                (Dependents::Refuse, Some(example)) => {
+                    return Err(Refusal::HasDependents {
+                        task: id,
+                        count: outside.len(),
+                        example: *example,
+                    });
+                }
+                (Dependents::Cascade, _) => {
+                    known.extend(&outside);
+                    doomed.extend(outside);
+                }
+                (Dependents::Refuse | Dependents::Detach, _) => {}
+            }
+        }
+        for id in &doomed {
+            self.delete_task(context, *id);
+        }
+        audit(context, "task.delete", list(&doomed));
+        Ok(Reply::Tasks(doomed))
+    }
+
+    fn delete_task(&mut self, context: &mut Context<'_>, id: TaskId) {
+        let Some(task) = self.tasks.get(&id).copied() else { return };
+        self.forget_requirements(id);
+        if let Some(batch) = self.batches.get(&task.batch) {
+            context.effects.push(Effect::Publish(Event::TaskDeleted { id, batch: batch.name.clone() }));
+        }
+        context.effects.push(Effect::Ended(id));
+        self.recount(context, id, task, Some(task.life), None);
+        if task.life.state().is_active() {
+            let hidden = Task { hidden: true, ..task };
+            self.tasks.insert(id, hidden);
+            self.record_task(context, id, hidden, None);
+        } else {
+            self.tasks.remove(&id);
+            context.changes.tasks.remove(&id);
+            let succeeded = task.life.state() == TaskState::Succeeded;
+            context.changes.deleted_tasks.push(DeletedTask { id, succeeded });
+        }
+    }
+
+    /// All of them exist for people.
+    fn check_tasks(&self, ids: &[TaskId]) -> Result<(), Refusal> {
+        for id in ids {
+            if self.tasks.get(id).is_none_or(|task| task.hidden) {
+                return Err(Refusal::NoTask(*id));
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes what a waiting task requires, and says how much of it has not succeeded.
+    fn require(&mut self, id: TaskId, requirements: &[TaskId]) -> u32 {
+        let unmet: Vec<TaskId> = requirements
+            .iter()
+            .copied()
+            .filter(|required| {
+                self.tasks.get(required).is_none_or(|task| task.life.state() != TaskState::Succeeded)
+            })
+            .collect();
+        for required in &unmet {
+            self.dependents.entry(*required).or_default().push(id);
+        }
+        let count = u32::try_from(unmet.len()).unwrap_or(u32::MAX);
+        if count > 0 {
+            self.requirements.insert(id, unmet);
+        }
+        count
+    }
+
+    /// Forgets the requirements of a task that waits no longer.
+    pub(super) fn forget_requirements(&mut self, id: TaskId) {
+        for required in self.requirements.remove(&id).unwrap_or_default() {
+            if let Some(others) = self.dependents.get_mut(&required) {
+                others.retain(|other| *other != id);
+                if others.is_empty() {
+                    self.dependents.remove(&required);
+                }
+            }
+        }
+    }
+
+    /// Releases the tasks that waited for one that has succeeded.
+    pub(super) fn release_dependents(&mut self, context: &mut Context<'_>, succeeded: TaskId) {
+        for id in self.dependents.remove(&succeeded).unwrap_or_default() {
+            let left = self.requirements.get_mut(&id).map_or(0, |requirements| {
+                requirements.retain(|required| *required != succeeded);
+                requirements.len()
+            });
+            if left == 0 {
+                self.requirements.remove(&id);
+            }
+            let Some(task) = self.tasks.get(&id).copied() else { continue };
+            if self.move_task(context, id, TaskEvent::RequirementMet, None) {
+                self.assign(context, task.batch);
+            }
+        }
+    }
+
+    /// Asks the agent to end an execution; its task moves when that has happened.
+    pub(super) fn end_execution(
+        &mut self,
+        context: &mut Context<'_>,
+        id: ExecutionId,
+        ending: Ending,
+    ) {
+        let Some(execution) = self.executions.get_mut(&id) else { return };
+        execution.row.ending = Some(ending);
+        let worker = execution.worker;
+        self.record_execution(context, id);
+        context.effects.push(Effect::Order { worker, execution: id, verdict: Verdict::Cancelled });
+    }
+}
+
+/// Ids for the audit, at most a hundred of them.
+fn list(ids: &[TaskId]) -> String {
+    let shown: Vec<String> = ids.iter().take(100).map(ToString::to_string).collect();
+    let more = ids.len().saturating_sub(shown.len());
+    let text = shown.join(" ");
+    if more > 0 { format!("{text} and {more} more") } else { text }
+}

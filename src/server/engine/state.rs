@@ -1,0 +1,299 @@
+//! The live state: everything that may still change, and nothing that has ended.
+//!
+//! Ended tasks and executions live in the database only, so memory and the
+//! time of every decision depend on the work ahead, not on the work done.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustc_hash::{FxHashMap, FxHashSet};
+use strum::{EnumCount, IntoEnumIterator};
+
+use crate::domain::execution::{ExecutionState, Phase};
+use crate::domain::task::{TaskLife, TaskState};
+use crate::domain::worker::{Machine, SeenState, WantedState, WorkerSettings, WorkerState, WorkerStats};
+use crate::domain::{
+    BatchId, BatchName, Epoch, ExecutionId, Monotonic, StoreId, TaskId, Timestamp, WorkerId,
+};
+
+use super::change::{ExecutionRow, NextIds};
+
+/// Limits and waiting times that decisions use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    /// Silent for longer, a worker is offline, and what it has not accepted goes back.
+    pub offline_after: Duration,
+    /// Silent for longer, a worker is lost, and all it holds goes back. None: never.
+    pub lost_after: Option<Duration>,
+    /// So many losses of its executions fail a task: a task that kills its
+    /// machines must not walk through the cluster.
+    pub most_losses: u32,
+    /// How long replies are kept for repetitions of their request.
+    pub keep_replies: Duration,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            offline_after: Duration::from_secs(15),
+            lost_after: Some(Duration::from_mins(10)),
+            most_losses: 5,
+            keep_replies: Duration::from_hours(24),
+        }
+    }
+}
+
+/// Tasks per state.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counters([u64; TaskState::COUNT]);
+
+/// The live state. See the module's documentation.
+#[derive(Debug)]
+pub struct State {
+    pub policy: Policy,
+    pub store: StoreId,
+    pub epoch: Epoch,
+    pub next: NextIds,
+    pub tasks: FxHashMap<TaskId, Task>,
+    pub executions: FxHashMap<ExecutionId, Execution>,
+    pub workers: BTreeMap<WorkerId, Worker>,
+    pub batches: FxHashMap<BatchId, Batch>,
+    pub batch_ids: FxHashMap<BatchName, BatchId>,
+    /// Waiting task → the required tasks that have not succeeded.
+    pub requirements: FxHashMap<TaskId, Vec<TaskId>>,
+    /// Required task → the waiting tasks that need it.
+    pub dependents: FxHashMap<TaskId, Vec<TaskId>>,
+}
+
+/// A task that has not ended, or whose end is not on disk yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Task {
+    pub life: TaskLife,
+    pub batch: BatchId,
+    /// The latest execution.
+    pub execution: Option<ExecutionId>,
+    pub attempts: u32,
+    /// The budget that the spec names.
+    pub retry: u32,
+    pub retries_left: u32,
+    pub losses: u32,
+    /// Deleted, and only here until its execution has ended.
+    pub hidden: bool,
+}
+
+/// An execution that has not ended.
+#[derive(Debug, Clone)]
+pub struct Execution {
+    pub row: ExecutionRow,
+    pub worker: WorkerId,
+    pub phase: Phase,
+}
+
+#[derive(Debug)]
+pub struct Batch {
+    pub name: BatchName,
+    pub counters: Counters,
+    /// Pending tasks, oldest first.
+    pub ready: BTreeSet<TaskId>,
+    /// Workers that can take one more, least loaded first.
+    pub candidates: BTreeSet<(u64, WorkerId)>,
+    pub workers: BTreeSet<WorkerId>,
+}
+
+#[derive(Debug)]
+pub struct Worker {
+    pub name: Arc<str>,
+    pub machine: Machine,
+    pub settings: WorkerSettings,
+    pub batch: BatchId,
+    pub wanted: WantedState,
+    pub seen: SeenState,
+    pub version: String,
+    pub succeeded: u64,
+    pub failed: u64,
+    pub registered_at: Timestamp,
+    pub created_by: Arc<str>,
+    /// The link over which it can be reached now.
+    pub link: Option<LinkId>,
+    /// The agent process behind that link.
+    pub instance: String,
+    pub last_heard: Monotonic,
+    pub last_contact: Option<Timestamp>,
+    pub stats: Option<WorkerStats>,
+    pub executions: FxHashSet<ExecutionId>,
+    /// How many of them count against its capacity: all but uploading ones.
+    pub held: u32,
+    /// Its place in the candidates of its batch.
+    pub candidate_key: Option<u64>,
+    /// Goes when its last execution has ended.
+    pub deleting: bool,
+}
+
+/// Numbers the links of one server process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LinkId(pub u64);
+
+impl Counters {
+    #[must_use]
+    pub const fn get(&self, state: TaskState) -> u64 {
+        self.0[state as usize]
+    }
+
+    pub const fn set(&mut self, state: TaskState, count: u64) {
+        self.0[state as usize] = count;
+    }
+
+    pub const fn add(&mut self, state: TaskState) {
+        self.0[state as usize] += 1;
+    }
+
+    /// Takes one away. Counters are derived from the same changes as the rows;
+    /// below zero they would already be wrong, so they stop there and the
+    /// check of the invariants tells.
+    pub const fn remove(&mut self, state: TaskState) {
+        self.0[state as usize] = self.0[state as usize].saturating_sub(1);
+    }
+
+    /// All states with their counts.
+    #[must_use]
+    pub fn by_state(&self) -> BTreeMap<TaskState, u64> {
+        TaskState::iter().map(|state| (state, self.get(state))).collect()
+    }
+}
+
+impl Batch {
+    #[must_use]
+    pub fn new(name: BatchName) -> Self {
+        Self {
+            name,
+            counters: Counters::default(),
+            ready: BTreeSet::new(),
+            candidates: BTreeSet::new(),
+            workers: BTreeSet::new(),
+        }
+    }
+}
+
+impl Execution {
+    /// One that the database has as not ended.
+    #[must_use]
+    pub fn restored(row: ExecutionRow, worker: WorkerId) -> Self {
+        let phase = match row.state {
+            ExecutionState::Running if row.ended_at.is_some() => Phase::Uploading,
+            ExecutionState::Running => Phase::Running,
+            _ => Phase::Downloading,
+        };
+        Self { row, worker, phase }
+    }
+}
+
+impl Worker {
+    /// The one word for it.
+    #[must_use]
+    pub const fn state(&self) -> WorkerState {
+        WorkerState::derive(self.wanted, self.seen)
+    }
+
+    /// Its place among the workers that can take one more execution, or none:
+    /// workers with a free slot come first, least loaded in proportion to their
+    /// size; then those that prefetch, likewise.
+    #[must_use]
+    pub fn load_key(&self) -> Option<u64> {
+        const ONE: u64 = 1 << 20;
+        let takes = self.link.is_some()
+            && !self.deleting
+            && matches!(self.seen, SeenState::Online)
+            && matches!(self.wanted, WantedState::Running);
+        let (held, slots, prefetch) = (
+            u64::from(self.held),
+            u64::from(self.settings.concurrency),
+            u64::from(self.settings.prefetch),
+        );
+        if !takes || slots == 0 || held >= slots + prefetch {
+            None
+        } else if held < slots {
+            Some(held * ONE / slots)
+        } else {
+            Some(ONE + (held - slots) * ONE / prefetch)
+        }
+    }
+}
+
+impl State {
+    /// An empty state.
+    #[must_use]
+    pub fn new(policy: Policy, store: StoreId, epoch: Epoch, next: NextIds) -> Self {
+        Self {
+            policy,
+            store,
+            epoch,
+            next,
+            tasks: FxHashMap::default(),
+            executions: FxHashMap::default(),
+            workers: BTreeMap::new(),
+            batches: FxHashMap::default(),
+            batch_ids: FxHashMap::default(),
+            requirements: FxHashMap::default(),
+            dependents: FxHashMap::default(),
+        }
+    }
+
+    /// Puts back a task that has not ended, as the database has it. The
+    /// counters of its batch have it already.
+    pub fn restore_task(&mut self, id: TaskId, task: Task) {
+        if task.life == TaskLife::Pending
+            && let Some(batch) = self.batches.get_mut(&task.batch)
+        {
+            batch.ready.insert(id);
+        }
+        self.tasks.insert(id, task);
+    }
+
+    /// Puts back an execution that has not ended, as the database has it.
+    pub fn restore_execution(&mut self, id: ExecutionId, execution: Execution) {
+        self.attach_execution(id, execution);
+    }
+
+    /// Puts an ended task into the live state for as long as a command needs it.
+    pub fn recall_task(&mut self, id: TaskId, task: Task, requirements: Vec<TaskId>) {
+        self.tasks.insert(id, task);
+        self.requirements.insert(id, requirements);
+    }
+
+    /// Takes a task whose end is on disk out of the live state.
+    pub fn evict_task(&mut self, id: TaskId) {
+        if self.tasks.get(&id).is_some_and(|task| task.life.state().is_final()) {
+            self.tasks.remove(&id);
+            self.requirements.remove(&id);
+        }
+    }
+
+    /// The batch of that name, if there is one.
+    #[must_use]
+    pub fn find_batch(&self, name: &BatchName) -> Option<&Batch> {
+        self.batch_ids.get(name).and_then(|id| self.batches.get(id))
+    }
+
+    /// Tasks per state over all batches.
+    #[must_use]
+    pub fn count_tasks(&self) -> Counters {
+        let mut total = Counters::default();
+        for batch in self.batches.values() {
+            for state in TaskState::iter() {
+                total.set(state, total.get(state) + batch.counters.get(state));
+            }
+        }
+        total
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_task_takes_little_memory() {
+        assert!(size_of::<(TaskId, Task)>() <= 72, "{}", size_of::<(TaskId, Task)>());
+    }
+}

@@ -1,0 +1,248 @@
+//! The bookkeeping that every change shares: moving a task or an execution to
+//! its next state keeps counters, queues and rows in step. Nothing else
+//! touches them.
+
+use crate::api::event::Event;
+use crate::domain::execution::{ExecutionState, Failure, Phase};
+use crate::domain::task::{TaskEvent, TaskLife, TaskState};
+use crate::domain::{BatchId, BatchName, ExecutionId, TaskId, WorkerId};
+
+use super::change::{AuditRow, BatchRow, NextIds, TaskRow, WorkerRow};
+use super::state::{Batch, Execution, State, Task, Worker};
+use super::{Context, Effect};
+
+impl State {
+    /// Moves a task by an event. An event that its state does not allow
+    /// changes nothing; callers check what they rely on beforehand.
+    pub(super) fn move_task(
+        &mut self,
+        context: &mut Context<'_>,
+        id: TaskId,
+        event: TaskEvent,
+        failure: Option<Failure>,
+    ) -> bool {
+        let Some(task) = self.tasks.get_mut(&id) else { return false };
+        let Ok(life) = task.life.on(event) else { return false };
+        let old = task.life;
+        task.life = life;
+        let task = *task;
+        self.record_task(context, id, task, failure);
+        if old.state() != life.state() {
+            self.recount(context, id, task, Some(old), Some(life));
+        }
+        if life.state().is_final() {
+            context.changes.ended_tasks.push(id);
+            context.effects.push(Effect::Ended(id));
+        }
+        true
+    }
+
+    /// Writes a task's row and tells followers.
+    pub(super) fn record_task(
+        &self,
+        context: &mut Context<'_>,
+        id: TaskId,
+        task: Task,
+        failure: Option<Failure>,
+    ) {
+        let state = task.life.state();
+        context.changes.tasks.insert(
+            id,
+            TaskRow {
+                state,
+                state_since: context.now.wall,
+                execution: task.execution,
+                attempts: task.attempts,
+                retries_left: task.retries_left,
+                losses: task.losses,
+                hidden: task.hidden,
+                failure: failure.map(Box::new),
+            },
+        );
+        if !task.hidden
+            && let Some(batch) = self.batches.get(&task.batch)
+        {
+            context.effects.push(Effect::Publish(Event::Task {
+                id,
+                batch: batch.name.clone(),
+                state,
+                execution: task.execution,
+            }));
+        }
+    }
+
+    /// Keeps the counters and the queue of a task's batch in step with its move.
+    /// `None` stands for a task that is not there (not yet, or no longer).
+    pub(super) fn recount(
+        &mut self,
+        context: &mut Context<'_>,
+        id: TaskId,
+        task: Task,
+        old: Option<TaskLife>,
+        new: Option<TaskLife>,
+    ) {
+        let Some(batch) = self.batches.get_mut(&task.batch) else { return };
+        if let Some(old) = old {
+            if !task.hidden {
+                batch.counters.remove(old.state());
+            }
+            if old.state() == TaskState::Pending {
+                batch.ready.remove(&id);
+            }
+        }
+        if let Some(new) = new {
+            if !task.hidden {
+                batch.counters.add(new.state());
+            }
+            if new.state() == TaskState::Pending {
+                batch.ready.insert(id);
+            }
+        }
+        record_batch(context, task.batch, batch);
+    }
+
+    /// The id of the batch of that name, made if need be.
+    pub(super) fn batch_of(&mut self, context: &mut Context<'_>, name: &BatchName) -> BatchId {
+        if let Some(id) = self.batch_ids.get(name) {
+            return *id;
+        }
+        let id = self.next.batch;
+        self.next.batch = id.next();
+        self.record_next_ids(context);
+        let batch = Batch::new(name.clone());
+        record_batch(context, id, &batch);
+        self.batches.insert(id, batch);
+        self.batch_ids.insert(name.clone(), id);
+        id
+    }
+
+    pub(super) fn record_next_ids(&self, context: &mut Context<'_>) {
+        context.changes.next_ids = Some(NextIds { ..self.next });
+    }
+
+    /// Writes an execution's row as it stands.
+    pub(super) fn record_execution(&self, context: &mut Context<'_>, id: ExecutionId) {
+        if let Some(execution) = self.executions.get(&id) {
+            context.changes.executions.insert(id, execution.row.clone());
+        }
+    }
+
+    /// Writes a worker's row as it stands and puts it in its place among the
+    /// candidates of its batch.
+    pub(super) fn record_worker(&mut self, context: &mut Context<'_>, id: WorkerId) {
+        self.rank_worker(id);
+        if let Some(worker) = self.workers.get(&id) {
+            context.changes.workers.insert(id, Some(worker_row(worker)));
+            self.publish_worker(context, id);
+        }
+    }
+
+    pub(super) fn publish_worker(&self, context: &mut Context<'_>, id: WorkerId) {
+        if let Some(worker) = self.workers.get(&id) {
+            context.effects.push(Effect::Publish(Event::Worker {
+                id,
+                batch: worker.settings.batch.clone(),
+                state: worker.state(),
+            }));
+        }
+    }
+
+    /// Puts a worker in its place among the candidates of its batch.
+    pub(super) fn rank_worker(&mut self, id: WorkerId) {
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        let key = worker.load_key();
+        if key == worker.candidate_key {
+            return;
+        }
+        if let Some(batch) = self.batches.get_mut(&worker.batch) {
+            if let Some(old) = worker.candidate_key {
+                batch.candidates.remove(&(old, id));
+            }
+            if let Some(new) = key {
+                batch.candidates.insert((new, id));
+            }
+            worker.candidate_key = key;
+        }
+    }
+
+    /// Adds an execution to what its worker holds.
+    pub(super) fn attach_execution(&mut self, id: ExecutionId, execution: Execution) {
+        if let Some(worker) = self.workers.get_mut(&execution.worker) {
+            worker.executions.insert(id);
+            worker.held += u32::from(execution.counts());
+        }
+        let worker = execution.worker;
+        self.executions.insert(id, execution);
+        self.rank_worker(worker);
+    }
+
+    /// Takes an execution that has ended out of the live state.
+    pub(super) fn detach_execution(&mut self, id: ExecutionId) -> Option<Execution> {
+        let execution = self.executions.remove(&id)?;
+        if let Some(worker) = self.workers.get_mut(&execution.worker) {
+            worker.executions.remove(&id);
+            worker.held = worker.held.saturating_sub(u32::from(execution.counts()));
+        }
+        self.rank_worker(execution.worker);
+        Some(execution)
+    }
+
+    /// Sets the phase of an execution; an upload frees its place on the worker.
+    pub(super) fn set_phase(&mut self, id: ExecutionId, phase: Phase) {
+        let Some(execution) = self.executions.get_mut(&id) else { return };
+        let counted = execution.counts();
+        execution.phase = phase;
+        let counts = execution.counts();
+        let worker_id = execution.worker;
+        if counted != counts
+            && let Some(worker) = self.workers.get_mut(&worker_id)
+        {
+            worker.held =
+                (worker.held + u32::from(counts)).saturating_sub(u32::from(counted));
+            self.rank_worker(worker_id);
+        }
+    }
+}
+
+impl Execution {
+    /// Whether it takes one of its worker's places.
+    pub(super) fn counts(&self) -> bool {
+        !(self.row.state == ExecutionState::Running && self.phase == Phase::Uploading)
+    }
+}
+
+/// Notes who did what.
+pub(super) fn audit(context: &mut Context<'_>, action: &'static str, detail: String) {
+    context.changes.audit.push(AuditRow {
+        at: context.now.wall,
+        who: context.actor.clone(),
+        action,
+        detail,
+    });
+}
+
+fn record_batch(context: &mut Context<'_>, id: BatchId, batch: &Batch) {
+    let row = BatchRow { name: batch.name.clone(), counters: batch.counters };
+    match context.changes.batches.entry(id) {
+        std::collections::hash_map::Entry::Occupied(mut entry) => {
+            entry.get_mut().counters = row.counters;
+        }
+        std::collections::hash_map::Entry::Vacant(entry) => {
+            entry.insert(row);
+        }
+    }
+}
+
+fn worker_row(worker: &Worker) -> WorkerRow {
+    WorkerRow {
+        name: worker.name.clone(),
+        machine: worker.machine.clone(),
+        settings: worker.settings.clone(),
+        wanted: worker.wanted,
+        version: worker.version.clone(),
+        succeeded: worker.succeeded,
+        failed: worker.failed,
+        registered_at: worker.registered_at,
+        created_by: worker.created_by.clone(),
+    }
+}

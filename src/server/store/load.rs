@@ -1,0 +1,176 @@
+//! From the database to the engine's live state: at start, after a failed
+//! commit, and for single ended tasks that a command needs.
+
+use rusqlite::{Connection, OptionalExtension};
+
+use crate::domain::task::{TaskLife, TaskSpec, TaskState};
+use crate::domain::worker::SeenState;
+use crate::domain::{BatchId, ExecutionId, Now, TaskId};
+
+use super::super::engine::state::{Batch, Execution, Policy, State, Task, Worker};
+use super::{StoreError, batch, execution, meta, requirement, word, worker};
+
+/// A task as a command needs it.
+#[derive(Debug, Clone)]
+pub struct ReadTask {
+    pub id: TaskId,
+    pub task: Task,
+    /// All that it requires.
+    pub requirements: Vec<TaskId>,
+}
+
+/// The live state as the database has it. Leases start anew at `now`.
+pub(super) fn load(
+    connection: &Connection,
+    policy: Policy,
+    now: Now,
+) -> Result<State, StoreError> {
+    let transaction = connection.unchecked_transaction()?;
+    let (store, epoch) = meta::load_identity(&transaction)?;
+    let mut state = State::new(policy, store, epoch, meta::load_next_ids(&transaction)?);
+    for (id, row) in batch::load(&transaction)? {
+        let mut loaded = Batch::new(row.name.clone());
+        loaded.counters = row.counters;
+        state.batch_ids.insert(row.name, id);
+        state.batches.insert(id, loaded);
+    }
+    load_workers(&transaction, &mut state, now)?;
+    for (waiting, required) in requirement::load_unmet(&transaction)? {
+        state.requirements.entry(waiting).or_default().push(required);
+        state.dependents.entry(required).or_default().push(waiting);
+    }
+    load_tasks(&transaction, &mut state)?;
+    for (id, row) in execution::load_live(&transaction)? {
+        let Some(worker) = row.worker else { continue };
+        state.restore_execution(id, Execution::restored(row, worker));
+    }
+    Ok(state)
+}
+
+fn load_workers(connection: &Connection, state: &mut State, now: Now) -> Result<(), StoreError> {
+    for (id, row) in worker::load(connection)? {
+        let Some(batch_id) = state.batch_ids.get(&row.settings.batch).copied() else {
+            return Err(StoreError::Malformed {
+                what: "the batch of a worker",
+                value: row.settings.batch.to_string(),
+            });
+        };
+        if let Some(batch) = state.batches.get_mut(&batch_id) {
+            batch.workers.insert(id);
+        }
+        state.workers.insert(
+            id,
+            Worker {
+                name: row.name,
+                machine: row.machine,
+                settings: row.settings,
+                batch: batch_id,
+                wanted: row.wanted,
+                seen: SeenState::Online,
+                version: row.version,
+                succeeded: row.succeeded,
+                failed: row.failed,
+                registered_at: row.registered_at,
+                created_by: row.created_by,
+                link: None,
+                instance: String::new(),
+                last_heard: now.monotonic,
+                last_contact: None,
+                stats: None,
+                executions: rustc_hash::FxHashSet::default(),
+                held: 0,
+                candidate_key: None,
+                deleting: false,
+            },
+        );
+    }
+    Ok(())
+}
+
+fn load_tasks(connection: &Connection, state: &mut State) -> Result<(), StoreError> {
+    let mut statement = connection.prepare(
+        "SELECT id, batch, state, execution, attempts, retries_left, losses, hidden,
+             json_extract(spec, '$.retry')
+         FROM task WHERE state IN ('waiting', 'pending', 'assigned', 'accepted', 'running', 'paused')
+         ORDER BY id",
+    )?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let id = TaskId::from_sql(row.get(0)?);
+        let word_of_state = row.get_ref(2)?.as_str().map_err(rusqlite::Error::from)?;
+        let unmet = state.requirements.get(&id).map_or(0, Vec::len);
+        let execution = row.get::<_, Option<i64>>(3)?.map(ExecutionId::from_sql);
+        let life = life(word("task state", word_of_state)?, execution, unmet)?;
+        let task = Task {
+            life,
+            batch: BatchId::from_sql(row.get(1)?),
+            execution,
+            attempts: row.get(4)?,
+            retries_left: row.get(5)?,
+            losses: row.get(6)?,
+            hidden: row.get(7)?,
+            retry: row.get::<_, Option<u32>>(8)?.unwrap_or(0),
+        };
+        state.restore_task(id, task);
+    }
+    Ok(())
+}
+
+/// One task with its requirements, also an ended one.
+pub(super) fn read_task(
+    connection: &Connection,
+    id: TaskId,
+) -> Result<Option<ReadTask>, StoreError> {
+    let found = connection
+        .prepare_cached(
+            "SELECT batch, state, execution, attempts, retries_left, losses, hidden, spec
+             FROM task WHERE id = ?1",
+        )?
+        .query_row([id.to_sql()], |row| {
+            Ok((
+                row.get::<_, String>(1)?,
+                row.get::<_, String>(7)?,
+                Task {
+                    life: TaskLife::Pending,
+                    batch: BatchId::from_sql(row.get(0)?),
+                    execution: row.get::<_, Option<i64>>(2)?.map(ExecutionId::from_sql),
+                    attempts: row.get(3)?,
+                    retry: 0,
+                    retries_left: row.get(4)?,
+                    losses: row.get(5)?,
+                    hidden: row.get(6)?,
+                },
+            ))
+        })
+        .optional()?;
+    let Some((state, spec, mut task)) = found else { return Ok(None) };
+    let spec: TaskSpec = serde_json::from_str(&spec)
+        .map_err(|_| StoreError::Malformed { what: "task spec", value: spec.clone() })?;
+    task.retry = spec.retry;
+    let requirements = requirement::of_task(connection, id)?;
+    task.life = life(word("task state", &state)?, task.execution, requirements.len())?;
+    Ok(Some(ReadTask { id, task, requirements }))
+}
+
+fn life(
+    state: TaskState,
+    execution: Option<ExecutionId>,
+    unmet: usize,
+) -> Result<TaskLife, StoreError> {
+    let unmet = u32::try_from(unmet).unwrap_or(u32::MAX);
+    Ok(match (state, execution) {
+        (TaskState::Waiting, _) => TaskLife::Waiting { unmet },
+        (TaskState::Pending, _) => TaskLife::Pending,
+        (TaskState::Assigned, Some(id)) => TaskLife::Assigned(id),
+        (TaskState::Accepted, Some(id)) => TaskLife::Accepted(id),
+        (TaskState::Running, Some(id)) => TaskLife::Running(id),
+        (TaskState::Succeeded, _) => TaskLife::Succeeded,
+        (TaskState::Failed, _) => TaskLife::Failed,
+        (state, _) => {
+            return Err(StoreError::Malformed {
+                what: "the state of a task without execution",
+                value: state.to_string(),
+            });
+        }
+    })
+}

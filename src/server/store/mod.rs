@@ -1,0 +1,102 @@
+//! The database: one writer thread, readers that never block it.
+//!
+//! `rusqlite` appears in here (and in the output store's index) and nowhere
+//! else. One file per table holds all SQL that touches it.
+
+mod audit;
+mod batch;
+mod connection;
+mod execution;
+mod load;
+mod meta;
+mod migrations;
+mod reader;
+mod reply;
+mod requirement;
+mod task;
+mod token;
+mod worker;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use crate::domain::{Now, StoreId};
+
+use super::engine::state::{Policy, State};
+
+pub use load::ReadTask;
+pub use reader::{EngineReader, Readers};
+pub use reply::StoredReply;
+pub use writer::{CommitDone, CommitError, CommitJob, Writer};
+
+/// Why the database cannot be used.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    #[error("the database {path} has schema {found}, this scitq knows {known}: it was written by a newer one", path = .path.display())]
+    NewerSchema { path: PathBuf, found: u32, known: u32 },
+    #[error("cannot copy the database to {copy} before its migration", copy = .copy.display())]
+    Copy { copy: PathBuf, source: rusqlite::Error },
+    #[error("the database holds {value:?} as {what}, which is no such thing")]
+    Malformed { what: &'static str, value: String },
+    #[error("cannot start the writer thread")]
+    Thread(#[source] std::io::Error),
+    #[error("database: {0}")]
+    Sqlite(#[from] rusqlite::Error),
+}
+
+/// An open database.
+#[derive(Debug)]
+pub struct Store {
+    path: PathBuf,
+    pub readers: Arc<Readers>,
+}
+
+impl Store {
+    /// Opens the database at `path`, makes it if there is none, and starts its writer.
+    pub fn open(path: &Path, new_id: StoreId) -> Result<(Self, Writer), StoreError> {
+        let mut connection = connection::open_writer(path)?;
+        migrations::migrate(&mut connection, path)?;
+        meta::initialise(&connection, &new_id)?;
+        let writer = Writer::start(connection, path)?;
+        let readers = Arc::new(Readers::new(path));
+        Ok((Self { path: path.to_owned(), readers }, writer))
+    }
+
+    /// Everything that may still change, as the last commit left it.
+    pub fn load(&self, policy: Policy, now: Now) -> Result<State, StoreError> {
+        load::load(&connection::open_reader(&self.path)?, policy, now)
+    }
+
+    /// A connection for the engine's own point reads.
+    pub fn engine_reader(&self) -> Result<EngineReader, StoreError> {
+        Ok(EngineReader::new(connection::open_reader(&self.path)?))
+    }
+
+    /// Size of the database with its log, bytes.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        let wal = writer::wal_path(&self.path);
+        [self.path.as_path(), wal.as_path()]
+            .iter()
+            .filter_map(|path| std::fs::metadata(path).ok())
+            .map(|metadata| metadata.len())
+            .sum()
+    }
+}
+
+/// A word of the database as the enum that it names.
+fn word<T: std::str::FromStr>(what: &'static str, text: &str) -> Result<T, StoreError> {
+    text.parse().map_err(|_| StoreError::Malformed { what, value: text.to_owned() })
+}
+
+/// A count as SQLite stores it.
+fn count_to_sql(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+fn count_from_sql(count: i64) -> u64 {
+    u64::try_from(count).unwrap_or(0)
+}

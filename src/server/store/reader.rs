@@ -1,0 +1,165 @@
+//! Reads that never block the writer: a pool for requests, and one connection
+//! of the engine's own for point reads.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rusqlite::Connection;
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
+
+use crate::api::execution::{ExecutionView, ListExecutions};
+use crate::api::task::{ListTasks, RelatedTask, TaskView};
+use crate::domain::execution::ExecutionState;
+use crate::domain::task::{TaskSpec, TaskState};
+use crate::domain::{ExecutionId, TaskId, TokenId};
+
+use super::super::engine::change::TokenRow;
+use super::load::{ReadTask, read_task};
+use super::reply::StoredReply;
+use super::{StoreError, connection, execution, reply, requirement, task, token};
+
+/// Reads at the same time; more wait for their turn.
+const CONNECTIONS: usize = 4;
+
+/// Reads for requests.
+#[derive(Debug)]
+pub struct Readers {
+    path: PathBuf,
+    idle: Mutex<Vec<Connection>>,
+    permits: Arc<Semaphore>,
+}
+
+/// One task with all that the database knows of it.
+#[derive(Debug)]
+pub struct WholeTask {
+    pub view: TaskView,
+    pub spec: TaskSpec,
+    pub retries_left: u32,
+    pub requirements: Vec<RelatedTask>,
+    pub dependents: Vec<RelatedTask>,
+    pub executions: Vec<ExecutionView>,
+}
+
+/// The engine's own point reads, of what the last commit left.
+#[derive(Debug)]
+pub struct EngineReader {
+    connection: Connection,
+}
+
+impl Readers {
+    pub(super) fn new(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+            idle: Mutex::new(Vec::new()),
+            permits: Arc::new(Semaphore::new(CONNECTIONS)),
+        }
+    }
+
+    pub async fn list_tasks(
+        self: &Arc<Self>,
+        query: ListTasks,
+        states: Vec<TaskState>,
+        limit: u32,
+    ) -> Result<Vec<TaskView>, StoreError> {
+        self.read(move |connection| task::list(connection, &query, &states, limit)).await
+    }
+
+    pub async fn find_task(self: &Arc<Self>, id: TaskId) -> Result<Option<WholeTask>, StoreError> {
+        self.read(move |connection| {
+            // One snapshot for all parts.
+            let snapshot = connection.unchecked_transaction()?;
+            let Some((view, spec, retries_left)) = task::find(&snapshot, id)? else {
+                return Ok(None);
+            };
+            Ok(Some(WholeTask {
+                view,
+                spec,
+                retries_left,
+                requirements: requirement::related(&snapshot, id)?,
+                dependents: requirement::dependents(&snapshot, id)?,
+                executions: execution::of_task(&snapshot, id)?,
+            }))
+        })
+        .await
+    }
+
+    /// The line of one task in the list.
+    pub async fn find_task_view(
+        self: &Arc<Self>,
+        id: TaskId,
+    ) -> Result<Option<TaskView>, StoreError> {
+        self.read(move |connection| Ok(task::find(connection, id)?.map(|(view, ..)| view))).await
+    }
+
+    /// States of those of the tasks that exist.
+    pub async fn task_states(
+        self: &Arc<Self>,
+        ids: Vec<TaskId>,
+    ) -> Result<rustc_hash::FxHashMap<TaskId, TaskState>, StoreError> {
+        self.read(move |connection| task::states(connection, &ids)).await
+    }
+
+    pub async fn list_executions(
+        self: &Arc<Self>,
+        query: ListExecutions,
+        states: Vec<ExecutionState>,
+        limit: u32,
+    ) -> Result<Vec<ExecutionView>, StoreError> {
+        self.read(move |connection| execution::list(connection, &query, &states, limit)).await
+    }
+
+    pub async fn find_execution(
+        self: &Arc<Self>,
+        id: ExecutionId,
+    ) -> Result<Option<ExecutionView>, StoreError> {
+        self.read(move |connection| execution::find(connection, id)).await
+    }
+
+    pub async fn list_tokens(self: &Arc<Self>) -> Result<Vec<(TokenId, TokenRow)>, StoreError> {
+        self.read(token::load).await
+    }
+
+    /// Executions of deleted tasks whose output may still be there.
+    pub async fn list_garbage(self: &Arc<Self>) -> Result<Vec<ExecutionId>, StoreError> {
+        self.read(|connection| Ok(execution::load_garbage(connection)?)).await
+    }
+
+    async fn read<T: Send + 'static>(
+        self: &Arc<Self>,
+        query: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let _permit = Arc::clone(&self.permits).acquire_owned().await;
+        let readers = Arc::clone(self);
+        let task = spawn_blocking(move || {
+            let idle = readers.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let connection = match idle {
+                Some(connection) => connection,
+                None => connection::open_reader(&readers.path)?,
+            };
+            let result = query(&connection);
+            readers.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+            result
+        });
+        match task.await {
+            Ok(result) => result,
+            Err(error) => Err(StoreError::Thread(std::io::Error::other(error))),
+        }
+    }
+}
+
+impl EngineReader {
+    pub(super) const fn new(connection: Connection) -> Self {
+        Self { connection }
+    }
+
+    /// A task as the last commit left it.
+    pub fn find_task(&self, id: TaskId) -> Result<Option<ReadTask>, StoreError> {
+        read_task(&self.connection, id)
+    }
+
+    /// What was answered under that key.
+    pub fn find_reply(&self, key: &str) -> Result<Option<StoredReply>, StoreError> {
+        Ok(reply::find(&self.connection, key)?)
+    }
+}

@@ -1,0 +1,63 @@
+//! Table `token`.
+
+use rusqlite::{Connection, Transaction, params};
+use rustc_hash::FxHashMap;
+
+use crate::domain::{Timestamp, TokenId, WorkerId};
+
+use super::super::engine::change::TokenRow;
+use super::{StoreError, word};
+
+pub(super) fn write(
+    transaction: &Transaction<'_>,
+    rows: &FxHashMap<TokenId, Option<TokenRow>>,
+) -> rusqlite::Result<()> {
+    for (id, row) in rows {
+        let Some(row) = row else {
+            transaction.execute("DELETE FROM token WHERE id = ?1", [id.to_sql()])?;
+            continue;
+        };
+        // An agent that joined again speaks with its newest token only.
+        if let Some(worker) = row.worker {
+            transaction.execute("DELETE FROM token WHERE worker = ?1", [worker.to_sql()])?;
+        }
+        transaction.execute(
+            "INSERT INTO token (id, name, role, worker, hash, created_at, created_by)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            params![
+                id.to_sql(),
+                row.name,
+                <&str>::from(row.role),
+                row.worker.map(WorkerId::to_sql),
+                row.hash,
+                row.created_at.0,
+                &*row.created_by,
+            ],
+        )?;
+    }
+    Ok(())
+}
+
+pub(super) fn load(connection: &Connection) -> Result<Vec<(TokenId, TokenRow)>, StoreError> {
+    let mut statement = connection.prepare(
+        "SELECT id, name, role, worker, hash, created_at, created_by FROM token ORDER BY id",
+    )?;
+    let mut rows = statement.query([])?;
+    let mut tokens = Vec::new();
+    while let Some(row) = rows.next()? {
+        let role: String = row.get(2)?;
+        let created_by: String = row.get(6)?;
+        tokens.push((
+            TokenId::from_sql(row.get(0)?),
+            TokenRow {
+                name: row.get(1)?,
+                role: word("role", &role)?,
+                worker: row.get::<_, Option<i64>>(3)?.map(WorkerId::from_sql),
+                hash: row.get(4)?,
+                created_at: Timestamp(row.get(5)?),
+                created_by: created_by.into(),
+            },
+        ));
+    }
+    Ok(tokens)
+}
