@@ -1,0 +1,99 @@
+//! Errors as replies: a closed set of codes, a message and a hint for people,
+//! and a request id. Causes that are the server's own are logged, not sent.
+
+use axum::Json;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+
+use crate::api::error::{ErrorBody, ErrorCode};
+
+use super::super::engine::Refusal;
+use super::super::output::OutputError;
+use super::super::store::StoreError;
+
+/// An error on its way to the client.
+#[derive(Debug)]
+pub struct ApiError {
+    pub code: ErrorCode,
+    pub message: String,
+    pub hint: Option<String>,
+}
+
+pub type ApiResult<T> = Result<T, ApiError>;
+
+impl ApiError {
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), hint: None }
+    }
+
+    pub fn invalid(message: impl Into<String>) -> Self {
+        Self::new(ErrorCode::Invalid, message)
+    }
+
+    pub fn not_found(message: impl Into<String>) -> Self {
+        Self::new(ErrorCode::NotFound, message)
+    }
+
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// A failure of the server itself. The cause is for the log only.
+    fn internal(cause: &dyn std::fmt::Display) -> Self {
+        tracing::error!(%cause, "request failed");
+        Self::new(ErrorCode::Internal, "the server failed to carry out the request")
+            .hint("the server's log has the cause")
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.code.status())
+            .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let body = ErrorBody {
+            code: self.code,
+            message: self.message,
+            hint: self.hint,
+            request_id: super::gate::current_request_id(),
+        };
+        (status, Json(body)).into_response()
+    }
+}
+
+impl From<Refusal> for ApiError {
+    fn from(refusal: Refusal) -> Self {
+        let message = refusal.to_string();
+        match refusal {
+            Refusal::NoTask(_) | Refusal::NoWorker(_) | Refusal::NoToken(_) => {
+                Self::not_found(message)
+            }
+            Refusal::TaskEnded(..) => Self::new(ErrorCode::Conflict, message)
+                .hint("to run it again: scitq manage task relaunch"),
+            Refusal::HasDependents { .. } => Self::new(ErrorCode::Conflict, message).hint(
+                "delete them as well with --cascade, or leave them blocked with --detach",
+            ),
+            Refusal::OtherWorker { .. } => Self::new(ErrorCode::Forbidden, message),
+            Refusal::AlreadyConnected(_) | Refusal::StaleLink => {
+                Self::new(ErrorCode::Conflict, message)
+            }
+            Refusal::KeyReused => Self::new(ErrorCode::Conflict, message)
+                .hint("send each new request with a new idempotency key"),
+            Refusal::Unavailable(_) => Self::new(ErrorCode::Unavailable, message)
+                .hint("nothing has changed; try again later"),
+        }
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        Self::internal(&error)
+    }
+}
+
+impl From<OutputError> for ApiError {
+    fn from(error: OutputError) -> Self {
+        Self::internal(&error)
+    }
+}

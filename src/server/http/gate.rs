@@ -1,0 +1,126 @@
+//! Who is asking, and whether they may: the layer in front of every route.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use axum::Router;
+use axum::extract::{ConnectInfo, FromRequestParts, Request, State};
+use axum::http::header::AUTHORIZATION;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+
+use crate::api::error::ErrorCode;
+
+use super::super::auth::{Need, Principal, allows};
+use super::App;
+use super::error::{ApiError, ApiResult};
+
+/// Header under which a reply names its request in the log.
+const REQUEST_ID: &str = "x-request-id";
+
+/// The one who asks, known and allowed to.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    pub principal: Arc<Principal>,
+    /// The name that is recorded with changes.
+    pub name: Arc<str>,
+}
+
+tokio::task_local! {
+    static CURRENT_REQUEST: u64;
+}
+
+static REQUESTS: AtomicU64 = AtomicU64::new(1);
+
+/// The id of the request that is being answered.
+pub(super) fn current_request_id() -> String {
+    CURRENT_REQUEST.try_with(|id| format!("{id:x}")).unwrap_or_default()
+}
+
+/// Lets only those to the routes whose role allows it.
+pub(super) fn require(routes: Router<Arc<App>>, app: &Arc<App>, need: Need) -> Router<Arc<App>> {
+    let app = Arc::clone(app);
+    routes.route_layer(from_fn_with_state(app, move |State(app): State<Arc<App>>, request: Request, next: Next| {
+        admit(app, need, request, next)
+    }))
+}
+
+/// Numbers every request, for the log and for the reply.
+pub(super) fn number(routes: Router) -> Router {
+    routes.layer(from_fn(async |request: Request, next: Next| {
+        let id = REQUESTS.fetch_add(1, Ordering::Relaxed);
+        let span = tracing::info_span!(
+            "request",
+            id = format_args!("{id:x}"),
+            method = %request.method(),
+            path = request.uri().path(),
+        );
+        let answer = CURRENT_REQUEST.scope(id, next.run(request));
+        let mut response = tracing::Instrument::instrument(answer, span).await;
+        if let Ok(value) = HeaderValue::from_str(&format!("{id:x}")) {
+            response.headers_mut().insert(REQUEST_ID, value);
+        }
+        response
+    }))
+}
+
+async fn admit(app: Arc<App>, need: Need, mut request: Request, next: Next) -> Response {
+    let address = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
+    match identify(&app, request.headers(), address, need) {
+        Ok(caller) => {
+            request.extensions_mut().insert(caller);
+            next.run(request).await
+        }
+        Err(error) => error.into_response(),
+    }
+}
+
+fn identify(
+    app: &App,
+    headers: &HeaderMap,
+    address: Option<SocketAddr>,
+    need: Need,
+) -> ApiResult<Caller> {
+    let principal = match headers.get(AUTHORIZATION) {
+        Some(header) => {
+            let secret = header
+                .to_str()
+                .ok()
+                .and_then(|text| text.split_once(' '))
+                .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+                .map(|(_, secret)| secret.trim());
+            secret.and_then(|secret| app.tokens.find(secret)).ok_or_else(|| {
+                ApiError::new(ErrorCode::Unauthenticated, "the token is not known here")
+                    .hint("it may have been revoked, or belong to another server")
+            })?
+        }
+        None => address.and_then(|address| app.trust.principal(address.ip())).ok_or_else(|| {
+            ApiError::new(ErrorCode::Unauthenticated, "this needs a token").hint(
+                "set SCITQ_TOKEN or SCITQ_TOKEN_FILE; `scitq manage token create` makes one",
+            )
+        })?,
+    };
+    if !allows(principal.role, need) {
+        let role = principal.role;
+        return Err(ApiError::new(
+            ErrorCode::Forbidden,
+            format!("a token with the role `{role}` may not do this"),
+        ));
+    }
+    let name = principal.name.as_str().into();
+    Ok(Caller { principal: Arc::new(principal), name })
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Caller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> ApiResult<Self> {
+        // Every route stands behind the gate; without it nobody is anybody.
+        parts.extensions.get::<Self>().cloned().ok_or_else(|| {
+            ApiError::new(ErrorCode::Unauthenticated, "this route has no gate")
+        })
+    }
+}

@@ -1,0 +1,66 @@
+//! The HTTP edge: routes of `/api/v2`, who may use them, and how errors are told.
+//!
+//! One file per resource. A handler checks what came in, asks the engine or the
+//! database, and shapes the reply; it decides nothing.
+
+mod batches;
+mod error;
+mod events;
+mod executions;
+mod gate;
+mod link;
+mod link_session;
+mod listener;
+mod openapi;
+mod output;
+mod request;
+mod status;
+mod tasks;
+mod tokens;
+mod waits;
+mod workers;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::sync::watch;
+
+use crate::domain::Timestamp;
+use crate::domain::time::Clock;
+
+use super::auth::{TokenTable, Trust};
+use super::data_dir::DataDir;
+use super::engine::service::Engine;
+use super::engine::state::{LinkId, Policy};
+use super::events::EventHub;
+use super::output::OutputStore;
+use super::store::Store;
+
+pub use listener::serve;
+pub use openapi::document as openapi_document;
+pub use waits::Waits;
+
+/// What every handler can reach.
+#[derive(Debug)]
+pub struct App {
+    pub engine: Engine,
+    pub store: Arc<Store>,
+    pub output: OutputStore,
+    pub events: Arc<EventHub>,
+    pub waits: Arc<Waits>,
+    pub tokens: TokenTable,
+    pub trust: Trust,
+    pub clock: Arc<dyn Clock>,
+    pub data_dir: Arc<DataDir>,
+    pub policy: Policy,
+    pub started_at: Timestamp,
+    /// Turns true when the server stops: whoever waits answers with what there is.
+    pub stopping: watch::Receiver<bool>,
+    pub next_link: AtomicU64,
+}
+
+impl App {
+    fn next_link_id(&self) -> LinkId {
+        LinkId(self.next_link.fetch_add(1, Ordering::Relaxed))
+    }
+}

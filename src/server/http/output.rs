@@ -1,0 +1,72 @@
+//! `/api/v2/executions/{id}/output/{stream}`
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::Response;
+
+use crate::api::error::{ErrorBody, ErrorCode};
+use crate::api::output::{
+    COMPLETE_HEADER, MAX_READ, MAX_WAIT, OFFSET_HEADER, ReadOutput, SIZE_HEADER,
+};
+use crate::domain::ExecutionId;
+use crate::domain::execution::Stream;
+
+use super::super::output::Read;
+use super::App;
+use super::error::{ApiError, ApiResult};
+use super::executions::find;
+use super::request::{Id, Parameters};
+
+/// Read the output of an execution
+///
+/// The body are the stream's bytes from `offset` on, as many as one reply
+/// carries. `scitq-offset` is the first byte's offset, `scitq-size` the length
+/// of the stream so far, `scitq-complete` is `true` once nothing will follow.
+/// A read of bytes that the limit has dropped is a `conflict` that says where
+/// to go on.
+#[utoipa::path(get, path = "/api/v2/executions/{id}/output/{stream}", tag = "executions",
+    params(("id" = ExecutionId, Path), ("stream" = Stream, Path), ReadOutput),
+    responses((status = 200, content_type = "application/octet-stream", body = Vec<u8>),
+        (status = "4XX", body = ErrorBody)))]
+pub(super) async fn read(
+    State(app): State<Arc<App>>,
+    Id((id, stream)): Id<(ExecutionId, Stream)>,
+    Parameters(query): Parameters<ReadOutput>,
+) -> ApiResult<Response> {
+    let limit = query.limit.unwrap_or(MAX_READ).min(MAX_READ);
+    if let Some(wait) = query.wait_seconds.filter(|wait| *wait > MAX_WAIT) {
+        return Err(ApiError::invalid(format!("wait_seconds {wait} is more than {MAX_WAIT}")));
+    }
+    // The wait begins before the look at the state: an end in between wakes it.
+    let more = app.output.wait_for_more(id, stream, query.offset);
+    let mut complete = find(&app, id).await?.state.is_final();
+    if let Some(wait) = query.wait_seconds
+        && !complete
+    {
+        let mut stopping = app.stopping.clone();
+        tokio::select! {
+            waited = more => waited?,
+            () = tokio::time::sleep(Duration::from_secs(wait.into())) => {}
+            _ = stopping.wait_for(|stopping| *stopping) => {}
+        }
+        complete = find(&app, id).await?.state.is_final();
+    }
+    match app.output.read(id, stream, query.offset, limit).await? {
+        Read::Bytes { offset, bytes, size } => Response::builder()
+            .header(CONTENT_TYPE, "application/octet-stream")
+            .header(OFFSET_HEADER, offset)
+            .header(SIZE_HEADER, size)
+            .header(COMPLETE_HEADER, if complete { "true" } else { "false" })
+            .body(Body::from(bytes))
+            .map_err(|error| ApiError::new(ErrorCode::Internal, error.to_string())),
+        Read::Hole { hole, .. } => Err(ApiError::new(
+            ErrorCode::Conflict,
+            format!("bytes {} to {} of {stream} were dropped: the stream is longer than its limit", hole.from, hole.to),
+        )
+        .hint(format!("go on at offset {}", hole.to))),
+    }
+}

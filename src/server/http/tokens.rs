@@ -1,0 +1,106 @@
+//! `/api/v2/tokens`
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+
+use crate::api::error::ErrorBody;
+use crate::api::token::{CreateToken, CreatedToken, TokenList, TokenView};
+use crate::domain::TokenId;
+
+use super::super::auth::{Principal, Secret};
+use super::super::engine::command::{Command, Reply};
+use super::App;
+use super::error::{ApiError, ApiResult};
+use super::gate::Caller;
+use super::request::{Change, Id};
+use super::tasks::unexpected;
+
+/// Longest name of a token, bytes.
+const MAX_NAME: usize = 255;
+
+/// List tokens, without their secrets
+#[utoipa::path(get, path = "/api/v2/tokens", tag = "tokens",
+    responses((status = 200, body = TokenList), (status = "4XX", body = ErrorBody)))]
+pub(super) async fn list(State(app): State<Arc<App>>) -> ApiResult<Json<TokenList>> {
+    let rows = app.store.readers.list_tokens().await?;
+    let tokens = rows
+        .into_iter()
+        .map(|(id, row)| TokenView {
+            id,
+            name: row.name,
+            role: row.role,
+            worker: row.worker,
+            created_at: row.created_at,
+            created_by: row.created_by.to_string(),
+        })
+        .collect();
+    Ok(Json(TokenList { tokens }))
+}
+
+/// Make a token
+///
+/// Its secret is in this reply and nowhere else. A repetition of the request
+/// under the same key therefore cannot be answered, and is a `conflict`.
+#[utoipa::path(post, path = "/api/v2/tokens", tag = "tokens", request_body = CreateToken,
+    params(("idempotency-key" = Option<String>, Header)),
+    responses((status = 201, body = CreatedToken), (status = "4XX", body = ErrorBody)))]
+pub(super) async fn create(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Change { value, key }: Change<CreateToken>,
+) -> ApiResult<(StatusCode, Json<CreatedToken>)> {
+    let CreateToken { name, role } = value;
+    if name.is_empty() || name.len() > MAX_NAME || name.chars().any(char::is_control) {
+        return Err(ApiError::invalid(format!(
+            "a token's name is 1 to {MAX_NAME} bytes without control characters"
+        )));
+    }
+    let secret = Secret::generate().map_err(|error| {
+        ApiError::new(crate::api::ErrorCode::Internal, format!("no randomness: {error}"))
+    })?;
+    let hash = secret.hash();
+    let command = Command::CreateToken { name: name.clone(), role, hash };
+    let id = match app.engine.apply(&caller.name, command, key).await? {
+        Reply::Token(id) => id,
+        other => return Err(unexpected(&other)),
+    };
+    let stored = app.store.readers.list_tokens().await?;
+    if !stored.iter().any(|(stored, row)| *stored == id && row.hash == hash) {
+        return Err(ApiError::new(
+            crate::api::ErrorCode::Conflict,
+            format!("token {id} was made by this request before, and its secret is shown once only"),
+        )
+        .hint(format!("revoke it (scitq manage token revoke {id}) and make another")));
+    }
+    app.tokens.insert(hash, Principal { token: Some(id), name: name.clone(), role, worker: None });
+    let token = secret.reveal().to_owned();
+    Ok((StatusCode::CREATED, Json(CreatedToken { id, name, role, token })))
+}
+
+/// Revoke a token
+#[utoipa::path(delete, path = "/api/v2/tokens/{id}", tag = "tokens",
+    params(("id" = TokenId, Path)),
+    responses((status = 200, body = TokenView), (status = "4XX", body = ErrorBody)))]
+pub(super) async fn revoke(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Id(id): Id<TokenId>,
+) -> ApiResult<Json<TokenView>> {
+    let rows = app.store.readers.list_tokens().await?;
+    let Some((_, row)) = rows.into_iter().find(|(stored, _)| *stored == id) else {
+        return Err(ApiError::not_found(format!("token {id} does not exist")));
+    };
+    app.engine.apply(&caller.name, Command::RevokeToken(id), None).await?;
+    app.tokens.remove(id);
+    Ok(Json(TokenView {
+        id,
+        name: row.name,
+        role: row.role,
+        worker: row.worker,
+        created_at: row.created_at,
+        created_by: row.created_by.to_string(),
+    }))
+}

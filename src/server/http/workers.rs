@@ -1,0 +1,124 @@
+//! `/api/v2/workers`
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+
+use crate::api::error::ErrorBody;
+use crate::api::worker::{UpdateWorker, WorkerList, WorkerView};
+use crate::domain::WorkerId;
+use crate::domain::execution::ExecutionState;
+
+use super::super::engine;
+use super::super::engine::command::{Command, Reply};
+use super::App;
+use super::error::{ApiError, ApiResult};
+use super::gate::Caller;
+use super::request::{Change, Id};
+use super::tasks::unexpected;
+
+/// Largest concurrency and prefetch that make sense.
+const MAX_SLOTS: u32 = 100_000;
+
+/// List workers
+#[utoipa::path(get, path = "/api/v2/workers", tag = "workers",
+    responses((status = 200, body = WorkerList), (status = "4XX", body = ErrorBody)))]
+pub(super) async fn list(State(app): State<Arc<App>>) -> ApiResult<Json<WorkerList>> {
+    let workers = app
+        .engine
+        .query(|state| state.workers.keys().filter_map(|id| view(state, *id)).collect())
+        .await?;
+    Ok(Json(WorkerList { workers }))
+}
+
+/// Show one worker
+#[utoipa::path(get, path = "/api/v2/workers/{id}", tag = "workers", params(("id" = WorkerId, Path)),
+    responses((status = 200, body = WorkerView), (status = "4XX", body = ErrorBody)))]
+pub(super) async fn show(
+    State(app): State<Arc<App>>,
+    Id(id): Id<WorkerId>,
+) -> ApiResult<Json<WorkerView>> {
+    find(&app, id).await.map(Json)
+}
+
+/// Change a worker's settings
+///
+/// Moved to another batch, it gives back what it has not accepted and finishes
+/// the rest. A lower concurrency ends nothing.
+#[utoipa::path(patch, path = "/api/v2/workers/{id}", tag = "workers",
+    params(("id" = WorkerId, Path), ("idempotency-key" = Option<String>, Header)),
+    request_body = UpdateWorker,
+    responses((status = 200, body = WorkerView), (status = "4XX", body = ErrorBody)))]
+pub(super) async fn update(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Id(worker): Id<WorkerId>,
+    Change { value, key }: Change<UpdateWorker>,
+) -> ApiResult<Json<WorkerView>> {
+    for (name, count) in [("concurrency", value.concurrency), ("prefetch", value.prefetch)] {
+        if let Some(count) = count.filter(|count| *count > MAX_SLOTS) {
+            return Err(ApiError::invalid(format!("{name} {count} is more than {MAX_SLOTS}")));
+        }
+    }
+    let command = Command::UpdateWorker { worker, update: value };
+    match app.engine.apply(&caller.name, command, key).await? {
+        Reply::Worker(id) => find(&app, id).await.map(Json),
+        other => Err(unexpected(&other)),
+    }
+}
+
+/// Delete a worker's record
+///
+/// What it runs is ended and given to others. A live agent registers again.
+#[utoipa::path(delete, path = "/api/v2/workers/{id}", tag = "workers",
+    params(("id" = WorkerId, Path), ("idempotency-key" = Option<String>, Header)),
+    responses((status = 200, body = WorkerView), (status = "4XX", body = ErrorBody)))]
+pub(super) async fn delete(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Id(worker): Id<WorkerId>,
+) -> ApiResult<Json<WorkerView>> {
+    let before = find(&app, worker).await?;
+    app.engine.apply(&caller.name, Command::DeleteWorker(worker), None).await?;
+    app.tokens.remove_worker(worker);
+    Ok(Json(before))
+}
+
+async fn find(app: &App, id: WorkerId) -> ApiResult<WorkerView> {
+    let found = app.engine.query(move |state| view(state, id)).await?;
+    found.ok_or_else(|| ApiError::not_found(format!("worker {id} does not exist")))
+}
+
+fn view(state: &engine::State, id: WorkerId) -> Option<WorkerView> {
+    let worker = state.workers.get(&id)?;
+    let (mut assigned, mut accepted, mut running) = (0, 0, 0);
+    for execution in worker.executions.iter().filter_map(|id| state.executions.get(id)) {
+        match execution.row.state {
+            ExecutionState::Pending => assigned += 1,
+            ExecutionState::Accepted => accepted += 1,
+            _ => running += 1,
+        }
+    }
+    Some(WorkerView {
+        id,
+        name: worker.name.to_string(),
+        batch: worker.settings.batch.clone(),
+        state: worker.state(),
+        wanted: worker.wanted,
+        seen: worker.seen,
+        concurrency: worker.settings.concurrency,
+        prefetch: worker.settings.prefetch,
+        machine: worker.machine.clone(),
+        version: worker.version.clone(),
+        assigned,
+        accepted,
+        running,
+        succeeded: worker.succeeded,
+        failed: worker.failed,
+        registered_at: worker.registered_at,
+        last_contact: worker.last_contact,
+        stats: worker.stats.clone(),
+        created_by: worker.created_by.to_string(),
+    })
+}
