@@ -223,6 +223,17 @@ pub struct Start {
     pub spec: Box<RawValue>,
 }
 
+impl Start {
+    /// The text frame of a [`Down::Start`], made of a spec that is JSON already:
+    /// it is neither parsed nor copied on its way from the database to the agent.
+    #[must_use]
+    pub fn frame(execution: ExecutionId, task: TaskId, attempt: u32, spec: &str) -> String {
+        format!(
+            r#"{{"start":{{"execution":{execution},"task":{task},"attempt":{attempt},"spec":{spec}}}}}"#
+        )
+    }
+}
+
 /// A piece of output: a binary frame of a 17-byte header (execution id, stream,
 /// offset; big-endian) and the bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -286,6 +297,15 @@ mod tests {
         };
         assert_eq!(OutputChunk::decode(&chunk.encode().into()), Some(chunk));
         assert_eq!(OutputChunk::decode(&bytes::Bytes::from_static(b"short")), None);
+    }
+
+    #[test]
+    fn a_start_comes_with_its_spec_untouched() {
+        let spec = r#"{"command": "true"}"#;
+        let frame = Start::frame(ExecutionId(3), TaskId(2), 1, spec);
+        let Ok(Down::Start(start)) = serde_json::from_str(&frame) else { panic!("{frame}") };
+        assert_eq!((start.execution, start.task, start.attempt), (ExecutionId(3), TaskId(2), 1));
+        assert_eq!(start.spec.get(), spec);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 pub mod argument;
 pub mod batch;
+pub mod check;
 pub mod execution;
 pub mod ids;
 pub mod task;

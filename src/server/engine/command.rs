@@ -136,6 +136,8 @@ pub enum Effect {
     Settings { worker: WorkerId, settings: WorkerSettings, wanted: WantedState },
     /// The worker is gone: its link is closed, it may register anew.
     CloseLink { worker: WorkerId },
+    /// These tokens no longer hold.
+    TokensRevoked(Vec<TokenId>),
     Publish(Event),
     /// These will not change again: whoever waits for them is told.
     Ended(TaskId),

@@ -48,7 +48,9 @@ impl State {
             worker.seen = SeenState::Online;
         }
         let (settings, wanted) = (worker.settings.clone(), worker.wanted);
-        let token = connect.new_token.map(|hash| self.bind_token(context, id, hash));
+        let bound = connect.new_token.map(|hash| self.bind_token(context, id, hash));
+        let (token, revoked) =
+            bound.map_or((None, Vec::new()), |(token, revoked)| (Some(token), revoked));
         let verdicts = self.reconcile(context, id, &connect);
         self.record_worker(context, id);
         if let Some(worker) = self.workers.get(&id) {
@@ -61,7 +63,7 @@ impl State {
             wanted,
             verdicts,
             token,
-            revoked: Vec::new(),
+            revoked,
         })))
     }
 
@@ -178,23 +180,24 @@ impl State {
         id
     }
 
-    fn bind_token(&mut self, context: &mut Context<'_>, id: WorkerId, hash: [u8; 32]) -> TokenId {
-        let token = self.next.token;
-        self.next.token = token.next();
-        self.record_next_ids(context);
+    /// Makes a token for a worker that joined; it replaces those from before.
+    fn bind_token(
+        &mut self,
+        context: &mut Context<'_>,
+        id: WorkerId,
+        hash: [u8; 32],
+    ) -> (TokenId, Vec<TokenId>) {
+        let revoked = self.revoke_tokens_of(context, id);
         let name = self.workers.get(&id).map_or_else(String::new, |worker| worker.name.to_string());
-        context.changes.tokens.insert(
-            token,
-            Some(TokenRow {
-                name,
-                role: Role::Agent,
-                worker: Some(id),
-                hash,
-                created_at: context.now.wall,
-                created_by: context.actor.clone(),
-            }),
-        );
-        token
+        let row = TokenRow {
+            name,
+            role: Role::Agent,
+            worker: Some(id),
+            hash,
+            created_at: context.now.wall,
+            created_by: context.actor.clone(),
+        };
+        (self.add_token(context, row), revoked)
     }
 
     /// Compares what the agent holds with what it should hold.

@@ -60,7 +60,7 @@ impl State {
             Command::CreateToken { name, role, hash } => {
                 Ok(self.create_token(context, name, role, hash))
             }
-            Command::RevokeToken(token) => Ok(Self::revoke_token(context, token)),
+            Command::RevokeToken(token) => self.revoke_token(context, token),
             Command::Connect(connect) => self.connect(context, *connect),
             Command::Disconnect { worker, link } => Ok(self.disconnect(context, worker, link)),
             Command::Heartbeat { worker, link, stats, phases } => {

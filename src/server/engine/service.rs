@@ -19,7 +19,7 @@ use crate::api::event::Event;
 use crate::api::link::Verdict;
 use crate::domain::time::Clock;
 use crate::domain::worker::{WantedState, WorkerSettings};
-use crate::domain::{ExecutionId, TaskId, Timestamp, WorkerId};
+use crate::domain::{ExecutionId, TaskId, Timestamp, TokenId, WorkerId};
 
 use super::super::store::{CommitDone, CommitError, CommitJob, EngineReader, Store, StoreError, Writer};
 use super::change::ReplyRow;
@@ -55,6 +55,8 @@ pub trait Audience: Send + Sync {
     fn ended(&self, tasks: &[TaskId]);
     /// No more output comes for these executions.
     fn output_complete(&self, executions: &[ExecutionId]);
+    /// These tokens no longer hold.
+    fn tokens_revoked(&self, tokens: &[TokenId]);
     /// The output of these executions is not needed any more.
     fn output_garbage(&self, executions: Vec<ExecutionId>);
     /// The database cannot be trusted any more; the process must end.
@@ -114,6 +116,7 @@ struct Waiting {
     events: Vec<Event>,
     ended: Vec<TaskId>,
     complete: Vec<ExecutionId>,
+    revoked: Vec<TokenId>,
 }
 
 struct Service {
@@ -469,6 +472,7 @@ impl Service {
                     self.order(worker, LinkMessage::Close);
                     self.links.remove(&worker);
                 }
+                Effect::TokensRevoked(tokens) => self.waiting.revoked.extend(tokens),
                 Effect::Publish(event) => self.waiting.events.push(event),
                 Effect::Ended(task) => self.waiting.ended.push(task),
                 Effect::OutputComplete(execution) => self.waiting.complete.push(execution),
@@ -603,6 +607,7 @@ impl Waiting {
             && self.events.is_empty()
             && self.ended.is_empty()
             && self.complete.is_empty()
+            && self.revoked.is_empty()
     }
 
     /// Tells everyone. Whoever has left is not told; nothing depends on it.
@@ -620,6 +625,9 @@ impl Waiting {
         }
         for (reply, answer) in self.replies {
             let _ = reply.send(Ok(answer));
+        }
+        if !self.revoked.is_empty() {
+            audience.tokens_revoked(&self.revoked);
         }
         if !self.ended.is_empty() {
             audience.ended(&self.ended);

@@ -14,7 +14,8 @@ use crate::domain::execution::{ExecutionState, Phase};
 use crate::domain::task::{TaskLife, TaskState};
 use crate::domain::worker::{Machine, SeenState, WantedState, WorkerSettings, WorkerState, WorkerStats};
 use crate::domain::{
-    BatchId, BatchName, Epoch, ExecutionId, Monotonic, StoreId, TaskId, Timestamp, WorkerId,
+    BatchId, BatchName, Epoch, ExecutionId, Monotonic, StoreId, TaskId, Timestamp, TokenId,
+    WorkerId,
 };
 
 use super::change::{ExecutionRow, NextIds};
@@ -60,6 +61,8 @@ pub struct State {
     pub workers: BTreeMap<WorkerId, Worker>,
     pub batches: FxHashMap<BatchId, Batch>,
     pub batch_ids: FxHashMap<BatchName, BatchId>,
+    /// Tokens that hold, with the worker to which an agent's is bound.
+    pub tokens: BTreeMap<TokenId, Option<WorkerId>>,
     /// Waiting task → the required tasks that have not succeeded.
     pub requirements: FxHashMap<TaskId, Vec<TaskId>>,
     /// Required task → the waiting tasks that need it.
@@ -234,6 +237,7 @@ impl State {
             workers: BTreeMap::new(),
             batches: FxHashMap::default(),
             batch_ids: FxHashMap::default(),
+            tokens: BTreeMap::new(),
             requirements: FxHashMap::default(),
             dependents: FxHashMap::default(),
         }

@@ -121,6 +121,8 @@ impl State {
             }
         }
         context.changes.workers.insert(id, None);
+        let revoked = self.revoke_tokens_of(context, id);
+        context.effects.push(Effect::TokensRevoked(revoked));
         context.effects.push(Effect::CloseLink { worker: id });
         context
             .effects
@@ -149,27 +151,58 @@ impl State {
         role: Role,
         hash: [u8; 32],
     ) -> Reply {
-        let id = self.next.token;
-        self.next.token = id.next();
-        self.record_next_ids(context);
-        audit(context, "token.create", format!("{id} {role} {name}"));
-        context.changes.tokens.insert(
-            id,
-            Some(TokenRow {
-                name,
-                role,
-                worker: None,
-                hash,
-                created_at: context.now.wall,
-                created_by: context.actor.clone(),
-            }),
-        );
+        let row = TokenRow {
+            name,
+            role,
+            worker: None,
+            hash,
+            created_at: context.now.wall,
+            created_by: context.actor.clone(),
+        };
+        let detail = format!("{role} {}", row.name);
+        let id = self.add_token(context, row);
+        audit(context, "token.create", format!("{id} {detail}"));
         Reply::Token(id)
     }
 
-    pub(super) fn revoke_token(context: &mut Context<'_>, id: TokenId) -> Reply {
+    pub(super) fn revoke_token(
+        &mut self,
+        context: &mut Context<'_>,
+        id: TokenId,
+    ) -> Result<Reply, Refusal> {
+        if self.tokens.remove(&id).is_none() {
+            return Err(Refusal::NoToken(id));
+        }
         audit(context, "token.revoke", id.to_string());
         context.changes.tokens.insert(id, None);
-        Reply::Token(id)
+        Ok(Reply::Token(id))
+    }
+
+    pub(super) fn add_token(&mut self, context: &mut Context<'_>, row: TokenRow) -> TokenId {
+        let id = self.next.token;
+        self.next.token = id.next();
+        self.record_next_ids(context);
+        self.tokens.insert(id, row.worker);
+        context.changes.tokens.insert(id, Some(row));
+        id
+    }
+
+    /// Takes away the tokens that are bound to a worker.
+    pub(super) fn revoke_tokens_of(
+        &mut self,
+        context: &mut Context<'_>,
+        worker: WorkerId,
+    ) -> Vec<TokenId> {
+        let bound: Vec<TokenId> = self
+            .tokens
+            .iter()
+            .filter(|(_, bound)| **bound == Some(worker))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in &bound {
+            self.tokens.remove(id);
+            context.changes.tokens.insert(*id, None);
+        }
+        bound
     }
 }

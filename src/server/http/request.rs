@@ -121,6 +121,8 @@ pub(super) fn page_size(limit: Option<u32>) -> ApiResult<u32> {
 }
 
 fn parse<T: DeserializeOwned>(body: &[u8]) -> ApiResult<T> {
+    // A change without a body takes `()`.
+    let body = if body.is_empty() { b"null" } else { body };
     serde_json::from_slice(body)
         .map_err(|error| ApiError::invalid(format!("the body is not what this route takes: {error}")))
 }

@@ -82,25 +82,14 @@ pub(super) async fn create(
 
 /// Revoke a token
 #[utoipa::path(delete, path = "/api/v2/tokens/{id}", tag = "tokens",
-    params(("id" = TokenId, Path)),
-    responses((status = 200, body = TokenView), (status = "4XX", body = ErrorBody)))]
+    params(("id" = TokenId, Path), ("idempotency-key" = Option<String>, Header)),
+    responses((status = 204), (status = "4XX", body = ErrorBody)))]
 pub(super) async fn revoke(
     State(app): State<Arc<App>>,
     caller: Caller,
     Id(id): Id<TokenId>,
-) -> ApiResult<Json<TokenView>> {
-    let rows = app.store.readers.list_tokens().await?;
-    let Some((_, row)) = rows.into_iter().find(|(stored, _)| *stored == id) else {
-        return Err(ApiError::not_found(format!("token {id} does not exist")));
-    };
-    app.engine.apply(&caller.name, Command::RevokeToken(id), None).await?;
-    app.tokens.remove(id);
-    Ok(Json(TokenView {
-        id,
-        name: row.name,
-        role: row.role,
-        worker: row.worker,
-        created_at: row.created_at,
-        created_by: row.created_by.to_string(),
-    }))
+    Change { key, .. }: Change<()>,
+) -> ApiResult<StatusCode> {
+    app.engine.apply(&caller.name, Command::RevokeToken(id), key).await?;
+    Ok(StatusCode::NO_CONTENT)
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::StatusCode;
 
 use crate::api::error::ErrorBody;
 use crate::api::worker::{UpdateWorker, WorkerList, WorkerView};
@@ -70,19 +71,19 @@ pub(super) async fn update(
 
 /// Delete a worker's record
 ///
-/// What it runs is ended and given to others. A live agent registers again.
+/// What it runs is ended and given to others; the record goes with the last of
+/// it. A live agent registers again.
 #[utoipa::path(delete, path = "/api/v2/workers/{id}", tag = "workers",
     params(("id" = WorkerId, Path), ("idempotency-key" = Option<String>, Header)),
-    responses((status = 200, body = WorkerView), (status = "4XX", body = ErrorBody)))]
+    responses((status = 204), (status = "4XX", body = ErrorBody)))]
 pub(super) async fn delete(
     State(app): State<Arc<App>>,
     caller: Caller,
     Id(worker): Id<WorkerId>,
-) -> ApiResult<Json<WorkerView>> {
-    let before = find(&app, worker).await?;
-    app.engine.apply(&caller.name, Command::DeleteWorker(worker), None).await?;
-    app.tokens.remove_worker(worker);
-    Ok(Json(before))
+    Change { key, .. }: Change<()>,
+) -> ApiResult<StatusCode> {
+    app.engine.apply(&caller.name, Command::DeleteWorker(worker), key).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 async fn find(app: &App, id: WorkerId) -> ApiResult<WorkerView> {

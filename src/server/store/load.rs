@@ -8,7 +8,7 @@ use crate::domain::worker::SeenState;
 use crate::domain::{BatchId, ExecutionId, Now, TaskId};
 
 use super::super::engine::state::{Batch, Execution, Policy, State, Task, Worker};
-use super::{StoreError, batch, execution, meta, requirement, word, worker};
+use super::{StoreError, batch, execution, meta, requirement, token, word, worker};
 
 /// A task as a command needs it.
 #[derive(Debug, Clone)]
@@ -35,6 +35,9 @@ pub(super) fn load(
         state.batches.insert(id, loaded);
     }
     load_workers(&transaction, &mut state, now)?;
+    for (id, row) in token::load(&transaction)? {
+        state.tokens.insert(id, row.worker);
+    }
     for (waiting, required) in requirement::load_unmet(&transaction)? {
         state.requirements.entry(waiting).or_default().push(required);
         state.dependents.entry(required).or_default().push(waiting);

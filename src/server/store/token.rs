@@ -17,10 +17,6 @@ pub(super) fn write(
             transaction.execute("DELETE FROM token WHERE id = ?1", [id.to_sql()])?;
             continue;
         };
-        // An agent that joined again speaks with its newest token only.
-        if let Some(worker) = row.worker {
-            transaction.execute("DELETE FROM token WHERE worker = ?1", [worker.to_sql()])?;
-        }
         transaction.execute(
             "INSERT INTO token (id, name, role, worker, hash, created_at, created_by)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",

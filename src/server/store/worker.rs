@@ -23,7 +23,6 @@ pub(super) fn write(
     for (id, row) in rows {
         let Some(row) = row else {
             transaction.execute("DELETE FROM worker WHERE id = ?1", [id.to_sql()])?;
-            transaction.execute("DELETE FROM token WHERE worker = ?1", [id.to_sql()])?;
             continue;
         };
         write.execute(params![
