@@ -1,3 +1,5 @@
 //! .
 
+pub mod cache;
+pub mod stage;
 pub mod telemetry;

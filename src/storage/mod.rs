@@ -22,5 +22,6 @@ mod transfer;
 
 pub use address::{check_input, check_output, check_resource};
 pub use error::StorageError;
+pub(crate) use listing::hexadecimal;
 pub use listing::{Entry, EntryKind, FileFacts, Listing, Note};
 pub use transfer::{Moved, Placement, Progress, Transfer, fetch, list, list_directory, send};

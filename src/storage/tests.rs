@@ -310,11 +310,13 @@ async fn what_is_there_already_is_not_copied_again() {
     assert_ne!(inode("sent/changed"), before.1);
 }
 
+/// Something that happens to a file.
+type Change = fn(&Path);
+
 #[tokio::test]
 async fn a_source_that_changed_since_it_was_listed_is_an_error() {
     let scene = Scene::new();
     let transfer = Transfer::default();
-    type Change = fn(&Path);
     let changes: [(&str, Change); 3] = [
         ("grown", |path| fs::write(path, "longer").unwrap()),
         ("touched", |path| set_modified(path, UNIX_EPOCH)),

@@ -1,0 +1,10 @@
+//! Brings in what an execution needs ([`download`]), and takes out what it
+//! made ([`upload`]).
+
+mod error;
+mod inputs;
+mod movement;
+mod retry;
+
+pub use error::StageError;
+pub use movement::{StageFolders, Staged, Uploaded, download, upload};
