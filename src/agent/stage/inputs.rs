@@ -84,8 +84,8 @@ fn merge(listings: &mut [Listing]) -> Result<Wanted, StageError> {
                 true
             }
             MapEntry::Occupied(place) => {
-                let (owner, owned) = place.get();
-                if !owned.merges_with(entry) {
+                let (owner, first) = place.get();
+                if !first.merges_with(entry) {
                     collision.get_or_insert_with(|| StageError::Collision {
                         first: owner.to_string(),
                         second: uri.to_string(),

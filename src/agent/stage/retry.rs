@@ -91,7 +91,7 @@ mod tests {
     async fn a_cancellation_ends_the_wait() {
         let cancel = CancellationToken::new();
         cancel.cancel();
-        let patient = Retry { tries: 3, first_wait: Duration::from_secs(3600) };
+        let patient = Retry { tries: 3, first_wait: Duration::from_hours(1) };
         assert_eq!(count_tries(&cancel, patient, &[Errno::IO; 5]).await, (1, false));
     }
 }
