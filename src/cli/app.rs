@@ -7,8 +7,10 @@ use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use super::completions::{CompletionsArgs, cmd_completions};
 use super::error::CliError;
 use super::launch::{LaunchArgs, cmd_launch};
+use super::man::{ManArgs, cmd_man};
 use super::manage::{ManageArgs, cmd_manage};
 use super::output::{self, ColorChoice, ErrorFormat, Output, Verbosity, Voice};
 use super::parse::{self, Wait};
@@ -68,6 +70,9 @@ pub struct GlobalArgs {
 pub enum CliCommand {
     Launch(Box<LaunchArgs>),
     Manage(ManageArgs),
+    Completions(CompletionsArgs),
+    #[command(hide = true)]
+    Man(ManArgs),
 }
 
 impl CliCommand {
@@ -75,7 +80,7 @@ impl CliCommand {
     fn words_of_a_task(&self) -> usize {
         match self {
             Self::Launch(args) => args.command.len(),
-            Self::Manage(_) => 0,
+            _ => 0,
         }
     }
 }
@@ -143,6 +148,8 @@ fn dispatch(cli: Cli) -> Result<u8, CliError> {
     match cli.command {
         CliCommand::Launch(args) => wait_for(cmd_launch(&global, *args)),
         CliCommand::Manage(args) => wait_for(cmd_manage(&global, args)),
+        CliCommand::Completions(args) => cmd_completions(&global, &args),
+        CliCommand::Man(args) => cmd_man(&global, &args),
     }
 }
 

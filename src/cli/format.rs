@@ -5,7 +5,6 @@ use std::fmt::Write;
 
 use jiff::tz::TimeZone;
 
-use crate::api::task::TaskView;
 use crate::domain::Timestamp;
 use crate::domain::execution::FailureClass;
 
@@ -85,15 +84,19 @@ fn is_hidden(c: char) -> bool {
         || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// How a task's latest execution ended, in a few words; empty while it has not.
+/// How an execution ended, in a few words; empty while it has not.
 #[must_use]
-pub fn ending(task: &TaskView) -> String {
-    let code = match (task.exit_code, task.signal) {
+pub fn ending(
+    exit_code: Option<i32>,
+    signal: Option<i32>,
+    failure: Option<FailureClass>,
+) -> String {
+    let code = match (exit_code, signal) {
         (_, Some(signal)) => format!("signal {signal}"),
         (Some(code), None) => format!("exit {code}"),
         (None, None) => String::new(),
     };
-    match task.failure {
+    match failure {
         None | Some(FailureClass::Exit | FailureClass::Signal) => code,
         Some(class) if code.is_empty() || code == "exit 0" => class.to_string(),
         Some(class) => format!("{class}, {code}"),

@@ -6,12 +6,15 @@
 
 mod app;
 mod ask;
+mod completions;
+mod details;
 mod error;
 mod exit;
 mod follow;
 mod format;
 mod launch;
 mod listing;
+mod man;
 mod manage;
 mod output;
 mod parse;

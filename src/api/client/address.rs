@@ -142,7 +142,7 @@ mod tests {
     #[test]
     fn people_write_addresses_in_many_ways() {
         assert_eq!(shown("head"), "http://head:5000");
-        assert_eq!(shown("10.0.0.7"), "http://10.0.0.7:5000");
+        assert_eq!(shown("127.0.0.1"), "http://127.0.0.1:5000");
         assert_eq!(shown("head:80"), "http://head");
         assert_eq!(shown("::1"), "http://[::1]:5000");
         assert_eq!(shown("[::1]:7000"), "http://[::1]:7000");

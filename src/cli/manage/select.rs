@@ -46,7 +46,7 @@ impl OneTask {
     pub async fn find(&self, session: &Session) -> Result<TaskId, CliError> {
         match (self.task.or(self.id), &self.name) {
             (Some(id), _) => Ok(id),
-            (None, Some(name)) => find_by_name(session, name).await,
+            (None, Some(name)) => find_task_by_name(session, name).await,
             (None, None) => Err(CliError::usage("no task is named")),
         }
     }
@@ -63,7 +63,7 @@ impl SomeTasks {
             }
         }
         for name in &self.name {
-            let id = find_by_name(session, name).await?;
+            let id = find_task_by_name(session, name).await?;
             if !ids.contains(&id) {
                 ids.push(id);
             }
@@ -72,7 +72,8 @@ impl SomeTasks {
     }
 }
 
-async fn find_by_name(session: &Session, name: &str) -> Result<TaskId, CliError> {
+/// The only task of this name.
+pub async fn find_task_by_name(session: &Session, name: &str) -> Result<TaskId, CliError> {
     let query = ListTasks {
         name: Some(name.to_owned()),
         newest_first: true,

@@ -7,7 +7,7 @@ use crate::api::task::{ListTasks, TaskView};
 use crate::cli::error::CliError;
 use crate::cli::format;
 use crate::cli::listing::Listing;
-use crate::cli::manage::options::ListOptions;
+use crate::cli::manage::options::{ListOptions, page_size};
 use crate::cli::manage::states::{self, task_paint};
 use crate::cli::parse;
 use crate::cli::session::Session;
@@ -15,9 +15,6 @@ use crate::cli::table::{Cell, Column, elastic, number, text};
 use crate::clock::SystemClock;
 use crate::domain::task::TaskState;
 use crate::domain::{BatchName, Clock, Timestamp, WorkerId};
-
-/// Tasks that one request asks for.
-const PAGE: u32 = 1_000;
 
 /// List tasks, oldest first
 #[derive(Debug, Args)]
@@ -66,18 +63,13 @@ pub async fn cmd_list(session: &Session, args: ListArgs) -> Result<(), CliError>
     let form = args.options.form();
     let mut listing = Listing::new(&session.output, form, columns(is_wide), row);
     let mut left = args.limit.unwrap_or(u64::MAX);
-    loop {
-        query.limit = Some(u32::try_from(left).unwrap_or(PAGE).min(PAGE));
-        if query.limit == Some(0) {
-            break;
-        }
+    while left > 0 {
+        query.limit = Some(page_size(left));
         let page = session.client.list_tasks(&query).await.map_err(|e| session.explain(e))?;
         listing.page(&page.tasks)?;
         left = left.saturating_sub(page.tasks.len() as u64);
-        match page.next {
-            Some(next) => query.cursor = Some(next),
-            None => break,
-        }
+        let Some(next) = page.next else { break };
+        query.cursor = Some(next);
     }
     listing.finish()
 }
@@ -105,7 +97,7 @@ fn row(task: &TaskView, now: Timestamp) -> Vec<Cell> {
         task.batch.as_str().into(),
         task.worker_name.as_deref().unwrap_or_default().into(),
         format::duration(states::task_seconds(task, now)).into(),
-        format::ending(task).into(),
+        format::ending(task.exit_code, task.signal, task.failure).into(),
         task.command.as_str().into(),
     ]
 }
