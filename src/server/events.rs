@@ -275,8 +275,8 @@ impl Subscription {
 
     fn release_ended_windows(&mut self) {
         let now = Instant::now();
-        while let Some(ended) = self.windows.take_ended(now) {
-            self.ready.extend(ended);
+        while let Some(latest) = self.windows.take_ended(now) {
+            self.ready.push_back(latest);
         }
     }
 
@@ -340,19 +340,16 @@ impl Windows {
         self.ends.push_back((now + WINDOW, object));
     }
 
-    /// Ends the oldest window if it is over. With a held event the next window
-    /// begins.
-    fn take_ended(&mut self, now: Instant) -> Option<Option<Numbered>> {
-        let &(end, object) = self.ends.front()?;
-        if end > now {
-            return None;
+    /// Ends windows that are over, up to the first with a held event. With that
+    /// the object's next window begins.
+    fn take_ended(&mut self, now: Instant) -> Option<Numbered> {
+        while let Some((_, object)) = self.ends.pop_front_if(|(end, _)| *end <= now) {
+            if let Some(held) = self.held.remove(&object).flatten() {
+                self.open(now, object);
+                return Some(held);
+            }
         }
-        self.ends.pop_front();
-        let held = self.held.remove(&object).flatten();
-        if held.is_some() {
-            self.open(now, object);
-        }
-        Some(held)
+        None
     }
 
     /// A held event before its time.
