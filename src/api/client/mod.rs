@@ -9,6 +9,8 @@
 mod address;
 mod error;
 mod routes;
+#[cfg(test)]
+mod tests;
 mod transport;
 
 pub use address::{AddressError, DEFAULT_PORT, ServerAddress};
