@@ -14,6 +14,7 @@ use super::man::{ManArgs, cmd_man};
 use super::manage::{ManageArgs, cmd_manage};
 use super::output::{self, ColorChoice, ErrorFormat, Output, Verbosity, Voice};
 use super::parse::{self, Wait};
+use super::supervise::{SuperviseArgs, cmd_supervise};
 
 /// Queue heavy scientific tasks and run them on many machines
 #[derive(Debug, Parser)]
@@ -73,6 +74,8 @@ pub enum CliCommand {
     Completions(CompletionsArgs),
     #[command(hide = true)]
     Man(ManArgs),
+    #[command(hide = true)]
+    Supervise(SuperviseArgs),
 }
 
 impl CliCommand {
@@ -150,6 +153,7 @@ fn dispatch(cli: Cli) -> Result<u8, CliError> {
         CliCommand::Manage(args) => wait_for(cmd_manage(&global, args)),
         CliCommand::Completions(args) => cmd_completions(&global, &args),
         CliCommand::Man(args) => cmd_man(&global, &args),
+        CliCommand::Supervise(args) => cmd_supervise(&args),
     }
 }
 

@@ -14,6 +14,7 @@ mod follow;
 mod format;
 mod launch;
 mod listing;
+mod logging;
 mod man;
 mod manage;
 mod output;
@@ -21,6 +22,7 @@ mod parse;
 mod progress;
 mod session;
 mod settings;
+mod supervise;
 mod table;
 #[cfg(test)]
 mod testing;

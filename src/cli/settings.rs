@@ -30,11 +30,17 @@ pub const TOKEN_FILE: Variable = Variable {
     doc: "File with the access token, unless SCITQ_TOKEN is set",
 };
 
+pub const LOG: Variable = Variable {
+    name: "SCITQ_LOG",
+    doc: "What server and agent log: error, warn, info (unless set), debug, or finer, as in scitq::agent=debug",
+};
+
 /// All variables that are no option's.
-pub const VARIABLES: [Variable; 7] = [
+pub const VARIABLES: [Variable; 8] = [
     SERVER,
     TOKEN,
     TOKEN_FILE,
+    LOG,
     Variable { name: "NO_COLOR", doc: "Any value turns colours off" },
     Variable {
         name: "XDG_CONFIG_HOME",
