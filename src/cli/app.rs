@@ -5,16 +5,18 @@ use std::ffi::OsString;
 use std::panic;
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use super::completions::{CompletionsArgs, cmd_completions};
-use super::error::CliError;
+use super::error::{self, CliError};
 use super::launch::{LaunchArgs, cmd_launch};
 use super::man::{ManArgs, cmd_man};
 use super::manage::{ManageArgs, cmd_manage};
 use super::output::{self, ColorChoice, ErrorFormat, Output, Verbosity, Voice};
 use super::parse::{self, Wait};
 use super::supervise::{SuperviseArgs, cmd_supervise};
+use super::usage::usage_error;
 
 /// Queue heavy scientific tasks and run them on many machines
 #[derive(Debug, Parser)]
@@ -113,14 +115,14 @@ fn run(arguments: &[OsString]) -> u8 {
     let parsed = command().try_get_matches_from(arguments);
     let cli = match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
-        Err(error) => return on_parser_message(&error, error_format(arguments)),
+        Err(error) => return on_parser_message(&error, arguments),
     };
     let format = error_format(&arguments[..arguments.len() - cli.command.words_of_a_task()]);
     let voice = Voice::new(cli.global.verbosity(), cli.global.color);
     match dispatch(cli) {
         Ok(code) => code,
         Err(error) => {
-            if error.kind() != super::error::ErrorKind::StdoutClosed {
+            if error.kind() != error::ErrorKind::StdoutClosed {
                 voice.error(&error, format);
             }
             error.kind().exit_code()
@@ -169,17 +171,17 @@ fn wait_for(command: impl Future<Output = Result<u8, CliError>>) -> Result<u8, C
     result
 }
 
-/// Prints help, version or a usage error.
-fn on_parser_message(error: &clap::Error, format: ErrorFormat) -> u8 {
-    let is_error = error.use_stderr();
-    if is_error && format == ErrorFormat::Json {
-        let text = error.to_string();
-        let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
-        Voice::new(Verbosity::Normal, ColorChoice::Never).error(&CliError::usage(message), format);
-    } else {
+/// Prints help or version, or tells a usage error.
+fn on_parser_message(error: &clap::Error, arguments: &[OsString]) -> u8 {
+    let is_help = error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
+    if !error.use_stderr() || is_help {
         output::parser_message(error);
+        return if is_help { 2 } else { 0 };
     }
-    if is_error { 2 } else { 0 }
+    let told = usage_error(error, arguments);
+    let voice = Voice::new(Verbosity::Normal, ColorChoice::Auto);
+    voice.error(&told, error_format(arguments));
+    told.kind().exit_code()
 }
 
 /// Errors are JSON where the answer is asked for as JSON.

@@ -26,6 +26,7 @@ mod supervise;
 mod table;
 #[cfg(test)]
 mod testing;
+mod usage;
 mod wait;
 
 pub use app::{Cli, command, main};

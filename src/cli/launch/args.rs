@@ -52,13 +52,13 @@ pub struct LaunchArgs {
     #[arg(long, value_name = "NAME=VALUE", value_parser = parse::environment_pair)]
     pub env: Vec<(String, String)>,
     /// Run as this user, by number (the agent must be root)
-    #[arg(short, long, value_name = "UID")]
+    #[arg(short, long, value_name = "UID", value_parser = parse::count::<u32>)]
     pub uid: Option<u32>,
     /// Run as this group, by number (the agent must be root)
-    #[arg(short, long, value_name = "GID")]
+    #[arg(short, long, value_name = "GID", value_parser = parse::count::<u32>)]
     pub gid: Option<u32>,
     /// Try again so many times when it fails [default: 0]
-    #[arg(long, value_name = "TIMES")]
+    #[arg(long, value_name = "TIMES", value_parser = parse::count::<u32>)]
     pub retry: Option<u32>,
     /// Fail it when the command runs longer: seconds, or 15m, 2h, 7d
     #[arg(long, value_name = "DURATION", value_parser = parse::limit_seconds)]

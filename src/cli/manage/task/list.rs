@@ -40,7 +40,7 @@ pub struct ListArgs {
     #[arg(long)]
     newest_first: bool,
     /// List so many tasks at most
-    #[arg(short, long, value_name = "COUNT")]
+    #[arg(short, long, value_name = "COUNT", value_parser = parse::count::<u64>)]
     limit: Option<u64>,
     #[command(flatten)]
     options: ListOptions,

@@ -7,6 +7,7 @@ use crate::api::worker::UpdateWorker;
 use crate::cli::error::CliError;
 use crate::cli::manage::options::print_json;
 use crate::cli::manage::states;
+use crate::cli::parse;
 use crate::cli::session::Session;
 use crate::domain::BatchName;
 use crate::domain::worker::WantedState;
@@ -42,10 +43,10 @@ struct Changes {
     #[arg(short, long)]
     batch: Option<BatchName>,
     /// Run so many commands at once
-    #[arg(short = 'C', long, value_name = "COUNT")]
+    #[arg(short = 'C', long, value_name = "COUNT", value_parser = parse::count::<u32>)]
     concurrency: Option<u32>,
     /// Hold so many more executions, to fetch their data ahead
-    #[arg(short, long, value_name = "COUNT")]
+    #[arg(short, long, value_name = "COUNT", value_parser = parse::count::<u32>)]
     prefetch: Option<u32>,
 }
 
