@@ -251,8 +251,8 @@ fn unprintable(error: &serde_json::Error) -> CliError {
     CliError::internal("cannot write the answer as JSON").caused_by(error)
 }
 
-/// Writes to standard error at once. A failure is ignored: there is no other
-/// place to tell it.
+/// Writes to standard error in one piece. A failure is ignored: there is no
+/// other place to tell it.
 fn write_stderr(text: fmt::Arguments<'_>) {
-    let _ = io::stderr().lock().write_fmt(text);
+    let _ = io::stderr().lock().write_all(text.to_string().as_bytes());
 }

@@ -16,4 +16,4 @@ mod transport;
 pub use address::{AddressError, DEFAULT_PORT, ServerAddress};
 pub use error::ClientError;
 pub use routes::{Client, OutputPiece};
-pub use transport::{ClientConfig, Patience};
+pub use transport::{ClientConfig, Notice, Patience};

@@ -7,7 +7,7 @@ use crate::api::batch::BatchView;
 use crate::cli::error::CliError;
 use crate::cli::listing::Listing;
 use crate::cli::session::Session;
-use crate::cli::table::{Cell, elastic, number};
+use crate::cli::table::{Cell, elastic, number, optional};
 use crate::domain::task::TaskState;
 
 /// List batches
@@ -39,8 +39,8 @@ pub async fn cmd_batch(session: &Session, args: BatchArgs) -> Result<(), CliErro
         elastic("BATCH"),
         number("WAITING"),
         number("PENDING"),
-        number("ASSIGNED"),
-        number("ACCEPTED"),
+        optional(number("ASSIGNED")),
+        optional(number("ACCEPTED")),
         number("RUNNING"),
         number("SUCCEEDED"),
         number("FAILED"),

@@ -1,5 +1,7 @@
 //! Which tasks a verb is for: by id, or by name where it names one task only.
 
+use std::collections::HashSet;
+
 use clap::Args;
 
 use crate::api::task::ListTasks;
@@ -55,19 +57,13 @@ impl OneTask {
 impl SomeTasks {
     /// The tasks' ids, each once, in the order in which they were named.
     pub async fn find(&self, session: &Session) -> Result<Vec<TaskId>, CliError> {
-        let mut ids = Vec::new();
-        let by_id = parse::flatten(&self.tasks).into_iter().chain(parse::flatten(&self.id));
-        for id in by_id {
-            if !ids.contains(&id) {
-                ids.push(id);
-            }
-        }
+        let mut ids = parse::flatten(&self.tasks);
+        ids.extend(parse::flatten(&self.id));
         for name in &self.name {
-            let id = find_task_by_name(session, name).await?;
-            if !ids.contains(&id) {
-                ids.push(id);
-            }
+            ids.push(find_task_by_name(session, name).await?);
         }
+        let mut seen = HashSet::new();
+        ids.retain(|id| seen.insert(*id));
         Ok(ids)
     }
 }

@@ -7,7 +7,6 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use strum::IntoEnumIterator;
 
 use crate::api::task::TaskView;
-use crate::cli::format;
 use crate::cli::output::Paint;
 use crate::domain::Timestamp;
 use crate::domain::execution::ExecutionState;
@@ -38,14 +37,6 @@ pub fn task_seconds(task: &TaskView, now: Timestamp) -> f64 {
         _ if task.state.is_final() => 0.0,
         _ => now.seconds_since(task.state_since),
     }
-}
-
-/// How long ago something was, or that it never was.
-pub fn ago(time: Option<Timestamp>, now: Timestamp) -> String {
-    time.map_or_else(
-        || "never".to_owned(),
-        |time| format!("{} ago", format::duration(now.seconds_since(time))),
-    )
 }
 
 pub const fn task_paint(state: TaskState) -> Paint {

@@ -12,7 +12,7 @@ use crate::cli::manage::select::find_task_by_name;
 use crate::cli::manage::states::{self, execution_paint};
 use crate::cli::parse;
 use crate::cli::session::Session;
-use crate::cli::table::{Cell, Column, Fit, Header, elastic, number, text};
+use crate::cli::table::{Cell, Column, Fit, Header, elastic, number, optional, text};
 use crate::clock::SystemClock;
 use crate::domain::execution::{ExecutionState, Outcome};
 use crate::domain::{Clock, TaskId, Timestamp, WorkerId};
@@ -91,9 +91,14 @@ pub fn print_attempts(
 }
 
 fn columns(is_wide: bool) -> Vec<Column> {
-    let mut columns = vec![number("EXECUTION"), number("TASK"), number("TRY"), text("STATE")];
-    columns.extend([elastic("WORKER"), number("TIME"), text("END"), number("CPU")]);
-    columns.extend([number("MEMORY"), number("STDOUT"), number("STDERR")]);
+    let mut columns = vec![number("ID"), optional(number("TASK")), number("TRY"), text("STATE")];
+    columns.extend([elastic("WORKER"), number("TIME"), text("END")]);
+    columns.extend([
+        optional(number("CPU")),
+        optional(number("MEMORY")),
+        number("OUT"),
+        number("ERR"),
+    ]);
     if is_wide {
         columns.extend([text("ASSIGNED"), text("STARTED"), text("ENDED"), text("REASON")]);
     }
@@ -103,7 +108,7 @@ fn columns(is_wide: bool) -> Vec<Column> {
 fn row(execution: &ExecutionView, now: Timestamp, wide: Option<&TimeZone>) -> Vec<Cell> {
     let outcome = execution.outcome.as_ref();
     let usage = outcome.and_then(|outcome| outcome.usage);
-    let cpu = usage.map(|usage| format::duration(usage.user_seconds + usage.system_seconds));
+    let cpu = usage.map(|usage| format::short_duration(usage.user_seconds + usage.system_seconds));
     let memory = usage.map(|usage| format::bytes(usage.peak_memory_bytes));
     let state = match execution.phase {
         Some(phase) => phase.to_string(),
@@ -115,7 +120,7 @@ fn row(execution: &ExecutionView, now: Timestamp, wide: Option<&TimeZone>) -> Ve
         execution.attempt.into(),
         Cell::painted(state, execution_paint(execution.state)),
         execution.worker_name.as_str().into(),
-        run_time(execution, now).map(format::duration).unwrap_or_default().into(),
+        run_time(execution, now).map(format::short_duration).unwrap_or_default().into(),
         outcome.map(ending).unwrap_or_default().into(),
         cpu.unwrap_or_default().into(),
         memory.unwrap_or_default().into(),

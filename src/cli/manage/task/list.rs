@@ -11,7 +11,7 @@ use crate::cli::manage::options::{ListOptions, page_size};
 use crate::cli::manage::states::{self, task_paint};
 use crate::cli::parse;
 use crate::cli::session::Session;
-use crate::cli::table::{Cell, Column, elastic, number, text};
+use crate::cli::table::{Cell, Column, elastic, number, optional, text};
 use crate::clock::SystemClock;
 use crate::domain::task::TaskState;
 use crate::domain::{BatchName, Clock, Timestamp, WorkerId};
@@ -76,7 +76,7 @@ pub async fn cmd_list(session: &Session, args: ListArgs) -> Result<(), CliError>
 
 fn columns(is_wide: bool) -> Vec<Column> {
     let mut columns = vec![number("ID"), text("STATE"), elastic("NAME"), elastic("BATCH")];
-    columns.extend([elastic("WORKER"), number("TIME"), text("END")]);
+    columns.extend([optional(elastic("WORKER")), number("TIME"), text("END")]);
     if is_wide {
         columns.extend([number("TRIES"), text("CREATED"), text("SINCE"), text("BY")]);
         columns.push(text("REASON"));
@@ -96,7 +96,7 @@ fn row(task: &TaskView, now: Timestamp) -> Vec<Cell> {
         task.name.as_deref().unwrap_or_default().into(),
         task.batch.as_str().into(),
         task.worker_name.as_deref().unwrap_or_default().into(),
-        format::duration(states::task_seconds(task, now)).into(),
+        format::short_duration(states::task_seconds(task, now)).into(),
         format::ending(task.exit_code, task.signal, task.failure).into(),
         task.command.as_str().into(),
     ]

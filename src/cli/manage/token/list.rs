@@ -9,7 +9,7 @@ use crate::cli::format;
 use crate::cli::listing::Listing;
 use crate::cli::manage::options::ListOptions;
 use crate::cli::session::Session;
-use crate::cli::table::{Cell, elastic, number, text};
+use crate::cli::table::{Cell, elastic, number, optional, text};
 
 /// List access tokens, without their secrets
 #[derive(Debug, Args)]
@@ -29,7 +29,7 @@ pub async fn cmd_list(session: &Session, args: ListArgs) -> Result<(), CliError>
         text("ROLE"),
         number("WORKER"),
         text("CREATED"),
-        elastic("BY"),
+        optional(elastic("BY")),
     ];
     let zone = TimeZone::system();
     let row = |token: &TokenView| row(token, &zone);

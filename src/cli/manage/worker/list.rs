@@ -10,7 +10,7 @@ use crate::cli::listing::Listing;
 use crate::cli::manage::options::ListOptions;
 use crate::cli::manage::states::{self, worker_paint};
 use crate::cli::session::Session;
-use crate::cli::table::{Cell, Column, elastic, number, text};
+use crate::cli::table::{Cell, Column, elastic, number, optional, text};
 use crate::clock::SystemClock;
 use crate::domain::worker::WorkerState;
 use crate::domain::{BatchName, Clock, Timestamp};
@@ -51,7 +51,12 @@ pub async fn cmd_list(session: &Session, args: ListArgs) -> Result<(), CliError>
 fn columns(is_wide: bool) -> Vec<Column> {
     let mut columns = vec![number("ID"), elastic("NAME"), text("STATE"), elastic("BATCH")];
     columns.extend([number("SLOTS"), number("RUN"), number("WAIT"), number("DONE")]);
-    columns.extend([number("FAILED"), number("CPU"), number("MEM"), number("SEEN")]);
+    columns.extend([
+        number("FAILED"),
+        optional(number("CPU")),
+        optional(number("MEM")),
+        number("SILENT"),
+    ]);
     if is_wide {
         columns.extend([number("CORES"), number("MEMORY"), text("FLAVOR"), text("HOST")]);
         columns.extend([text("VERSION"), text("WANTED"), text("REGISTERED")]);
@@ -62,6 +67,7 @@ fn columns(is_wide: bool) -> Vec<Column> {
 fn row(worker: &WorkerView, now: Timestamp, wide: Option<&TimeZone>) -> Vec<Cell> {
     let percent = |value: f64| format!("{value:.0}%");
     let stats = worker.stats.as_ref();
+    let silence = worker.last_contact.map(|time| now.seconds_since(time));
     let slots = match worker.prefetch {
         0 => worker.concurrency.to_string(),
         prefetch => format!("{}+{prefetch}", worker.concurrency),
@@ -78,7 +84,7 @@ fn row(worker: &WorkerView, now: Timestamp, wide: Option<&TimeZone>) -> Vec<Cell
         worker.failed.into(),
         stats.map(|stats| percent(stats.cpu_user_percent)).unwrap_or_default().into(),
         stats.map(|stats| percent(stats.memory_percent)).unwrap_or_default().into(),
-        states::ago(worker.last_contact, now).into(),
+        silence.map(format::short_duration).unwrap_or_default().into(),
     ];
     if let Some(zone) = wide {
         cells.extend([

@@ -1,5 +1,7 @@
 //! Which workers a verb is for: by id, or by name where it names one only.
 
+use std::collections::HashSet;
+
 use clap::Args;
 
 use crate::api::worker::WorkerView;
@@ -36,12 +38,8 @@ impl SomeWorkers {
                 found.push(named(&all.workers, name)?.clone());
             }
         }
-        let mut seen = Vec::new();
-        found.retain(|worker| {
-            let is_new = !seen.contains(&worker.id);
-            seen.push(worker.id);
-            is_new
-        });
+        let mut seen = HashSet::new();
+        found.retain(|worker| seen.insert(worker.id));
         Ok(found)
     }
 }

@@ -9,7 +9,7 @@ use crate::cli::details::Details;
 use crate::cli::error::CliError;
 use crate::cli::format;
 use crate::cli::manage::options::print_json;
-use crate::cli::manage::states::{self, worker_paint};
+use crate::cli::manage::states::worker_paint;
 use crate::cli::session::Session;
 use crate::clock::SystemClock;
 use crate::domain::worker::{Rate, WorkerStats};
@@ -49,14 +49,15 @@ pub async fn cmd_show(session: &Session, args: ShowArgs) -> Result<(), CliError>
 
 fn describe(worker: &WorkerView, now: Timestamp, zone: &TimeZone) -> Details {
     let machine = &worker.machine;
-    let seen = states::ago(worker.last_contact, now);
+    let silence = worker.last_contact.map(|time| format::duration(now.seconds_since(time)));
+    let silence = silence.map_or_else(|| "never".to_owned(), |time| format!("{time} ago"));
     let mut lines = Details::default();
     lines
         .add("worker", worker.id)
         .add("name", &worker.name)
         .painted("state", worker.state, worker_paint(worker.state))
         .add("wanted", worker.wanted)
-        .add("seen", format_args!("{}, last {seen}", worker.seen))
+        .add("seen", format_args!("{}, last {silence}", worker.seen))
         .add("batch", &worker.batch)
         .add("concurrency", worker.concurrency)
         .add("prefetch", worker.prefetch)
