@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::time::Duration;
 
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 
 use crate::cli::parse::{self, IdList};
 use crate::domain::{BatchName, TaskId};
@@ -28,7 +29,7 @@ SCITQ_LAUNCH_RUN_TIMEOUT, and so on.";
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct LaunchArgs {
     /// Give the task a name
-    #[arg(short, long)]
+    #[arg(short, long, value_parser = NonEmptyStringValueParser::new())]
     pub name: Option<String>,
     /// Queue it for the workers of this batch [default: Default]
     #[arg(short, long)]

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 
 use crate::api::task::ListTasks;
 use crate::cli::error::CliError;
@@ -24,7 +25,7 @@ pub struct OneTask {
     #[arg(short, long, value_name = "ID", value_parser = parse::id::<TaskId>)]
     id: Option<TaskId>,
     /// The task of this name
-    #[arg(short, long)]
+    #[arg(short, long, value_parser = NonEmptyStringValueParser::new())]
     name: Option<String>,
 }
 
@@ -39,7 +40,7 @@ pub struct SomeTasks {
     #[arg(short, long, value_name = "ID")]
     id: Vec<IdList<TaskId>>,
     /// The task of this name; repeatable
-    #[arg(short, long)]
+    #[arg(short, long, value_parser = NonEmptyStringValueParser::new())]
     name: Vec<String>,
 }
 

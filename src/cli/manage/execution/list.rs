@@ -1,6 +1,7 @@
 //! `scitq manage execution list`.
 
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 use jiff::tz::TimeZone;
 
 use crate::api::execution::{ExecutionView, ListExecutions};
@@ -28,7 +29,7 @@ pub struct ListArgs {
     #[arg(short, long, value_name = "TASK", value_parser = parse::id::<TaskId>, conflicts_with = "name")]
     id: Option<TaskId>,
     /// Only executions of the task of this name
-    #[arg(short, long)]
+    #[arg(short, long, value_parser = NonEmptyStringValueParser::new())]
     name: Option<String>,
     /// Only executions in these states, separated by commas
     #[arg(short = 'S', long, value_name = "STATE", value_delimiter = ',', value_parser = states::parser::<ExecutionState>())]
@@ -100,7 +101,13 @@ fn columns(is_wide: bool) -> Vec<Column> {
         number("ERR"),
     ]);
     if is_wide {
-        columns.extend([text("ASSIGNED"), text("STARTED"), text("ENDED"), text("REASON")]);
+        columns.extend([
+            text("PHASE"),
+            text("ASSIGNED"),
+            text("STARTED"),
+            text("ENDED"),
+            text("REASON"),
+        ]);
     }
     columns
 }
@@ -110,15 +117,11 @@ fn row(execution: &ExecutionView, now: Timestamp, wide: Option<&TimeZone>) -> Ve
     let usage = outcome.and_then(|outcome| outcome.usage);
     let cpu = usage.map(|usage| format::short_duration(usage.user_seconds + usage.system_seconds));
     let memory = usage.map(|usage| format::bytes(usage.peak_memory_bytes));
-    let state = match execution.phase {
-        Some(phase) => phase.to_string(),
-        None => execution.state.to_string(),
-    };
     let mut cells: Vec<Cell> = vec![
         execution.id.into(),
         execution.task.into(),
         execution.attempt.into(),
-        Cell::painted(state, execution_paint(execution.state)),
+        Cell::painted(execution.state.to_string(), execution_paint(execution.state)),
         execution.worker_name.as_str().into(),
         run_time(execution, now).map(format::short_duration).unwrap_or_default().into(),
         outcome.map(ending).unwrap_or_default().into(),
@@ -131,6 +134,7 @@ fn row(execution: &ExecutionView, now: Timestamp, wide: Option<&TimeZone>) -> Ve
         let date = |time: Option<Timestamp>| time.map(|time| format::date(time, zone));
         let reason = outcome.and_then(|outcome| outcome.failure.as_ref());
         cells.extend([
+            execution.phase.map(|phase| phase.to_string()).unwrap_or_default().into(),
             date(Some(execution.assigned_at)).unwrap_or_default().into(),
             date(execution.started_at).unwrap_or_default().into(),
             date(execution.ended_at.or(execution.finished_at)).unwrap_or_default().into(),

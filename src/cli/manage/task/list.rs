@@ -1,6 +1,7 @@
 //! `scitq manage task list`.
 
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 use jiff::tz::TimeZone;
 
 use crate::api::task::{ListTasks, TaskView};
@@ -31,7 +32,7 @@ pub struct ListArgs {
     #[arg(short, long)]
     batch: Option<BatchName>,
     /// Only tasks of this name
-    #[arg(short, long)]
+    #[arg(short, long, value_parser = NonEmptyStringValueParser::new())]
     name: Option<String>,
     /// Only tasks whose latest execution is on this worker
     #[arg(short, long, value_name = "ID", value_parser = parse::id::<WorkerId>)]
@@ -78,7 +79,13 @@ fn columns(is_wide: bool) -> Vec<Column> {
     let mut columns = vec![number("ID"), text("STATE"), elastic("NAME"), elastic("BATCH")];
     columns.extend([optional(elastic("WORKER")), number("TIME"), text("END")]);
     if is_wide {
-        columns.extend([number("TRIES"), text("CREATED"), text("SINCE"), text("BY")]);
+        columns.extend([
+            text("PHASE"),
+            number("TRIES"),
+            text("CREATED"),
+            text("SINCE"),
+            text("BY"),
+        ]);
         columns.push(text("REASON"));
     }
     columns.push(elastic("COMMAND"));
@@ -86,13 +93,9 @@ fn columns(is_wide: bool) -> Vec<Column> {
 }
 
 fn row(task: &TaskView, now: Timestamp) -> Vec<Cell> {
-    let state = match task.phase {
-        Some(phase) if phase.to_string() != task.state.to_string() => phase.to_string(),
-        _ => task.state.to_string(),
-    };
     vec![
         task.id.into(),
-        Cell::painted(state, task_paint(task.state)),
+        Cell::painted(task.state.to_string(), task_paint(task.state)),
         task.name.as_deref().unwrap_or_default().into(),
         task.batch.as_str().into(),
         task.worker_name.as_deref().unwrap_or_default().into(),
@@ -106,6 +109,7 @@ fn wide_row(task: &TaskView, now: Timestamp, zone: &TimeZone) -> Vec<Cell> {
     let mut cells = row(task, now);
     let command = cells.pop();
     cells.extend([
+        task.phase.map(|phase| phase.to_string()).unwrap_or_default().into(),
         task.attempts.into(),
         format::date(task.created_at, zone).into(),
         format::date(task.state_since, zone).into(),

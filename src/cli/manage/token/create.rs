@@ -1,6 +1,7 @@
 //! `scitq manage token create`.
 
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 
 use crate::api::token::{CreateToken, Role};
 use crate::cli::error::CliError;
@@ -18,7 +19,7 @@ An admin may do everything; a user may do all but manage tokens; an agent
 token joins a worker; a read token changes nothing.")]
 pub struct CreateArgs {
     /// Who will use it; recorded with every change
-    #[arg(short, long)]
+    #[arg(short, long, value_parser = NonEmptyStringValueParser::new())]
     name: String,
     /// What it allows
     #[arg(short, long, value_parser = states::parser::<Role>())]

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 
 use crate::api::worker::WorkerView;
 use crate::cli::error::CliError;
@@ -21,7 +22,7 @@ pub struct SomeWorkers {
     #[arg(short, long, value_name = "ID")]
     id: Vec<IdList<WorkerId>>,
     /// The worker of this name; repeatable
-    #[arg(short, long)]
+    #[arg(short, long, value_parser = NonEmptyStringValueParser::new())]
     name: Vec<String>,
 }
 
