@@ -123,6 +123,16 @@ impl CliError {
         Self::new(ErrorKind::Internal, message)
     }
 
+    /// An error of another room, with its sources as causes.
+    #[must_use]
+    pub fn of(kind: ErrorKind, error: &dyn std::error::Error) -> Self {
+        let told = Self::new(kind, error.to_string());
+        match error.source() {
+            Some(source) => told.caused_by(source),
+            None => told,
+        }
+    }
+
     /// Adds an error and all its sources as causes.
     #[must_use]
     pub fn caused_by(mut self, error: &dyn std::error::Error) -> Self {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::error::CliError;
+use super::error::{CliError, ErrorKind};
 use crate::agent::supervisor;
 
 /// Be the parent of the commands of an agent
@@ -19,9 +19,7 @@ pub struct SuperviseArgs {
 /// Serves the agent until it is not needed any more.
 pub fn cmd_supervise(args: &SuperviseArgs) -> Result<u8, CliError> {
     super::logging::start();
-    supervisor::run(&args.workdir).map(|()| 0).map_err(|error| {
-        let source = std::error::Error::source(&error);
-        let told = CliError::refused(error.to_string());
-        source.map_or(told.clone(), |source| told.caused_by(source))
-    })
+    supervisor::run(&args.workdir)
+        .map(|()| 0)
+        .map_err(|error| CliError::of(ErrorKind::Refused, &error))
 }
