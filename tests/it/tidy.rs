@@ -31,6 +31,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("reqwest", &["api/client"]),
     ("tokio_tungstenite", &["agent"]),
     ("wait4", &["agent/supervisor"]),
+    ("nix", &["agent/supervisor"]),
     ("bollard", &["agent/runner/docker"]),
     ("ratatui", &["tui"]),
     ("crossterm", &["tui"]),
