@@ -1,15 +1,19 @@
-//! Which tasks a verb is for: by id, or by name where it names one task only.
+//! Which tasks a verb is for: by id, by name where it names one task only, or
+//! all that fit a description.
 
 use std::collections::HashSet;
 
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 
+use crate::api::MAX_PAGE;
 use crate::api::task::ListTasks;
 use crate::cli::error::CliError;
+use crate::cli::manage::states;
 use crate::cli::parse::{self, IdList};
 use crate::cli::session::Session;
-use crate::domain::TaskId;
+use crate::domain::task::TaskState;
+use crate::domain::{BatchName, TaskId};
 
 /// Tasks of one name that an error lists at most.
 const NAMESAKES: u32 = 10;
@@ -44,6 +48,84 @@ pub struct SomeTasks {
     name: Vec<String>,
 }
 
+/// The tasks of a change: named one by one, or all that fit.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = true)]
+pub struct TaskSelection {
+    /// The tasks, separated by spaces or commas
+    #[arg(value_name = "ID", conflicts_with_all = ["batch", "state"])]
+    tasks: Vec<IdList<TaskId>>,
+    /// The tasks, as an option; repeatable
+    #[arg(short, long, value_name = "ID", conflicts_with_all = ["batch", "state"])]
+    id: Vec<IdList<TaskId>>,
+    /// The task of this name; repeatable
+    #[arg(short, long, value_parser = NonEmptyStringValueParser::new(), conflicts_with_all = ["batch", "state"])]
+    name: Vec<String>,
+    /// All tasks of this batch
+    #[arg(short, long)]
+    batch: Option<BatchName>,
+    /// All tasks in these states, separated by commas
+    #[arg(short = 'S', long, value_name = "STATE", value_delimiter = ',', value_parser = states::parser::<TaskState>())]
+    state: Vec<TaskState>,
+}
+
+/// The tasks that were found for a change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Selected {
+    /// A person named each of them.
+    Named(Vec<TaskId>),
+    /// They fit a description.
+    Fitting(Vec<TaskId>),
+}
+
+impl Selected {
+    #[must_use]
+    pub fn into_ids(self) -> Vec<TaskId> {
+        match self {
+            Self::Named(ids) | Self::Fitting(ids) => ids,
+        }
+    }
+
+    /// How a question names them.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Named(ids) | Self::Fitting(ids) => match ids.as_slice() {
+                [id] => format!("task {id}"),
+                ids => format!("{} tasks", ids.len()),
+            },
+        }
+    }
+}
+
+impl TaskSelection {
+    /// The tasks, each once.
+    pub async fn find(&self, session: &Session) -> Result<Selected, CliError> {
+        if self.batch.is_none() && self.state.is_empty() {
+            return named_tasks(session, &self.tasks, &self.id, &self.name)
+                .await
+                .map(Selected::Named);
+        }
+        let mut query = ListTasks {
+            state: states::joined(&self.state),
+            batch: self.batch.clone(),
+            limit: Some(MAX_PAGE),
+            ..ListTasks::default()
+        };
+        let mut ids = Vec::new();
+        loop {
+            let page = session.client.list_tasks(&query).await.map_err(|e| session.explain(e))?;
+            ids.extend(page.tasks.iter().map(|task| task.id));
+            let Some(next) = page.next else { break };
+            query.cursor = Some(next);
+        }
+        if ids.is_empty() {
+            return Err(CliError::refused("no task fits"));
+        }
+        Ok(Selected::Fitting(ids))
+    }
+}
+
 impl OneTask {
     /// The task's id.
     pub async fn find(&self, session: &Session) -> Result<TaskId, CliError> {
@@ -58,15 +140,24 @@ impl OneTask {
 impl SomeTasks {
     /// The tasks' ids, each once, in the order in which they were named.
     pub async fn find(&self, session: &Session) -> Result<Vec<TaskId>, CliError> {
-        let mut ids = parse::flatten(&self.tasks);
-        ids.extend(parse::flatten(&self.id));
-        for name in &self.name {
-            ids.push(find_task_by_name(session, name).await?);
-        }
-        let mut seen = HashSet::new();
-        ids.retain(|id| seen.insert(*id));
-        Ok(ids)
+        named_tasks(session, &self.tasks, &self.id, &self.name).await
     }
+}
+
+async fn named_tasks(
+    session: &Session,
+    tasks: &[IdList<TaskId>],
+    more: &[IdList<TaskId>],
+    names: &[String],
+) -> Result<Vec<TaskId>, CliError> {
+    let mut ids = parse::flatten(tasks);
+    ids.extend(parse::flatten(more));
+    for name in names {
+        ids.push(find_task_by_name(session, name).await?);
+    }
+    let mut seen = HashSet::new();
+    ids.retain(|id| seen.insert(*id));
+    Ok(ids)
 }
 
 /// The only task of this name.
