@@ -53,3 +53,30 @@ impl Passenger {
         self.end.wait_for(Option::is_some).await.ok().and_then(|end| end.clone())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_fetch_goes_on_as_long_as_one_wants_it() {
+        let (flight, first, ended, cancel) = Flight::depart();
+        let second = flight.join().unwrap();
+        drop(first);
+        assert!(!cancel.is_cancelled());
+        let third = flight.join().unwrap();
+        drop(third);
+        ended.send(Some(Ok(()))).unwrap();
+        assert!(matches!(second.arrive().await, Some(Ok(()))));
+    }
+
+    #[tokio::test]
+    async fn a_fetch_that_nobody_wants_is_cancelled_and_cannot_be_joined() {
+        let (flight, first, ended, cancel) = Flight::depart();
+        drop(first);
+        assert!(cancel.is_cancelled());
+        assert!(flight.join().is_none());
+        drop(ended);
+        assert!(flight.end().wait_for(Option::is_some).await.is_err());
+    }
+}

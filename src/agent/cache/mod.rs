@@ -23,6 +23,8 @@ mod flight;
 mod lease;
 mod resources;
 mod store;
+#[cfg(test)]
+mod tests;
 
 pub use lease::Lease;
 pub use resources::{Evicted, ResourceCache};

@@ -39,9 +39,9 @@ struct Inner {
     state: Mutex<State>,
 }
 
-struct State {
+pub(super) struct State {
     entries: HashMap<Key, Known>,
-    flights: HashMap<Key, Flight>,
+    pub(super) flights: HashMap<Key, Flight>,
 }
 
 /// A whole entry, and who uses it.
@@ -265,7 +265,7 @@ impl ResourceCache {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -279,7 +279,7 @@ impl fmt::Debug for ResourceCache {
 }
 
 /// Another one for each address and each state of what it names.
-fn entry_key(listing: &Listing) -> Key {
+pub(super) fn entry_key(listing: &Listing) -> Key {
     let mut hasher = Sha256::new();
     hasher.update(listing.fingerprint());
     hasher.update(listing.uri().to_string());

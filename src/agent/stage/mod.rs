@@ -5,6 +5,8 @@ mod error;
 mod inputs;
 mod movement;
 mod retry;
+#[cfg(test)]
+mod tests;
 
 pub use error::StageError;
 pub use movement::{StageFolders, Staged, Uploaded, download, upload};
