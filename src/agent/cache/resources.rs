@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 
+use crate::agent::workdir;
 use crate::domain::Clock;
 use crate::domain::uri::Uri;
 use crate::storage::{self, Listing, Placement, StorageError, Transfer};
@@ -16,9 +17,6 @@ use crate::storage::{self, Listing, Placement, StorageError, Transfer};
 use super::flight::{Flight, FlightEnd, Passenger};
 use super::lease::Lease;
 use super::store::{CacheError, KEY_BYTES, Key, Record, Store, Stored, remove_any};
-
-/// Name of the cache's folder in the agent's directory.
-const FOLDER: &str = "resources";
 
 /// The resources of one worker. Clones are the same cache.
 #[derive(Clone)]
@@ -64,7 +62,7 @@ enum Step {
 impl ResourceCache {
     /// Opens the cache in the agent's directory. Blocks.
     pub fn open(workdir: &Path, clock: Arc<dyn Clock>) -> Result<Self, CacheError> {
-        let (store, stored) = Store::open(workdir.join(FOLDER))?;
+        let (store, stored) = Store::open(workdir::resources(workdir))?;
         let entries = stored
             .into_iter()
             .map(|(key, stored)| (key, Known { stored, in_use: Arc::new(()) }))

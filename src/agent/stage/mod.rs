@@ -9,4 +9,4 @@ mod retry;
 mod tests;
 
 pub use error::StageError;
-pub use movement::{StageFolders, Staged, Uploaded, download, upload};
+pub use movement::{Staged, Uploaded, download, upload};

@@ -8,6 +8,7 @@ use futures_util::future::try_join;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use crate::agent::cache::{Lease, ResourceCache};
+use crate::agent::workdir::TaskDirs;
 use crate::domain::task::TaskSpec;
 use crate::domain::uri::{Uri, UriError};
 use crate::storage::{self, Moved, Note, Transfer};
@@ -18,13 +19,6 @@ use super::retry::Retry;
 
 /// Addresses of one task that are worked on at once; each copies several files.
 pub(super) const PARALLEL: usize = 4;
-
-/// Where the data of one execution goes.
-#[derive(Debug, Clone, Copy)]
-pub struct StageFolders<'a> {
-    pub input: &'a Path,
-    pub resource: &'a Path,
-}
 
 /// What an execution was given.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -52,42 +46,47 @@ pub struct Uploaded {
 /// Brings the inputs and resources of a task, in parallel. What fails and may
 /// pass is tried again with growing waits.
 ///
-/// Afterwards the two folders hold what the task names and nothing else. An
-/// input that is there already and has not changed is left alone: so this goes
-/// on after an interruption, and follows an edit of the task.
+/// Afterwards `input` and `resource` hold what the task names and nothing else.
+/// An input that is there already and has not changed is left alone: so this
+/// goes on after an interruption, and follows an edit of the task.
 pub async fn download(
     spec: &TaskSpec,
-    folders: StageFolders<'_>,
+    dirs: &TaskDirs,
     cache: &ResourceCache,
     transfer: &Transfer,
 ) -> Result<Staged, StageError> {
-    download_with(Retry::STANDARD, spec, folders, cache, transfer).await
+    download_with(Retry::STANDARD, spec, dirs, cache, transfer).await
 }
 
 /// Sends the contents of `output` to the folder that the address names, with a
 /// final slash or without. One try, which leaves out what is there already:
 /// whoever has patience calls it again.
-pub async fn upload(output: &Path, uri: &str, transfer: &Transfer) -> Result<Uploaded, StageError> {
+pub async fn upload(
+    dirs: &TaskDirs,
+    uri: &str,
+    transfer: &Transfer,
+) -> Result<Uploaded, StageError> {
     let uri: Uri = uri.parse()?;
-    let Moved { files, bytes, notes } = storage::send(output, &uri, transfer).await?;
+    let Moved { files, bytes, notes } = storage::send(&dirs.output(), &uri, transfer).await?;
     Ok(Uploaded { files, bytes, notes })
 }
 
 pub(super) async fn download_with(
     retry: Retry,
     spec: &TaskSpec,
-    folders: StageFolders<'_>,
+    dirs: &TaskDirs,
     cache: &ResourceCache,
     transfer: &Transfer,
 ) -> Result<Staged, StageError> {
+    let (input, resource) = (dirs.input(), dirs.resource());
     let inputs = parse_all(&spec.input)?;
     let resources = parse_all(&spec.resource)?;
     let (fetched, leases) = try_join(
-        retry.run(&transfer.cancel, || fetch_inputs(&inputs, folders.input, transfer)),
+        retry.run(&transfer.cancel, || fetch_inputs(&inputs, &input, transfer)),
         acquire_resources(retry, &resources, cache, transfer),
     )
     .await?;
-    let linked = link_resources(leases, folders.resource, transfer).await?;
+    let linked = link_resources(leases, &resource, transfer).await?;
     Ok(Staged {
         files: fetched.files + linked.files,
         bytes: fetched.bytes + linked.bytes,

@@ -9,7 +9,9 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use crate::agent::cache::ResourceCache;
+use crate::agent::workdir::TaskDirs;
 use crate::clock::SystemClock;
+use crate::domain::ExecutionId;
 use crate::domain::task::TaskSpec;
 use crate::storage::Transfer;
 
@@ -42,6 +44,10 @@ impl Scene {
         path
     }
 
+    fn dirs(&self) -> TaskDirs {
+        TaskDirs::new(self.folder.path(), ExecutionId(7))
+    }
+
     fn uri(&self, name: &str) -> String {
         format!("file://{}", self.path(name).display())
     }
@@ -64,10 +70,8 @@ impl Scene {
     }
 
     async fn download(&self, input: &[&str], resource: &[&str]) -> Result<Staged, StageError> {
-        let (input_folder, resource_folder) = (self.path("t/input"), self.path("t/resource"));
-        let folders = StageFolders { input: &input_folder, resource: &resource_folder };
         let spec = self.spec(input, resource);
-        download_with(IMPATIENT, &spec, folders, &self.cache, &Transfer::default()).await
+        download_with(IMPATIENT, &spec, &self.dirs(), &self.cache, &Transfer::default()).await
     }
 
     /// Names of all files and folders below a folder.
@@ -101,16 +105,16 @@ async fn inputs_and_resources_come_into_their_folders() {
     }
     let staged = scene.download(&["reads/a.fq", "reads/b.fq"], &["db/"]).await.unwrap();
     assert_eq!((staged.files, staged.bytes), (3, 6));
-    assert_eq!(scene.names("t/input"), ["a.fq", "b.fq"]);
-    assert_eq!(scene.names("t/resource"), ["x", "x/index"]);
-    assert_eq!(fs::metadata(scene.path("t/resource")).unwrap().mode() & 0o777, 0o755);
+    assert_eq!(scene.names("tasks/7/input"), ["a.fq", "b.fq"]);
+    assert_eq!(scene.names("tasks/7/resource"), ["x", "x/index"]);
+    assert_eq!(fs::metadata(scene.path("tasks/7/resource")).unwrap().mode() & 0o777, 0o755);
 }
 
 #[tokio::test]
 async fn a_task_without_data_gets_empty_folders() {
     let scene = Scene::new();
     assert_eq!(scene.download(&[], &[]).await.unwrap(), Staged::default());
-    assert_eq!(scene.names("t"), ["input", "resource"]);
+    assert_eq!(scene.names("tasks/7"), ["input", "resource"]);
 }
 
 #[tokio::test]
@@ -120,12 +124,12 @@ async fn after_an_edit_the_folders_hold_what_the_task_names_now() {
         scene.file(name, name);
     }
     scene.download(&["one/a", "two/b"], &["r/x", "r/y"]).await.unwrap();
-    let before = inode(&scene.path("t/input/a"));
-    scene.file("t/input/.scitq-left-by-a-kill", "half");
+    let before = inode(&scene.path("tasks/7/input/a"));
+    scene.file("tasks/7/input/.scitq-left-by-a-kill", "half");
     scene.download(&["one/a", "three/"], &["r/y"]).await.unwrap();
-    assert_eq!(scene.names("t/input"), ["a", "b", "b/c"]);
-    assert_eq!(scene.names("t/resource"), ["y"]);
-    assert_eq!(inode(&scene.path("t/input/a")), before);
+    assert_eq!(scene.names("tasks/7/input"), ["a", "b", "b/c"]);
+    assert_eq!(scene.names("tasks/7/resource"), ["y"]);
+    assert_eq!(inode(&scene.path("tasks/7/input/a")), before);
 }
 
 #[tokio::test]
@@ -135,7 +139,7 @@ async fn folders_merge_and_a_file_may_be_named_twice() {
         scene.file(name, name);
     }
     let staged = scene.download(&["one/", "two/", "two/c", "two/*", "two/"], &[]).await.unwrap();
-    assert_eq!(scene.names("t/input"), ["c", "s", "s/a", "s/b"]);
+    assert_eq!(scene.names("tasks/7/input"), ["c", "s", "s/a", "s/b"]);
     assert_eq!(staged.files, 3);
 }
 
@@ -162,9 +166,9 @@ async fn later_resources_replace_earlier_ones() {
     scene.file("one/x", "one");
     scene.file("two/x", "two");
     scene.download(&[], &["one/x", "two/x"]).await.unwrap();
-    assert_eq!(fs::read_to_string(scene.path("t/resource/x")).unwrap(), "two");
+    assert_eq!(fs::read_to_string(scene.path("tasks/7/resource/x")).unwrap(), "two");
     scene.download(&[], &["two/x", "one/x"]).await.unwrap();
-    assert_eq!(fs::read_to_string(scene.path("t/resource/x")).unwrap(), "one");
+    assert_eq!(fs::read_to_string(scene.path("tasks/7/resource/x")).unwrap(), "one");
 }
 
 #[tokio::test]
@@ -178,9 +182,8 @@ async fn what_cannot_be_had_is_an_error_that_names_it() {
     }
     let mut spec = scene.spec(&[], &[]);
     spec.resource = vec!["s3://bucket/key".to_owned()];
-    let folder = scene.path("t");
-    let folders = StageFolders { input: &folder, resource: &folder };
-    let error = download(&spec, folders, &scene.cache, &Transfer::default()).await.unwrap_err();
+    let error =
+        download(&spec, &scene.dirs(), &scene.cache, &Transfer::default()).await.unwrap_err();
     assert!(error.to_string().contains("`s3://bucket/key`"), "{error}");
 }
 
@@ -193,9 +196,7 @@ async fn a_download_can_be_cancelled_and_sent_to_another_thread() {
     let owned = Arc::clone(&scene);
     let task = tokio::spawn(async move {
         let spec = owned.spec(&["a"], &["a"]);
-        let (input, resource) = (owned.path("t/input"), owned.path("t/resource"));
-        let folders = StageFolders { input: &input, resource: &resource };
-        download(&spec, folders, &owned.cache, &transfer).await
+        download(&spec, &owned.dirs(), &owned.cache, &transfer).await
     });
     assert!(task.await.unwrap().unwrap_err().is_cancelled());
 }
@@ -203,34 +204,34 @@ async fn a_download_can_be_cancelled_and_sent_to_another_thread() {
 #[tokio::test]
 async fn outputs_are_sent_and_sent_again_without_harm() {
     let scene = Scene::new();
-    scene.file("t/output/a", "aa");
-    scene.file("t/output/b/c", "c");
+    scene.file("tasks/7/output/a", "aa");
+    scene.file("tasks/7/output/b/c", "c");
     let uri = scene.uri("results");
     let transfer = Transfer::default();
-    let uploaded = upload(&scene.path("t/output"), &uri, &transfer).await.unwrap();
+    let uploaded = upload(&scene.dirs(), &uri, &transfer).await.unwrap();
     assert_eq!((uploaded.files, uploaded.bytes), (2, 3));
     assert_eq!(scene.names("results"), ["a", "b", "b/c"]);
-    assert_eq!(upload(&scene.path("t/output"), &uri, &transfer).await.unwrap(), uploaded);
+    assert_eq!(upload(&scene.dirs(), &uri, &transfer).await.unwrap(), uploaded);
     assert_eq!(transfer.progress.bytes(), 3);
 }
 
 #[tokio::test]
 async fn outputs_of_others_in_the_same_folder_stay() {
     let scene = Scene::new();
-    scene.file("t/output/s/mine", "");
+    scene.file("tasks/7/output/s/mine", "");
     scene.file("results/s/theirs", "");
-    upload(&scene.path("t/output"), &scene.uri("results"), &Transfer::default()).await.unwrap();
+    upload(&scene.dirs(), &scene.uri("results"), &Transfer::default()).await.unwrap();
     assert_eq!(scene.names("results"), ["s", "s/mine", "s/theirs"]);
 }
 
 #[tokio::test]
 async fn a_wrong_output_address_is_an_error() {
     let scene = Scene::new();
-    scene.file("t/output/a", "");
+    scene.file("tasks/7/output/a", "");
     for (uri, reason) in
         [("no-address", "is no URI"), ("ftp://host/x/", "this version serves `file://` only")]
     {
-        let sent = upload(&scene.path("t/output"), uri, &Transfer::default()).await;
+        let sent = upload(&scene.dirs(), uri, &Transfer::default()).await;
         let error = sent.unwrap_err();
         assert!(error.to_string().contains(reason), "{error}");
         assert!(!error.is_transient());
