@@ -29,7 +29,7 @@ impl AgentState {
             self.reconcile(turn, id, known.get(&id).copied());
         }
         for (id, state) in known {
-            if !self.holds(id) && matches!(state, CommandState::Ended { .. }) {
+            if !self.holds(id) && matches!(state, CommandState::Ended(_)) {
                 turn.wants(Effect::ForgetCommand(id));
             }
         }
@@ -55,8 +55,10 @@ impl AgentState {
                 self.set_deadline(id, remaining.map(|left| turn.now.monotonic.after(left)));
             }
         }
+        let orphaned = self.executions.get(&id).is_none_or(|held| held.orphaned);
         if let Link::Up { link } = self.link
             && stop != Some(StopReason::Superseded)
+            && !orphaned
         {
             self.send_output(turn, id, link, OutputSizes::default());
         }
@@ -97,12 +99,16 @@ impl AgentState {
             turn.wants(Effect::ForgetCommand(id));
             return;
         };
-        if !matches!(held.stage, Stage::Starting | Stage::Running | Stage::Restored) {
-            return;
-        }
-        if held.stop == Some(StopReason::Superseded) {
+        if held.stop == Some(StopReason::Superseded) && !held.has_ended() {
             return self.forget(turn, id, Files::Remove);
         }
+        match held.stage {
+            Stage::Running => {}
+            // The word that it was started is on another way, or was lost.
+            Stage::Starting | Stage::Restored => self.on_started(turn, id, end.started_at),
+            _ => return,
+        }
+        let Some(held) = self.executions.get(&id) else { return };
         let is_lost = matches!(end.exit, Exit::Lost { .. });
         let is_cancelled = held.stop == Some(StopReason::Cancelled);
         let upload = if held.order.spec.output.is_some() && !is_lost && !is_cancelled {
@@ -110,7 +116,7 @@ impl AgentState {
         } else {
             Upload::Done
         };
-        let ended_at = end.at;
+        let ended_at = end.ended_at;
         let outcome = classify(&held.order, held.stop, end);
         self.end(turn, id, outcome, ended_at, upload);
     }
@@ -129,8 +135,8 @@ impl AgentState {
         let Some(held) = self.executions.get(&id) else { return };
         let Stage::Ending(ending) = &held.stage else { return };
         let (Upload::Done, Some(output)) = (ending.upload, ending.output) else { return };
+        let files = held.files();
         let outcome = ending.outcome.clone();
-        let files = if outcome.failure.is_some() { Files::Keep } else { Files::Remove };
         let event = ReportEvent::Finished { outcome, output, ended_at: Some(ending.ended_at) };
         self.finish(turn, id, event, files);
     }
@@ -141,7 +147,8 @@ impl AgentState {
         let lost = || CommandEnd {
             exit: Exit::Lost { reason: "the supervisor of the command is gone".to_owned() },
             usage: None,
-            at,
+            started_at: held.started_at.unwrap_or(at),
+            ended_at: at,
         };
         match (&held.stage, known) {
             (Stage::Ending(_) | Stage::Reported(_) | Stage::Downloading | Stage::Ready, _) => {}
@@ -149,16 +156,14 @@ impl AgentState {
                 self.prepare_or_drop(turn, id);
             }
             (Stage::Restored | Stage::Starting | Stage::Running, None) => {
-                self.on_ended(turn, id, lost());
+                let end = lost();
+                self.on_ended(turn, id, end);
             }
             (Stage::Running, Some(CommandState::Running { .. })) => self.stop_again(turn, id),
             (_, Some(CommandState::Running { started_at })) => {
                 self.on_started(turn, id, *started_at);
             }
-            (_, Some(CommandState::Ended { started_at, end })) => {
-                self.on_started(turn, id, *started_at);
-                self.on_ended(turn, id, end.clone());
-            }
+            (_, Some(CommandState::Ended(end))) => self.on_ended(turn, id, end.clone()),
         }
     }
 
@@ -183,14 +188,22 @@ impl AgentState {
         upload: Upload,
     ) {
         let exit_code = outcome.exit_code;
+        let is_followed =
+            self.executions.get(&id).is_some_and(|held| matches!(held.stage, Stage::Running));
         let ending = Ending { outcome, ended_at, upload, output: None };
         self.set_stage(id, Stage::Ending(Box::new(ending)));
         if upload == Upload::AwaitingLeave {
             self.report(id, turn.now.wall, ReportEvent::Uploading { exit_code });
         }
         let orphaned = self.executions.get(&id).is_none_or(|held| held.orphaned);
-        if matches!(self.link, Link::Up { .. }) && !orphaned {
-            turn.wants(Effect::FinishOutput { execution: id });
+        match self.link {
+            Link::Up { .. } if is_followed && !orphaned => {
+                turn.wants(Effect::FinishOutput { execution: id });
+            }
+            Link::Up { link } if !orphaned => {
+                self.send_output(turn, id, link, OutputSizes::default());
+            }
+            _ => {}
         }
     }
 

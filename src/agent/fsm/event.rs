@@ -36,7 +36,7 @@ pub enum Event {
 #[derive(Debug, Clone, PartialEq)]
 pub enum CommandState {
     Running { started_at: Timestamp },
-    Ended { started_at: Timestamp, end: CommandEnd },
+    Ended(CommandEnd),
 }
 
 /// How a command ended.
@@ -44,7 +44,8 @@ pub enum CommandState {
 pub struct CommandEnd {
     pub exit: Exit,
     pub usage: Option<ResourceUsage>,
-    pub at: Timestamp,
+    pub started_at: Timestamp,
+    pub ended_at: Timestamp,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

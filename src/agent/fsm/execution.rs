@@ -134,6 +134,17 @@ impl Execution {
         matches!(self.stage, Stage::Ending(_) | Stage::Reported(_))
     }
 
+    /// What becomes of its directory in the end: the files of a command that
+    /// was started and failed are kept.
+    #[must_use]
+    pub const fn files(&self) -> Files {
+        match &self.stage {
+            Stage::Reported(reported) => reported.files,
+            Stage::Ending(ending) if ending.outcome.failure.is_some() => Files::Keep,
+            _ => Files::Remove,
+        }
+    }
+
     #[must_use]
     pub fn phase(&self) -> Phase {
         match &self.stage {

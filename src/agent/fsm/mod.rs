@@ -33,3 +33,6 @@ pub use event::{CommandEnd, CommandState, Event, Exit, NotStarted, TransferFailu
 pub use execution::{Order, StopReason};
 pub use record::Record;
 pub use state::{AgentState, Limits};
+
+#[cfg(test)]
+mod tests;

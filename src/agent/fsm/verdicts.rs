@@ -7,25 +7,27 @@ use crate::domain::execution::{Failure, FailureClass, Outcome, OutputSizes};
 use super::effect::{Effect, Files, StopSignal};
 use super::execution::{Reported, Stage, StopReason, Upload};
 use super::record::Record;
-use super::state::{AgentState, Turn};
+use super::state::{AgentState, Link, Turn};
 
 /// What people read of an execution that somebody ended.
 const CANCELLED: &str = "cancelled";
 
 impl AgentState {
     pub(super) fn on_verdict(&mut self, turn: &mut Turn, id: ExecutionId, verdict: Verdict) {
+        let present = self.store.as_ref().map(|(store, _)| store);
         let Some(held) = self.executions.get_mut(&id) else { return };
-        if held.stop == Some(StopReason::Superseded) {
+        let is_other = Some(&held.order.store) != present;
+        if is_other || held.stop == Some(StopReason::Superseded) {
             return;
         }
         match verdict {
-            Verdict::Keep => {
-                held.orphaned = false;
-                self.refresh_startable(id);
-            }
+            Verdict::Keep => self.on_keep(turn, id),
             Verdict::Superseded => self.on_superseded(turn, id),
             Verdict::Cancelled => self.on_cancelled(turn, id),
-            Verdict::Settled if held.has_ended() => self.drop_ended(turn, id),
+            Verdict::Settled if held.has_ended() => {
+                let files = held.files();
+                self.drop_ended(turn, id, files);
+            }
             Verdict::GiveBack => self.on_give_back(turn, id),
             // A command that runs while its end is recorded contradicts the
             // books. Only a plain word ends a command: it runs on, unreported.
@@ -70,11 +72,19 @@ impl AgentState {
         self.report(id, at, event);
     }
 
+    /// The server may have come to know an orphan.
+    fn on_keep(&mut self, turn: &mut Turn, id: ExecutionId) {
+        let orphaned = self.executions.get(&id).is_some_and(|held| held.orphaned);
+        if let (true, Link::Up { link }) = (orphaned, self.link) {
+            self.resume(turn, id, link, OutputSizes::default());
+        }
+    }
+
     /// Another execution has taken over: what runs is killed, nothing is told.
     fn on_superseded(&mut self, turn: &mut Turn, id: ExecutionId) {
         let Some(held) = self.executions.get_mut(&id) else { return };
         if !held.holds_slot() {
-            return self.drop_ended(turn, id);
+            return self.drop_ended(turn, id, Files::Remove);
         }
         let is_running = matches!(held.stage, Stage::Running);
         held.stop = Some(StopReason::Superseded);
@@ -90,10 +100,10 @@ impl AgentState {
     }
 
     /// Forgets an execution that has no process.
-    fn drop_ended(&mut self, turn: &mut Turn, id: ExecutionId) {
+    fn drop_ended(&mut self, turn: &mut Turn, id: ExecutionId, files: Files) {
         turn.wants(Effect::StopTransfer(id));
         turn.wants(Effect::StopOutput(id));
-        self.forget(turn, id, Files::Remove);
+        self.forget(turn, id, files);
     }
 
     /// A person ended it.

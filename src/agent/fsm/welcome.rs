@@ -140,7 +140,13 @@ impl AgentState {
 
     /// Tells again what the server has not acknowledged, and sends output from
     /// where the server has it.
-    fn resume(&mut self, turn: &mut Turn, id: ExecutionId, link: u64, have: OutputSizes) {
+    pub(super) fn resume(
+        &mut self,
+        turn: &mut Turn,
+        id: ExecutionId,
+        link: u64,
+        have: OutputSizes,
+    ) {
         let Some(held) = self.executions.get_mut(&id) else { return };
         held.orphaned = false;
         let accepted_at = held.accepted_at;
