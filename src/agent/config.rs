@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::api::client::ServerAddress;
 use crate::domain::worker::WorkerSettings;
 
 use super::fsm::Secret;
@@ -10,8 +11,7 @@ use super::fsm::Secret;
 /// Everything that an agent needs to know.
 #[derive(Debug, Clone)]
 pub struct AgentConfig {
-    /// The server, as `http://host:port`.
-    pub server: String,
+    pub server: ServerAddress,
     /// The token with which the agent joins, or one that is bound to it. Not
     /// needed once the workdir holds the token that the server gave the agent,
     /// nor where the server trusts the address.
@@ -33,10 +33,10 @@ pub struct AgentConfig {
 }
 
 /// [`AgentConfig::keep_failed`] where nobody says otherwise.
-pub const KEEP_FAILED: Duration = Duration::from_secs(7 * 24 * 3600);
+pub const KEEP_FAILED: Duration = Duration::from_hours(7 * 24);
 
 /// [`AgentConfig::upload_patience`] where nobody says otherwise.
-pub const UPLOAD_PATIENCE: Duration = Duration::from_secs(24 * 3600);
+pub const UPLOAD_PATIENCE: Duration = Duration::from_hours(24);
 
 /// How an agent is asked to leave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

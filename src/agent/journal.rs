@@ -74,8 +74,8 @@ impl Journal {
                     records.entry(record.execution()).or_default().push(record);
                 }
                 Err(error) => {
-                    let line = String::from_utf8_lossy(line);
-                    tracing::warn!(%error, %line, "skipped a line of the journal");
+                    let text = String::from_utf8_lossy(line);
+                    tracing::warn!(%error, line = %text, "skipped a line of the journal");
                 }
             }
         }
@@ -173,13 +173,9 @@ mod tests {
         let path = directory.path().join("agent.jsonl");
         let (mut journal, replay) = Journal::open(&path).unwrap();
         assert!(replay.records.is_empty());
-        for record in [
-            started(1),
-            started(2),
-            started(3),
-            gone(1, Files::Remove),
-            gone(3, Files::Keep),
-        ] {
+        for record in
+            [started(1), started(2), started(3), gone(1, Files::Remove), gone(3, Files::Keep)]
+        {
             journal.append(&record);
         }
         journal.flush().unwrap();

@@ -19,6 +19,7 @@ use tokio_tungstenite::tungstenite::http::header::AUTHORIZATION;
 use tokio_tungstenite::tungstenite::http::{HeaderValue, Request, StatusCode};
 use tokio_tungstenite::tungstenite::{self, Message};
 
+use crate::api::client::ServerAddress;
 use crate::api::link::{Down, RefusedLink, Up};
 use crate::domain::ExecutionId;
 use crate::domain::execution::OutputSizes;
@@ -64,18 +65,16 @@ pub enum OutputFrame {
 /// Why there can never be a link.
 #[derive(Debug, Error)]
 pub enum LinkError {
-    #[error("`{server}` is no server address: {reason} (it looks like http://host:port)")]
-    Address { server: String, reason: String },
-    #[error("the server {server} does not take this agent's token")]
-    Unauthorized { server: String },
-    #[error("the server {server} refuses this agent: {message}")]
-    Refused { server: String, message: String },
+    #[error("the server at {server} does not take this agent's token")]
+    Unauthorized { server: ServerAddress },
+    #[error("the server at {server} refuses this agent: {message}")]
+    Refused { server: ServerAddress, message: String },
 }
 
 /// The link and all that it needs.
 #[derive(Debug)]
 pub struct Link {
-    address: Address,
+    server: ServerAddress,
     tokens: Tokens,
     frames: UnboundedReceiver<ToLink>,
     output: Receiver<OutputFrame>,
@@ -87,15 +86,6 @@ pub struct Link {
     waits: Waits,
 }
 
-/// A server's address, taken apart.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Address {
-    /// As it was given, for messages.
-    server: String,
-    host_and_port: String,
-    url: String,
-}
-
 /// Why a conversation ended.
 #[derive(Debug)]
 enum End {
@@ -104,7 +94,10 @@ enum End {
     Redial,
     Silent,
     Closed,
-    Refused { reason: RefusedLink, message: String },
+    Refused {
+        reason: RefusedLink,
+        message: String,
+    },
     Broken(Box<tungstenite::Error>),
 }
 
@@ -122,41 +115,16 @@ enum DialError {
 
 type Socket = WebSocketStream<TcpStream>;
 
-impl Address {
-    /// Takes `http://host[:port]` apart.
-    ///
-    /// # Errors
-    /// It is none.
-    pub fn parse(server: &str) -> Result<Self, LinkError> {
-        let refused = |reason: &str| LinkError::Address {
-            server: server.to_owned(),
-            reason: reason.to_owned(),
-        };
-        let uri: tungstenite::http::Uri =
-            server.parse().map_err(|_| refused("it cannot be parsed"))?;
-        if uri.scheme_str() != Some("http") {
-            return Err(refused("it does not begin with http://"));
-        }
-        let host = uri.host().ok_or_else(|| refused("it has no host"))?;
-        if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
-            return Err(refused("it has a path"));
-        }
-        let host_and_port = format!("{host}:{}", uri.port_u16().unwrap_or(80));
-        let url = format!("ws://{host_and_port}{PATH}");
-        Ok(Self { server: server.to_owned(), host_and_port, url })
-    }
-}
-
 impl Link {
     pub fn new(
-        address: Address,
+        server: ServerAddress,
         tokens: Tokens,
         frames: UnboundedReceiver<ToLink>,
         output: Receiver<OutputFrame>,
         events: UnboundedSender<Event>,
     ) -> Self {
         let waits = Waits::new(FIRST_WAIT, LONGEST_WAIT);
-        Self { address, tokens, frames, output, events, number: 0, was_welcomed: false, waits }
+        Self { server, tokens, frames, output, events, number: 0, was_welcomed: false, waits }
     }
 
     /// Keeps a link up until the sender of the frames is dropped: then what is
@@ -187,8 +155,9 @@ impl Link {
     }
 
     async fn dial(&self) -> Result<Socket, DialError> {
-        let stream =
-            TcpStream::connect(&self.address.host_and_port).await.map_err(DialError::Connect)?;
+        let stream = TcpStream::connect((self.server.host(), self.server.port()))
+            .await
+            .map_err(DialError::Connect)?;
         stream.set_nodelay(true).map_err(DialError::Connect)?;
         let request = self.request().map_err(|error| DialError::WebSocket(Box::new(error)))?;
         match tokio_tungstenite::client_async(request, stream).await {
@@ -203,7 +172,7 @@ impl Link {
     }
 
     fn request(&self) -> tungstenite::Result<Request<()>> {
-        let mut request = self.address.url.as_str().into_client_request()?;
+        let mut request = self.server.websocket_url(PATH).into_client_request()?;
         if let Some(token) = self.tokens.current() {
             let mut value = HeaderValue::from_str(&format!("Bearer {}", token.0))
                 .map_err(|error| tungstenite::Error::HttpFormat(error.into()))?;
@@ -236,7 +205,7 @@ impl Link {
 
     /// Says how long to wait before the next dial.
     fn on_end(&mut self, end: End) -> Result<Duration, LinkError> {
-        let server = &self.address.server;
+        let server = &self.server;
         match end {
             End::Redial => return Ok(Duration::ZERO),
             End::Detached | End::Closed => tracing::info!(%server, "the link was closed"),
@@ -248,7 +217,7 @@ impl Link {
     }
 
     fn on_refused(&mut self, reason: RefusedLink, message: String) -> Result<Duration, LinkError> {
-        let server = &self.address.server;
+        let server = &self.server;
         match reason {
             RefusedLink::AlreadyConnected => {
                 tracing::warn!(%server, "another agent speaks for this worker: {message}");
@@ -276,7 +245,7 @@ impl Link {
     }
 
     fn on_failed_dial(&mut self, error: &DialError) -> Result<Duration, LinkError> {
-        let server = &self.address.server;
+        let server = &self.server;
         if matches!(error, DialError::Unauthorized) {
             if self.tokens.refused() {
                 tracing::warn!(%server, "the server does not take the worker's token: joining anew");
@@ -299,9 +268,7 @@ impl Link {
     /// Waits, and says whether the agent leaves meanwhile. Frames for links
     /// that are gone are dropped.
     async fn is_detached_within(&mut self, wait: Duration) -> bool {
-        let detached = async {
-            while self.frames.recv().await.is_some() {}
-        };
+        let detached = async { while self.frames.recv().await.is_some() {} };
         timeout(wait, detached).await.is_ok()
     }
 }
@@ -437,23 +404,6 @@ fn encode(frame: &Up) -> Option<String> {
         Err(error) => {
             tracing::error!(%error, "a frame has no JSON form");
             None
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn addresses_are_taken_apart() {
-        let address = Address::parse("http://head:8080").unwrap();
-        assert_eq!(address.host_and_port, "head:8080");
-        assert_eq!(address.url, "ws://head:8080/api/v2/agent/link");
-        assert_eq!(Address::parse("http://[::1]:1/").unwrap().host_and_port, "[::1]:1");
-        assert_eq!(Address::parse("http://head").unwrap().host_and_port, "head:80");
-        for wrong in ["head:8080", "https://head", "http://head/x", "http://", "a b"] {
-            assert!(matches!(Address::parse(wrong), Err(LinkError::Address { .. })), "{wrong}");
         }
     }
 }

@@ -36,10 +36,19 @@ pub struct OutputFiles {
 #[derive(Debug)]
 pub enum OutputOrder {
     /// Send what the files have from there on, and what they get.
-    Follow { execution: ExecutionId, link: u64, from: OutputSizes, files: OutputFiles },
+    Follow {
+        execution: ExecutionId,
+        link: u64,
+        from: OutputSizes,
+        files: OutputFiles,
+    },
     /// The files are complete: send the rest and say so.
-    Finish { execution: ExecutionId },
-    Stop { execution: ExecutionId },
+    Finish {
+        execution: ExecutionId,
+    },
+    Stop {
+        execution: ExecutionId,
+    },
     StopAll,
 }
 
@@ -328,9 +337,7 @@ mod tests {
                 stdout: self.directory.path().join("stdout"),
                 stderr: self.directory.path().join("stderr"),
             };
-            self.orders
-                .send(OutputOrder::Follow { execution: ID, link: 1, from, files })
-                .unwrap();
+            self.orders.send(OutputOrder::Follow { execution: ID, link: 1, from, files }).unwrap();
         }
 
         fn finish(&self) {
@@ -339,7 +346,9 @@ mod tests {
 
         async fn chunk(&mut self) -> OutputChunk<bytes::Bytes> {
             match self.output.recv().await.unwrap() {
-                OutputFrame::Chunk { link: 1, frame } => OutputChunk::decode(&frame.into()).unwrap(),
+                OutputFrame::Chunk { link: 1, frame } => {
+                    OutputChunk::decode(&frame.into()).unwrap()
+                }
                 other => panic!("{other:?}"),
             }
         }

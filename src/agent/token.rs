@@ -65,8 +65,7 @@ pub fn write(path: &Path, token: &Secret) -> io::Result<()> {
 pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let fresh = path.with_extension("new");
     let mut options = OpenOptions::new();
-    let mut file =
-        options.create(true).write(true).truncate(true).mode(0o600).open(&fresh)?;
+    let mut file = options.create(true).write(true).truncate(true).mode(0o600).open(&fresh)?;
     file.write_all(bytes)?;
     fs::rename(&fresh, path)
 }

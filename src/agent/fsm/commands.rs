@@ -7,7 +7,7 @@ use crate::api::link::ReportEvent;
 use crate::domain::execution::{Failure, FailureClass, Outcome, OutputSizes};
 use crate::domain::{ExecutionId, Now, Timestamp};
 
-use super::effect::{Effect, Files, StopSignal};
+use super::effect::{Effect, Files, Ground, StopSignal};
 use super::event::{CommandEnd, CommandState, Exit, NotStarted};
 use super::execution::{Ending, Order, Stage, StopReason, Upload};
 use super::record::Record;
@@ -48,12 +48,11 @@ impl AgentState {
         let limit = held.order.spec.run_timeout;
         self.set_stage(id, Stage::Running);
         self.report(id, at, ReportEvent::Started);
-        match stop {
-            Some(_) => self.stop_again(turn, id),
-            None => {
-                let remaining = limit.map(|limit| remaining(turn.now, at, limit));
-                self.set_deadline(id, remaining.map(|left| turn.now.monotonic.after(left)));
-            }
+        if stop.is_some() {
+            self.stop_again(turn, id);
+        } else {
+            let remaining = limit.map(|limit| remaining(turn.now, at, limit));
+            self.set_deadline(id, remaining.map(|left| turn.now.monotonic.after(left)));
         }
         let orphaned = self.executions.get(&id).is_none_or(|held| held.orphaned);
         if let Link::Up { link } = self.link
@@ -64,12 +63,7 @@ impl AgentState {
         }
     }
 
-    pub(super) fn on_not_started(
-        &mut self,
-        turn: &mut Turn,
-        id: ExecutionId,
-        failure: NotStarted,
-    ) {
+    pub(super) fn on_not_started(&mut self, turn: &mut Turn, id: ExecutionId, failure: NotStarted) {
         let Some(held) = self.executions.get(&id) else { return };
         if !matches!(held.stage, Stage::Starting) {
             return;
@@ -175,7 +169,7 @@ impl AgentState {
                 let reason = cancelled().reason;
                 self.finish_without_run(turn, id, FailureClass::Cancelled, reason);
             }
-            Some(StopReason::TimeLimit) | None => self.prepare(turn, id),
+            Some(StopReason::TimeLimit) | None => self.prepare(turn, id, Ground::Begun),
         }
     }
 

@@ -20,12 +20,18 @@ pub enum Effect {
     Journal(Record),
     /// Make the task's directory and fetch inputs and resources. Answered by
     /// [`super::Event::Prepared`].
-    Prepare(Arc<Order>),
+    Prepare {
+        order: Arc<Order>,
+        ground: Ground,
+    },
     /// Start the command. Answered by [`super::Event::Started`] and
     /// [`super::Event::Ended`], or by [`super::Event::NotStarted`].
     Spawn(Arc<Order>),
     /// Signal the command's process group.
-    Signal { execution: ExecutionId, signal: StopSignal },
+    Signal {
+        execution: ExecutionId,
+        signal: StopSignal,
+    },
     /// The supervisor need not remember this command any longer.
     ForgetCommand(ExecutionId),
     /// Send the outputs. Answered by [`super::Event::Uploaded`].
@@ -33,16 +39,25 @@ pub enum Effect {
     /// Stop the download or upload; its answer no longer matters.
     StopTransfer(ExecutionId),
     /// Send the command's output from here on, as it grows.
-    FollowOutput { execution: ExecutionId, link: u64, from: OutputSizes },
+    FollowOutput {
+        execution: ExecutionId,
+        link: u64,
+        from: OutputSizes,
+    },
     /// The command has ended: send what is left, then answer
     /// [`super::Event::OutputSent`].
-    FinishOutput { execution: ExecutionId },
+    FinishOutput {
+        execution: ExecutionId,
+    },
     /// Send no more of its output.
     StopOutput(ExecutionId),
     /// Send no more output at all: the link is gone.
     StopAllOutput,
     /// Nothing more will happen to this execution.
-    Discard { execution: ExecutionId, files: Files },
+    Discard {
+        execution: ExecutionId,
+        files: Files,
+    },
     /// Introduce the agent.
     SendHello {
         link: u64,
@@ -57,13 +72,24 @@ pub enum Effect {
         draining: bool,
     },
     /// Close the link and dial again at once.
-    Redial { link: u64 },
+    Redial {
+        link: u64,
+    },
     /// Write down from which database the executions come.
     RememberStore(StoreId, Epoch),
     /// Write down the token that is bound to this worker.
     RememberToken(Secret),
     /// Leave: nothing is left to do.
     Exit,
+}
+
+/// What a task's directory may hold before it is prepared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ground {
+    /// Nothing: what is there belongs to another database, and goes.
+    Fresh,
+    /// What an agent before this one has begun to fetch.
+    Begun,
 }
 
 /// How a command is asked or made to end.

@@ -12,18 +12,44 @@ pub enum Event {
     /// The connection to the supervisor is gone: nothing can be started.
     SupervisorDown,
     /// A link to the server stands. Links are numbered, later ones higher.
-    LinkUp { link: u64 },
-    LinkDown { link: u64 },
+    LinkUp {
+        link: u64,
+    },
+    LinkDown {
+        link: u64,
+    },
     /// The server said something.
-    Frame { link: u64, frame: Down },
+    Frame {
+        link: u64,
+        frame: Down,
+    },
     /// Directory, inputs and resources are there, or cannot be had.
-    Prepared { execution: ExecutionId, result: Result<(), TransferFailure> },
-    Uploaded { execution: ExecutionId, result: Result<(), TransferFailure> },
-    Started { execution: ExecutionId, at: Timestamp },
-    NotStarted { execution: ExecutionId, failure: NotStarted },
-    Ended { execution: ExecutionId, end: CommandEnd },
+    Prepared {
+        execution: ExecutionId,
+        result: Result<(), TransferFailure>,
+    },
+    Uploaded {
+        execution: ExecutionId,
+        result: Result<(), TransferFailure>,
+    },
+    Started {
+        execution: ExecutionId,
+        at: Timestamp,
+    },
+    NotStarted {
+        execution: ExecutionId,
+        failure: NotStarted,
+    },
+    Ended {
+        execution: ExecutionId,
+        end: CommandEnd,
+    },
     /// All output up to these sizes was sent on this link.
-    OutputSent { execution: ExecutionId, link: u64, sizes: OutputSizes },
+    OutputSent {
+        execution: ExecutionId,
+        link: u64,
+        sizes: OutputSizes,
+    },
     /// It is time for a heartbeat.
     HeartbeatDue,
     /// The moment of [`super::AgentState::next_deadline`] has come.

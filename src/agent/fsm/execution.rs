@@ -87,9 +87,13 @@ pub enum Upload {
     Done,
     /// The server has not said yet that this execution is the active one.
     AwaitingLeave,
-    Running { failing: Option<Failing> },
+    Running {
+        failing: Option<Failing>,
+    },
     /// Failed, and due again at the deadline.
-    Waiting { failing: Failing },
+    Waiting {
+        failing: Failing,
+    },
 }
 
 /// A row of failed tries.
@@ -153,7 +157,11 @@ impl Execution {
             Stage::Running => Phase::Running,
             Stage::Ending(ending) if ending.upload != Upload::Done => Phase::Uploading,
             Stage::Ending(_) | Stage::Reported(_) => {
-                if self.started_at.is_some() { Phase::Running } else { Phase::Downloading }
+                if self.started_at.is_some() {
+                    Phase::Running
+                } else {
+                    Phase::Downloading
+                }
             }
         }
     }

@@ -51,7 +51,7 @@ mod tests {
     fn commands_start_only_soon_after_word_from_the_server() {
         let mut lease = Lease::default();
         assert!(!lease.allows_start(at(0)));
-        lease.set_lost_after(Some(Duration::from_secs(600)));
+        lease.set_lost_after(Some(Duration::from_mins(10)));
         lease.renew(at(100));
         assert!(lease.allows_start(at(670)));
         assert!(!lease.allows_start(at(671)));

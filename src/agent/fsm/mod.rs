@@ -28,7 +28,7 @@ mod transfers;
 mod verdicts;
 mod welcome;
 
-pub use effect::{Effect, Files, Secret, StopSignal};
+pub use effect::{Effect, Files, Ground, Secret, StopSignal};
 pub use event::{CommandEnd, CommandState, Event, Exit, NotStarted, TransferFailure};
 pub use execution::{Order, StopReason};
 pub use record::Record;

@@ -9,7 +9,7 @@ use crate::domain::ExecutionId;
 use crate::domain::execution::{FailureClass, Outcome, OutputSizes};
 use crate::domain::worker::WantedState;
 
-use super::effect::{Effect, Files};
+use super::effect::{Effect, Files, Ground};
 use super::execution::{Execution, Order, Stage, StopReason, Upload};
 use super::record::Record;
 use super::reports::ReportKind;
@@ -48,14 +48,14 @@ impl AgentState {
     }
 
     /// Begins with the downloads of an execution.
-    pub(super) fn prepare(&mut self, turn: &mut Turn, id: ExecutionId) {
+    pub(super) fn prepare(&mut self, turn: &mut Turn, id: ExecutionId, ground: Ground) {
         let Some(order) = self.executions.get(&id).map(|held| held.order.clone()) else { return };
         self.set_stage(id, Stage::Downloading);
         if let Some(limit) = order.spec.download_timeout {
             let limit = Duration::from_secs(limit.into());
             self.set_deadline(id, Some(turn.now.monotonic.after(limit)));
         }
-        turn.wants(Effect::Prepare(order));
+        turn.wants(Effect::Prepare { order, ground });
     }
 
     /// The reports of that number are on the server's disk, but for those of
@@ -82,11 +82,12 @@ impl AgentState {
     }
 
     fn accept(&mut self, turn: &mut Turn, order: Order) {
+        let order = Arc::new(order);
         let id = order.execution;
         let at = turn.now.wall;
         turn.wants(Effect::Journal(Record::Accepted { order: order.clone(), at }));
         let execution = Execution {
-            order: Arc::new(order),
+            order,
             accepted_at: at,
             started_at: None,
             acceptance_known: false,
@@ -99,7 +100,7 @@ impl AgentState {
         self.executions.insert(id, execution);
         self.untold_phases.insert(id);
         self.report(id, at, ReportEvent::Accepted);
-        self.prepare(turn, id);
+        self.prepare(turn, id, Ground::Fresh);
     }
 
     /// Answers an order without taking it: nothing of it is kept. Should the

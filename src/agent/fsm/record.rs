@@ -1,6 +1,8 @@
 //! What the agent writes down of its executions, so that its successor on this
 //! workdir goes on where it was.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::api::link::Report;
@@ -16,7 +18,7 @@ use super::execution::{Order, StopReason};
 #[serde(rename_all = "snake_case")]
 pub enum Record {
     Accepted {
-        order: Order,
+        order: Arc<Order>,
         at: Timestamp,
     },
     Started {
@@ -43,7 +45,7 @@ pub enum Record {
 impl Record {
     /// The execution that it is about.
     #[must_use]
-    pub const fn execution(&self) -> ExecutionId {
+    pub fn execution(&self) -> ExecutionId {
         match self {
             Self::Accepted { order, .. } => order.execution,
             Self::Started { execution, .. }

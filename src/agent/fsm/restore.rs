@@ -30,11 +30,11 @@ impl AgentState {
         }
     }
 
-    fn restore_order(&mut self, order: Order, at: Timestamp) {
+    fn restore_order(&mut self, order: Arc<Order>, at: Timestamp) {
         let present = self.store.as_ref().map(|(store, _)| store);
         let orphaned = present != Some(&order.store);
         let execution = Execution {
-            order: Arc::new(order),
+            order,
             accepted_at: at,
             started_at: None,
             acceptance_known: false,

@@ -24,10 +24,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            upload_patience: Duration::from_secs(24 * 3600),
-            stop_grace: Duration::from_secs(10),
-        }
+        Self { upload_patience: Duration::from_hours(24), stop_grace: Duration::from_secs(10) }
     }
 }
 
@@ -64,9 +61,14 @@ pub struct AgentState {
 pub enum Link {
     Down,
     /// The hello was sent.
-    Greeting { link: u64, since: Monotonic },
+    Greeting {
+        link: u64,
+        since: Monotonic,
+    },
     /// The server has welcomed the agent.
-    Up { link: u64 },
+    Up {
+        link: u64,
+    },
 }
 
 /// One event's time and effects.
@@ -85,11 +87,7 @@ impl Turn {
 impl AgentState {
     /// An agent that holds nothing, with the settings that it has of its own.
     #[must_use]
-    pub fn new(
-        limits: Limits,
-        settings: WorkerSettings,
-        store: Option<(StoreId, Epoch)>,
-    ) -> Self {
+    pub fn new(limits: Limits, settings: WorkerSettings, store: Option<(StoreId, Epoch)>) -> Self {
         Self {
             limits,
             executions: BTreeMap::new(),

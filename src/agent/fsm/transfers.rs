@@ -11,7 +11,7 @@ use super::execution::{Failing, Stage, StopReason, Upload};
 use super::state::{AgentState, Link, Turn};
 
 /// The longest wait between two tries of an upload.
-const MAX_UPLOAD_WAIT: Duration = Duration::from_secs(300);
+const MAX_UPLOAD_WAIT: Duration = Duration::from_mins(5);
 
 impl AgentState {
     pub(super) fn on_prepared(

@@ -48,7 +48,8 @@ impl AgentState {
         reason: impl Into<String>,
     ) {
         let outcome = Outcome::without_run(class, reason);
-        let event = ReportEvent::Finished { outcome, output: OutputSizes::default(), ended_at: None };
+        let event =
+            ReportEvent::Finished { outcome, output: OutputSizes::default(), ended_at: None };
         self.finish(turn, id, event, Files::Remove);
     }
 

@@ -52,6 +52,13 @@ impl ServerAddress {
             || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
     }
 
+    /// The URL of a WebSocket at a path that begins with `/`.
+    #[must_use]
+    pub fn websocket_url(&self, path: &str) -> String {
+        let url = self.join(path);
+        format!("ws{}", url.as_str().trim_start_matches("http"))
+    }
+
     /// The URL of a path that begins with `/`.
     pub(super) fn join(&self, path: &str) -> Url {
         let mut url = self.0.clone();
@@ -155,6 +162,7 @@ mod tests {
     fn a_prefix_is_kept_in_front_of_the_path() {
         let address: ServerAddress = "http://head/scitq/".parse().unwrap();
         assert_eq!(address.join("/api/v2/tasks").as_str(), "http://head/scitq/api/v2/tasks");
+        assert_eq!(address.websocket_url("/link"), "ws://head/scitq/link");
     }
 
     #[test]

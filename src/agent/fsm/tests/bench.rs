@@ -135,12 +135,13 @@ impl Bench {
 
     /// Acknowledges all reports.
     pub fn ack(&mut self) -> Vec<Effect> {
-        self.ack_with(Vec::new())
+        self.ack_with(&[])
     }
 
-    pub fn ack_with(&mut self, verdicts: Vec<(ExecutionId, Verdict)>) -> Vec<Effect> {
+    pub fn ack_with(&mut self, verdicts: &[(ExecutionId, Verdict)]) -> Vec<Effect> {
         let numbers = std::mem::take(&mut self.unacknowledged);
-        let acks = numbers.into_iter().map(|number| Down::Ack { number, verdicts: verdicts.clone() });
+        let acks =
+            numbers.into_iter().map(|number| Down::Ack { number, verdicts: verdicts.to_vec() });
         acks.flat_map(|ack| self.frame(ack)).collect()
     }
 
@@ -175,11 +176,7 @@ impl Bench {
         self.on(Event::Ended { execution: id(number), end })
     }
 
-    pub fn uploaded(
-        &mut self,
-        number: u64,
-        result: Result<(), TransferFailure>,
-    ) -> Vec<Effect> {
+    pub fn uploaded(&mut self, number: u64, result: Result<(), TransferFailure>) -> Vec<Effect> {
         self.on(Event::Uploaded { execution: id(number), result })
     }
 
@@ -274,7 +271,7 @@ pub fn brief(effect: &Effect) -> String {
             };
             format!("journal({name})")
         }
-        Effect::Prepare(_) => "prepare".to_owned(),
+        Effect::Prepare { .. } => "prepare".to_owned(),
         Effect::Spawn(_) => "spawn".to_owned(),
         Effect::Signal { signal, .. } => format!("signal({signal:?})"),
         Effect::ForgetCommand(_) => "forget command".to_owned(),

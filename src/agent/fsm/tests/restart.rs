@@ -9,7 +9,7 @@ use super::super::*;
 use super::bench::*;
 
 fn is_prepare(effect: &Effect) -> bool {
-    matches!(effect, Effect::Prepare(_))
+    matches!(effect, Effect::Prepare { .. })
 }
 
 fn running(number: u64) -> (crate::domain::ExecutionId, CommandState) {
@@ -137,10 +137,8 @@ fn when_the_supervisor_dies_what_ran_is_lost_and_nothing_starts_meanwhile() {
 #[test]
 fn the_supervisor_may_forget_ends_that_nobody_asks_for() {
     let mut bench = Bench::alone();
-    let effects = bench.on(Event::SupervisorUp(vec![
-        (id(7), CommandState::Ended(code(0))),
-        running(8),
-    ]));
+    let effects =
+        bench.on(Event::SupervisorUp(vec![(id(7), CommandState::Ended(code(0))), running(8)]));
     assert_eq!(effects, [Effect::ForgetCommand(id(7))]);
     assert_eq!(bench.ended(8, code(0)), [Effect::ForgetCommand(id(8))]);
 }

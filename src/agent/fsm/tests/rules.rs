@@ -11,7 +11,7 @@ fn a_command_starts_only_after_the_server_knows_that_it_was_accepted() {
     let mut bench = Bench::linked();
     let effects = bench.frame(start(1, PLAIN));
     assert!(matches!(effects[0], Effect::Journal(Record::Accepted { .. })), "written down first");
-    assert!(matches!(effects[1], Effect::Prepare(_)), "downloads begin at once");
+    assert!(matches!(effects[1], Effect::Prepare { .. }), "downloads begin at once");
     assert_eq!(bench.reports[0].event, ReportEvent::Accepted);
     bench.prepared(1);
     assert!(bench.spawned().is_empty());
@@ -29,11 +29,7 @@ fn a_life_of_an_execution_is_told_in_full() {
     let events: Vec<&ReportEvent> = bench.reports.iter().map(|report| &report.event).collect();
     assert!(matches!(
         events[..],
-        [
-            ReportEvent::Accepted,
-            ReportEvent::Started,
-            ReportEvent::Finished { output: SIZES, .. },
-        ]
+        [ReportEvent::Accepted, ReportEvent::Started, ReportEvent::Finished { output: SIZES, .. },]
     ));
     assert_eq!(bench.class(1), None);
     assert!(bench.state.holds(id(1)));
@@ -184,10 +180,7 @@ fn outputs_are_sent_after_leave_whatever_the_exit_code() {
     bench.ended(1, code(3));
     let is_upload = |effect: &Effect| matches!(effect, Effect::Upload(_));
     assert!(!bench.effects.iter().any(is_upload));
-    assert_eq!(
-        bench.reports.last().unwrap().event,
-        ReportEvent::Uploading { exit_code: Some(3) }
-    );
+    assert_eq!(bench.reports.last().unwrap().event, ReportEvent::Uploading { exit_code: Some(3) });
     assert!(bench.ack().iter().any(is_upload));
     bench.output_sent(1);
     assert!(bench.outcomes(1).is_empty());
@@ -200,7 +193,7 @@ fn a_superseded_execution_uploads_nothing() {
     let mut bench = Bench::linked();
     bench.run(1, WITH_OUTPUT);
     bench.ended(1, code(0));
-    bench.ack_with(vec![(id(1), Verdict::Superseded)]);
+    bench.ack_with(&[(id(1), Verdict::Superseded)]);
     assert!(!bench.effects.iter().any(|effect| matches!(effect, Effect::Upload(_))));
     assert!(!bench.state.holds(id(1)));
     assert!(bench.outcomes(1).is_empty());
