@@ -12,7 +12,7 @@ use crate::agent::fsm::{Effect, Event, Files, Ground, Order, TransferFailure};
 use crate::agent::link::ToLink;
 use crate::agent::logs::{OutputFiles, OutputOrder};
 use crate::agent::outbox::Letter;
-use crate::agent::stage::{self, StageError, StageFolders};
+use crate::agent::stage::{self, StageError};
 use crate::agent::telemetry::Sampler;
 use crate::agent::workdir::TaskDirs;
 use crate::agent::{files, token};
@@ -141,7 +141,7 @@ impl Hands {
         self.start_transfer(order, async move |order, transfer| {
             let execution = order.execution;
             let uri = order.spec.output.as_deref().unwrap_or_default();
-            let result = match stage::upload(&dirs.output(), uri, &transfer).await {
+            let result = match stage::upload(&dirs, uri, &transfer).await {
                 Ok(uploaded) => {
                     log_notes(execution, &uploaded.notes);
                     Ok(())
@@ -232,9 +232,7 @@ async fn download(
             return Err(TransferFailure { reason: error.to_string(), transient: false });
         }
     }
-    let (input, resource) = (dirs.input(), dirs.resource());
-    let folders = StageFolders { input: &input, resource: &resource };
-    match stage::download(&order.spec, folders, &cache, transfer).await {
+    match stage::download(&order.spec, &dirs, &cache, transfer).await {
         Ok(staged) => {
             log_notes(order.execution, &staged.notes);
             Ok(())
