@@ -360,6 +360,49 @@ async fn a_cancelled_transfer_leaves_no_half_file() {
 }
 
 #[tokio::test]
+async fn a_large_file_is_left_in_the_middle() {
+    let scene = Scene::new();
+    File::create(scene.path("big")).unwrap().set_len(4 << 30).unwrap();
+    let transfer = Transfer::default();
+    let listing = Arc::new(list(&scene.uri("big"), &transfer).await.unwrap());
+    let target = scene.path("in");
+    let cancel_soon = async {
+        while transfer.progress.bytes() == 0 {
+            tokio::task::yield_now().await;
+        }
+        transfer.cancel.cancel();
+    };
+    let (fetched, ()) =
+        tokio::join!(fetch(listing, &target, Placement::Input, &transfer), cancel_soon);
+    assert!(matches!(fetched, Err(StorageError::Cancelled { .. })));
+    assert!(transfer.progress.bytes() < 4 << 30);
+    assert!(scene.names("in").is_empty());
+}
+
+#[tokio::test]
+async fn a_transfer_that_is_dropped_stops() {
+    let scene = Scene::new();
+    File::create(scene.path("big")).unwrap().set_len(4 << 30).unwrap();
+    let transfer = Transfer::default();
+    let listing = Arc::new(list(&scene.uri("big"), &transfer).await.unwrap());
+    let target = scene.path("in");
+    let has_begun = async {
+        while transfer.progress.bytes() == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        fetched = fetch(listing, &target, Placement::Input, &transfer) => panic!("{fetched:?}"),
+        () = has_begun => {}
+    }
+    // The thread removes its unfinished file when it notices.
+    while !scene.names("in").is_empty() {
+        tokio::task::yield_now().await;
+    }
+    assert!(transfer.progress.bytes() < 4 << 30);
+}
+
+#[tokio::test]
 async fn progress_counts_copied_bytes() {
     let scene = Scene::new();
     let big = File::create(scene.path("big")).unwrap();
