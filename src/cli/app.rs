@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use super::agent::{AgentArgs, cmd_agent};
 use super::completions::{CompletionsArgs, cmd_completions};
 use super::error::{self, CliError};
 use super::launch::{LaunchArgs, cmd_launch};
@@ -71,6 +72,7 @@ pub struct GlobalArgs {
 /// The subcommands, in the order in which a person meets them.
 #[derive(Debug, Subcommand)]
 pub enum CliCommand {
+    Agent(AgentArgs),
     Launch(Box<LaunchArgs>),
     Manage(ManageArgs),
     Completions(CompletionsArgs),
@@ -134,7 +136,9 @@ fn run(arguments: &[OsString]) -> u8 {
 /// scripts use most.
 #[must_use]
 pub fn command() -> clap::Command {
-    Cli::command().mut_subcommand("launch", |launch| with_variables(launch, "SCITQ_LAUNCH"))
+    Cli::command()
+        .mut_subcommand("agent", |agent| with_variables(agent, "SCITQ_AGENT"))
+        .mut_subcommand("launch", |launch| with_variables(launch, "SCITQ_LAUNCH"))
 }
 
 /// Gives each option its variable: `--run-timeout` is `PREFIX_RUN_TIMEOUT`.
@@ -151,6 +155,7 @@ fn with_variables(command: clap::Command, prefix: &'static str) -> clap::Command
 fn dispatch(cli: Cli) -> Result<u8, CliError> {
     let global = cli.global;
     match cli.command {
+        CliCommand::Agent(args) => wait_for(cmd_agent(&global, args)),
         CliCommand::Launch(args) => wait_for(cmd_launch(&global, *args)),
         CliCommand::Manage(args) => wait_for(cmd_manage(&global, args)),
         CliCommand::Completions(args) => cmd_completions(&global, &args),

@@ -27,7 +27,7 @@ pub struct ManArgs {
 type Page = (String, String);
 
 /// Files that scitq reads and writes by itself.
-const FILES: [(&str, &str); 4] = [
+const FILES: [(&str, &str); 5] = [
     (
         "$XDG_CONFIG_HOME/scitq/client.toml",
         "The client's configuration: server, token or token_file. A token in it is sent to its server only",
@@ -35,6 +35,10 @@ const FILES: [(&str, &str); 4] = [
     (
         "$XDG_RUNTIME_DIR/scitq/server.json",
         "Where a server of this user listens and where its token is; also in its data directory",
+    ),
+    (
+        "/etc/scitq/agent.toml, $XDG_CONFIG_HOME/scitq/agent.toml",
+        "Options of an agent of root and of another user, named as on the command line; also server",
     ),
     ("/var/lib/scitq", "The data directory of a server of root"),
     ("$XDG_STATE_HOME/scitq", "The data directory of a server of another user"),

@@ -4,6 +4,7 @@
 //! Standard output carries data and nothing else ([`output`]); errors know
 //! their exit code and how to go on ([`error`]).
 
+mod agent;
 mod app;
 mod ask;
 mod completions;

@@ -10,6 +10,8 @@ mod address;
 mod error;
 mod routes;
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;
 mod transport;
 

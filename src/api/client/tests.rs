@@ -1,13 +1,12 @@
 //! The client against a server that answers by script.
 
-use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 
+use super::testing::{Answer, Script, header, ok};
 use super::*;
 use crate::api::ErrorCode;
 use crate::api::output::ReadOutput;
@@ -15,103 +14,22 @@ use crate::api::task::{CreateTasks, ListTasks, TaskIds, WaitForTasks};
 use crate::domain::execution::Stream;
 use crate::domain::{ExecutionId, TaskId};
 
-/// What the server does with one request.
-enum Answer {
-    /// A status and a body.
-    Say(&'static str, &'static str),
-    /// A success with these headers.
-    With(&'static str, &'static str),
-    /// Reads the request and closes the connection.
-    HangUp,
-}
-
-/// Answers by script and keeps the requests.
-struct Script {
-    address: String,
-    requests: Arc<Mutex<Vec<String>>>,
-}
-
-impl Script {
-    async fn start(answers: Vec<Answer>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap().to_string();
-        let requests = Arc::new(Mutex::new(Vec::new()));
-        let answers = Arc::new(Mutex::new(VecDeque::from(answers)));
-        let kept = Arc::clone(&requests);
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(serve(stream, Arc::clone(&answers), Arc::clone(&kept)));
-            }
-        });
-        Self { address, requests }
-    }
-
-    fn client(&self, patience: Patience) -> Client {
-        let address = self.address.parse().unwrap();
-        Client::new(ClientConfig { address, token: Some("secret".into()), patience }).unwrap()
-    }
-
-    fn requests(&self) -> Vec<String> {
-        self.requests.lock().unwrap().clone()
-    }
-}
-
-async fn serve(
-    mut stream: TcpStream,
-    answers: Arc<Mutex<VecDeque<Answer>>>,
-    requests: Arc<Mutex<Vec<String>>>,
-) {
-    while let Some(request) = read_request(&mut stream).await {
-        requests.lock().unwrap().push(request);
-        let answer = answers.lock().unwrap().pop_front().expect("a request beyond the script");
-        let (status, headers, body) = match answer {
-            Answer::Say(status, body) => (status, "", body),
-            Answer::With(headers, body) => ("200 OK", headers, body),
-            Answer::HangUp => return,
-        };
-        let length = body.len();
-        let text = format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\n{headers}\r\n{body}");
-        stream.write_all(text.as_bytes()).await.unwrap();
-    }
-}
-
-/// One request with its body; none once the client has gone.
-async fn read_request(stream: &mut TcpStream) -> Option<String> {
-    let mut text = String::new();
-    loop {
-        if let Some((head, body)) = text.split_once("\r\n\r\n") {
-            let length = header(head, "content-length").map_or(0, |text| text.parse().unwrap());
-            if body.len() >= length {
-                return Some(text);
-            }
-        }
-        let mut bytes = [0; 4096];
-        match stream.read(&mut bytes).await {
-            Ok(0) | Err(_) => return None,
-            Ok(count) => text.push_str(std::str::from_utf8(&bytes[..count]).unwrap()),
-        }
-    }
-}
-
-fn header<'a>(request: &'a str, name: &str) -> Option<&'a str> {
-    let mut headers = request.lines().filter_map(|line| line.split_once(": "));
-    headers.find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
-}
-
 fn one_task() -> CreateTasks {
     serde_json::from_str(r#"{"tasks":[{"command":"true"}]}"#).unwrap()
 }
 
-const CREATED: Answer = Answer::Say("201 Created", r#"{"ids":[7]}"#);
+fn created() -> Answer {
+    Answer::Say("201 Created", r#"{"ids":[7]}"#.into())
+}
 
-const UNAVAILABLE: Answer = Answer::Say(
-    "503 Service Unavailable",
-    r#"{"code":"unavailable","message":"the disk is full","request_id":"r"}"#,
-);
+fn unavailable() -> Answer {
+    let body = r#"{"code":"unavailable","message":"the disk is full","request_id":"r"}"#;
+    Answer::Say("503 Service Unavailable", body.into())
+}
 
 #[tokio::test]
 async fn a_change_that_lost_its_answer_is_sent_again_under_the_same_key() {
-    let server = Script::start(vec![Answer::HangUp, Answer::HangUp, CREATED, CREATED]).await;
+    let server = Script::start(vec![Answer::HangUp, Answer::HangUp, created(), created()]).await;
     let client = server.client(Patience::default());
     assert_eq!(client.create_tasks(&one_task()).await.unwrap().ids, [TaskId(7)]);
     client.create_tasks(&one_task()).await.unwrap();
@@ -125,10 +43,10 @@ async fn a_change_that_lost_its_answer_is_sent_again_under_the_same_key() {
 #[tokio::test]
 async fn a_request_is_what_the_contract_says() {
     let server = Script::start(vec![
-        CREATED,
-        Answer::Say("200 OK", r#"{"tasks":[]}"#),
-        Answer::Say("200 OK", r#"{"done":true,"states":{}}"#),
-        Answer::Say("204 No Content", ""),
+        created(),
+        ok(r#"{"tasks":[]}"#),
+        ok(r#"{"done":true,"states":{}}"#),
+        Answer::Say("204 No Content", String::new()),
     ])
     .await;
     let client = server.client(Patience::default());
@@ -160,7 +78,7 @@ async fn a_request_is_what_the_contract_says() {
 #[tokio::test]
 async fn output_comes_with_its_place_in_the_stream() {
     let headers = "scitq-offset: 5\r\nscitq-size: 12\r\nscitq-complete: true\r\n";
-    let server = Script::start(vec![Answer::With(headers, "abcdefg"), Answer::With("", "x")]).await;
+    let server = Script::start(vec![Answer::With(headers.into(), "abcdefg".into()), ok("x")]).await;
     let client = server.client(Patience::default());
     let read = || client.read_output(ExecutionId(9), Stream::Stderr, ReadOutput::default());
     let piece = read().await.unwrap();
@@ -179,11 +97,17 @@ async fn output_comes_with_its_place_in_the_stream() {
 #[tokio::test]
 async fn each_refusal_is_told_as_what_it_is() {
     let server = Script::start(vec![
-        Answer::Say("404 Not Found", r#"{"code":"not-found","message":"there is no task 4"}"#),
-        Answer::Say("401 Unauthorized", r#"{"code":"unauthenticated","message":"no token"}"#),
-        Answer::Say("404 Not Found", "<html>nginx</html>"),
-        Answer::Say("200 OK", "<html>hello</html>"),
-        UNAVAILABLE,
+        Answer::Say(
+            "404 Not Found",
+            r#"{"code":"not-found","message":"there is no task 4"}"#.into(),
+        ),
+        Answer::Say(
+            "401 Unauthorized",
+            r#"{"code":"unauthenticated","message":"no token"}"#.into(),
+        ),
+        Answer::Say("404 Not Found", "<html>nginx</html>".into()),
+        ok("<html>hello</html>"),
+        unavailable(),
     ])
     .await;
     let client = server.client(Patience::default());
@@ -210,7 +134,7 @@ async fn an_absent_server_is_an_error_at_once() {
 
 #[tokio::test]
 async fn with_patience_a_server_that_cannot_at_the_moment_is_waited_for() {
-    let server = Script::start(vec![UNAVAILABLE, UNAVAILABLE, CREATED]).await;
+    let server = Script::start(vec![unavailable(), unavailable(), created()]).await;
     let told = Arc::new(AtomicUsize::new(0));
     let heard = Arc::clone(&told);
     let notice = move |error: &ClientError| {
@@ -225,8 +149,7 @@ async fn with_patience_a_server_that_cannot_at_the_moment_is_waited_for() {
 
 #[tokio::test]
 async fn patience_ends() {
-    let answers = (0..20).map(|_| UNAVAILABLE).collect();
-    let server = Script::start(answers).await;
+    let server = Script::deciding(|_| unavailable()).await;
     let patience = Patience { limit: Some(Duration::from_millis(100)), notice: None };
     let error = server.client(patience).task(TaskId(1)).await.unwrap_err();
     assert!(error.is_transient());
