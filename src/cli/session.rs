@@ -38,6 +38,12 @@ impl Session {
         Ok(Self { client, output, token_hint: found.token_hint })
     }
 
+    /// A session with this client, whose data `output` keeps.
+    #[cfg(test)]
+    pub fn of(client: Client, output: Output) -> Self {
+        Self { client, output, token_hint: String::new() }
+    }
+
     /// An error of the client, with what we know about our token.
     #[must_use]
     pub fn explain(&self, error: ClientError) -> CliError {

@@ -157,3 +157,42 @@ fn ask(id: TaskId) -> Wish {
         _ => Wish::Detach,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::client::testing::{Answer, Script, ok};
+    use crate::cli::testing::{session, task};
+    use crate::domain::execution::FailureClass;
+    use crate::domain::task::TaskState;
+
+    fn awaited(task: &TaskView) -> Answer {
+        let done = task.state.is_final();
+        ok(serde_json::json!({ "done": done, "states": {}, "task": task }).to_string())
+    }
+
+    async fn code_after(answers: Vec<Answer>) -> Result<u8, CliError> {
+        let server = Script::start(answers).await;
+        let (session, _) = session(&server);
+        watch_task(&session, TaskId(1), Watch::Ending, Some(Duration::ZERO)).await
+    }
+
+    #[tokio::test]
+    async fn waiting_goes_on_until_the_task_has_ended() {
+        let failed = TaskView {
+            state: TaskState::Failed,
+            exit_code: Some(3),
+            failure: Some(FailureClass::Exit),
+            ..task(1)
+        };
+        let code = code_after(vec![awaited(&task(1)), Answer::HangUp, awaited(&failed)]).await;
+        assert_eq!(code, Ok(3));
+    }
+
+    #[tokio::test]
+    async fn a_failure_of_our_own_is_told_apart_from_the_task_s() {
+        let gone = r#"{"code":"not-found","message":"there is no task 1"}"#;
+        let error = code_after(vec![Answer::Say("404 Not Found", gone.into())]).await.unwrap_err();
+        assert_eq!((error.kind().exit_code(), error.message()), (125, "there is no task 1"));
+    }
+}

@@ -184,3 +184,60 @@ pub async fn find_task_by_name(session: &Session, name: &str) -> Result<TaskId, 
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::client::testing::{Script, ok};
+    use crate::api::task::TaskView;
+    use crate::cli::testing::{session, task};
+
+    /// A page of tasks that all have one name.
+    fn page(tasks: &[TaskView]) -> String {
+        serde_json::json!({ "tasks": tasks }).to_string()
+    }
+
+    #[tokio::test]
+    async fn a_name_that_fits_several_tasks_is_an_error_that_lists_them() {
+        let several = page(&[task(9), task(4)]);
+        let server = Script::start(vec![ok(page(&[task(4)])), ok(several), ok(page(&[]))]).await;
+        let (session, _) = session(&server);
+        assert_eq!(find_task_by_name(&session, "n").await, Ok(TaskId(4)));
+        let error = find_task_by_name(&session, "n").await.unwrap_err();
+        assert_eq!(error.to_string(), "several tasks have the name `n`");
+        assert_eq!(
+            error.hints(),
+            ["give the id of one: 9 (pending, batch Default), 4 (pending, batch Default)"]
+        );
+        let error = find_task_by_name(&session, "n").await.unwrap_err();
+        assert_eq!(error.to_string(), "no task has the name `n`");
+    }
+
+    #[tokio::test]
+    async fn all_that_fit_are_selected_page_by_page() {
+        let first = r#"{"tasks":TASKS,"next":1}"#
+            .replace("TASKS", &serde_json::json!([task(1)]).to_string());
+        let server = Script::start(vec![ok(first), ok(page(&[task(2)]))]).await;
+        let (session, _) = session(&server);
+        let selection = TaskSelection {
+            tasks: vec![],
+            id: vec![],
+            name: vec![],
+            batch: None,
+            state: vec![TaskState::Failed],
+        };
+        let selected = selection.find(&session).await;
+        assert_eq!(selected, Ok(Selected::Fitting(vec![TaskId(1), TaskId(2)])));
+        let second = server.requests()[1].lines().next().unwrap().to_owned();
+        assert!(second.contains("state=failed&cursor=1"), "{second}");
+    }
+
+    #[tokio::test]
+    async fn each_task_is_changed_once() {
+        let server = Script::start(vec![ok(page(&[task(3)]))]).await;
+        let (session, _) = session(&server);
+        let list = |text: &str| vec![text.parse().unwrap()];
+        let ids = named_tasks(&session, &list("5,3"), &list("5"), &["n".to_owned()]).await;
+        assert_eq!(ids, Ok(vec![TaskId(5), TaskId(3)]));
+    }
+}
