@@ -9,7 +9,7 @@ use crate::domain::{Epoch, ExecutionId, Monotonic, Now, StoreId, Timestamp};
 
 use super::effect::Effect;
 use super::event::Event;
-use super::execution::{Execution, Stage};
+use super::execution::{Execution, Stage, StopReason};
 use super::lease::Lease;
 use super::reports::Reports;
 
@@ -235,7 +235,7 @@ impl AgentState {
             return;
         }
         let Some(held) = self.executions.get(&execution) else { return };
-        if !held.orphaned {
+        if !held.orphaned && held.stop != Some(StopReason::Superseded) {
             self.reports.push(Report { execution, task: held.order.task, at, event });
         }
     }

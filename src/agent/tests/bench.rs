@@ -230,6 +230,12 @@ impl Session {
         self.socket.send(Message::text(text)).await.unwrap();
     }
 
+    /// Sends what an agent that has just left need not get.
+    async fn answer(&mut self, frame: Down) {
+        let text = serde_json::to_string(&frame).unwrap();
+        let _ = self.socket.send(Message::text(text)).await;
+    }
+
     pub async fn start(&mut self, execution: u64, spec: &serde_json::Value) {
         let start = Start {
             execution: ExecutionId(execution),
@@ -307,7 +313,7 @@ impl Session {
             Up::Hello(_) => panic!("a second hello"),
             Up::Heartbeat(heartbeat) => {
                 self.heartbeats += 1;
-                self.send(Down::HeartbeatAck { number: heartbeat.number }).await;
+                self.answer(Down::HeartbeatAck { number: heartbeat.number }).await;
             }
             Up::Reports { number, reports } => {
                 for report in &reports {
@@ -317,7 +323,7 @@ impl Session {
                 }
                 self.reports.extend(reports);
                 if self.acknowledges {
-                    self.send(Down::Ack { number, verdicts: Vec::new() }).await;
+                    self.answer(Down::Ack { number, verdicts: Vec::new() }).await;
                 }
             }
         }
