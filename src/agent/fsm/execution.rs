@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::api::link::{Held, Report};
 use crate::domain::execution::{Outcome, OutputSizes, Phase};
 use crate::domain::task::TaskSpec;
-use crate::domain::{ExecutionId, Monotonic, StoreId, TaskId, Timestamp};
+use crate::domain::{Epoch, ExecutionId, Monotonic, StoreId, TaskId, Timestamp};
 
 use super::effect::Files;
 
@@ -17,8 +17,9 @@ pub struct Order {
     pub execution: ExecutionId,
     pub task: TaskId,
     pub attempt: u32,
-    /// The database from which it comes.
-    pub store: StoreId,
+    /// The database from which it comes. Restored from a backup it is another
+    /// one, which may have lost sight of the execution.
+    pub store: (StoreId, Epoch),
     pub spec: TaskSpec,
 }
 

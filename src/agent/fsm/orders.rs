@@ -18,7 +18,7 @@ use super::state::{AgentState, Turn};
 impl AgentState {
     /// Takes an execution, or says why not.
     pub(super) fn on_start(&mut self, turn: &mut Turn, start: &Start) {
-        let Some((store, _)) = self.store.clone() else { return };
+        let Some(store) = self.store.clone() else { return };
         if let Some(held) = self.executions.get(&start.execution) {
             if held.order.store != store || held.orphaned {
                 let reason = "an execution of another database has the same id here";
@@ -72,10 +72,11 @@ impl AgentState {
         for (id, kind) in batch.reports {
             match (verdicts.get(&id).copied(), kind) {
                 (None | Some(Verdict::Keep), kind) => self.on_acknowledged(turn, id, kind),
-                // Whatever a person wanted of it, it has ended and that is known.
-                (Some(Verdict::Cancelled | Verdict::GiveBack), ReportKind::Finished) => {
-                    self.on_acknowledged(turn, id, kind);
-                }
+                // Whatever was wanted of it, it has ended and that is known.
+                (
+                    Some(Verdict::Settled | Verdict::Cancelled | Verdict::GiveBack),
+                    ReportKind::Finished,
+                ) => self.on_acknowledged(turn, id, kind),
                 (Some(verdict), _) => self.on_verdict(turn, id, verdict),
             }
         }

@@ -31,8 +31,7 @@ impl AgentState {
     }
 
     fn restore_order(&mut self, order: Arc<Order>, at: Timestamp) {
-        let present = self.store.as_ref().map(|(store, _)| store);
-        let orphaned = present != Some(&order.store);
+        let orphaned = self.store.as_ref() != Some(&order.store);
         let execution = Execution {
             order,
             accepted_at: at,

@@ -14,9 +14,8 @@ const CANCELLED: &str = "cancelled";
 
 impl AgentState {
     pub(super) fn on_verdict(&mut self, turn: &mut Turn, id: ExecutionId, verdict: Verdict) {
-        let present = self.store.as_ref().map(|(store, _)| store);
         let Some(held) = self.executions.get_mut(&id) else { return };
-        let is_other = Some(&held.order.store) != present;
+        let is_other = Some(&held.order.store) != self.store.as_ref();
         if is_other || held.stop == Some(StopReason::Superseded) {
             return;
         }

@@ -46,10 +46,10 @@ impl AgentState {
         hello_sent_at: Monotonic,
         welcome: Welcome,
     ) {
-        let same_store = self.store.as_ref().is_none_or(|(store, _)| *store == welcome.store);
-        let present = Some((welcome.store.clone(), welcome.epoch));
-        if self.store != present {
-            self.store = present;
+        let present = (welcome.store.clone(), welcome.epoch);
+        let same_store = self.store.as_ref().is_none_or(|store| *store == present);
+        if self.store.as_ref() != Some(&present) {
+            self.store = Some(present);
             turn.wants(Effect::RememberStore(welcome.store.clone(), welcome.epoch));
         }
         if let Some(token) = welcome.token {
@@ -117,9 +117,9 @@ impl AgentState {
     /// The executions that come from the database that last welcomed the
     /// agent. Ids of another one mean something else to it.
     fn named_in_hello(&self) -> impl Iterator<Item = &Execution> {
-        let store = self.store.as_ref().map(|(store, _)| store);
-        self.executions.values().filter(move |held| {
-            Some(&held.order.store) == store && held.stop != Some(StopReason::Superseded)
+        self.executions.values().filter(|held| {
+            Some(&held.order.store) == self.store.as_ref()
+                && held.stop != Some(StopReason::Superseded)
         })
     }
 
@@ -171,9 +171,8 @@ impl AgentState {
     }
 
     fn orphan_all(&mut self) {
-        let present = self.store.as_ref().map(|(store, _)| store.clone());
         for held in self.executions.values_mut() {
-            held.orphaned = Some(&held.order.store) != present.as_ref();
+            held.orphaned = Some(&held.order.store) != self.store.as_ref();
         }
         let ids: Vec<ExecutionId> = self.executions.keys().copied().collect();
         for id in ids {

@@ -9,7 +9,7 @@ use crate::api::link::{Down, ReportEvent, Up, Verdict};
 use crate::domain::execution::OutputSizes;
 use crate::domain::{ExecutionId, Monotonic};
 
-use super::super::execution::Stage;
+use super::super::execution::{Execution, Stage};
 use super::super::*;
 use super::bench::*;
 
@@ -38,7 +38,7 @@ struct World {
     linked: bool,
     next_id: u64,
     /// Frames of reports that are not acknowledged.
-    frames: Vec<(u64, Monotonic, Vec<(ExecutionId, ReportEvent)>)>,
+    frames: Vec<Frame>,
     heartbeats: Vec<(u64, Monotonic)>,
     downloads: BTreeSet<ExecutionId>,
     uploads: BTreeSet<ExecutionId>,
@@ -51,6 +51,8 @@ struct World {
     store: Option<(crate::domain::StoreId, crate::domain::Epoch)>,
     seen: Seen,
 }
+
+type Frame = (u64, Monotonic, Vec<(ExecutionId, ReportEvent)>);
 
 #[derive(Clone)]
 struct Command {
@@ -218,7 +220,7 @@ impl World {
         let slots = held.clone().filter(|held| held.holds_slot()).count();
         assert_eq!(self.state.occupied, slots);
         let startable: BTreeSet<ExecutionId> =
-            held.clone().filter(|held| held.is_startable()).map(|held| held.id()).collect();
+            held.clone().filter(|held| held.is_startable()).map(Execution::id).collect();
         assert_eq!(self.state.startable, startable);
         let deadlines: BTreeSet<(Monotonic, ExecutionId)> =
             held.filter_map(|held| Some((held.deadline?, held.id()))).collect();
@@ -247,7 +249,7 @@ impl World {
 
     /// Servers say `settled` only of what has ended.
     fn fitting(&self, id: ExecutionId, verdict: Verdict) -> Verdict {
-        let has_ended = self.state.executions.get(&id).is_some_and(|held| held.has_ended());
+        let has_ended = self.state.executions.get(&id).is_some_and(Execution::has_ended);
         if verdict == Verdict::Settled && !has_ended { Verdict::Keep } else { verdict }
     }
 

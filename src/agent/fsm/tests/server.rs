@@ -177,6 +177,24 @@ fn executions_of_another_database_are_kept_and_never_told() {
 }
 
 #[test]
+fn executions_from_before_a_restore_are_kept_and_never_told() {
+    let mut bench = Bench::linked();
+    bench.run(1, PLAIN);
+    bench.hang_up();
+    let told = bench.reports.len();
+    let mut restored = welcome("s");
+    restored.epoch = Epoch(2);
+    restored.verdicts = vec![(id(1), Verdict::Superseded)];
+    bench.dial(restored.clone());
+    bench.hang_up();
+    assert!(held(&bench.dial(restored)).is_empty());
+    bench.ended(1, code(0));
+    assert!(bench.signals().is_empty());
+    assert_eq!(bench.reports.len(), told);
+    assert!(bench.state.holds(id(1)));
+}
+
+#[test]
 fn lost_acknowledgements_are_made_good_after_the_next_welcome() {
     let mut bench = Bench::linked();
     bench.accept(1, PLAIN);
