@@ -129,14 +129,14 @@ mod tests {
     #[test]
     fn others_keep_data_in_their_home() {
         let user =
-            surroundings(false, &[("HOME", "/home/ada"), ("XDG_RUNTIME_DIR", "/run/user/7")]);
-        assert_eq!(user.default_data_dir(), Some("/home/ada/.local/state/scitq".into()));
-        assert_eq!(user.client_config(), Some("/home/ada/.config/scitq/client.toml".into()));
+            surroundings(false, &[("HOME", "/users/ada"), ("XDG_RUNTIME_DIR", "/run/user/7")]);
+        assert_eq!(user.default_data_dir(), Some("/users/ada/.local/state/scitq".into()));
+        assert_eq!(user.client_config(), Some("/users/ada/.config/scitq/client.toml".into()));
         assert_eq!(
             user.runtime_file_candidates(),
             [
                 PathBuf::from("/run/user/7/scitq/server.json"),
-                PathBuf::from("/home/ada/.local/state/scitq/server.json"),
+                PathBuf::from("/users/ada/.local/state/scitq/server.json"),
             ]
         );
     }

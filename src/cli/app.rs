@@ -5,13 +5,19 @@ use std::ffi::OsString;
 use std::panic;
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use super::error::CliError;
+use super::agent::{AgentArgs, cmd_agent};
+use super::completions::{CompletionsArgs, cmd_completions};
+use super::error::{self, CliError};
 use super::launch::{LaunchArgs, cmd_launch};
+use super::man::{ManArgs, cmd_man};
 use super::manage::{ManageArgs, cmd_manage};
 use super::output::{self, ColorChoice, ErrorFormat, Output, Verbosity, Voice};
 use super::parse::{self, Wait};
+use super::supervise::{SuperviseArgs, cmd_supervise};
+use super::usage::usage_error;
 
 /// Queue heavy scientific tasks and run them on many machines
 #[derive(Debug, Parser)]
@@ -66,8 +72,14 @@ pub struct GlobalArgs {
 /// The subcommands, in the order in which a person meets them.
 #[derive(Debug, Subcommand)]
 pub enum CliCommand {
+    Agent(AgentArgs),
     Launch(Box<LaunchArgs>),
     Manage(ManageArgs),
+    Completions(CompletionsArgs),
+    #[command(hide = true)]
+    Man(ManArgs),
+    #[command(hide = true)]
+    Supervise(SuperviseArgs),
 }
 
 impl CliCommand {
@@ -75,7 +87,7 @@ impl CliCommand {
     fn words_of_a_task(&self) -> usize {
         match self {
             Self::Launch(args) => args.command.len(),
-            Self::Manage(_) => 0,
+            _ => 0,
         }
     }
 }
@@ -105,14 +117,14 @@ fn run(arguments: &[OsString]) -> u8 {
     let parsed = command().try_get_matches_from(arguments);
     let cli = match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
-        Err(error) => return on_parser_message(&error, error_format(arguments)),
+        Err(error) => return on_parser_message(&error, arguments),
     };
     let format = error_format(&arguments[..arguments.len() - cli.command.words_of_a_task()]);
     let voice = Voice::new(cli.global.verbosity(), cli.global.color);
     match dispatch(cli) {
         Ok(code) => code,
         Err(error) => {
-            if error.kind() != super::error::ErrorKind::StdoutClosed {
+            if error.kind() != error::ErrorKind::StdoutClosed {
                 voice.error(&error, format);
             }
             error.kind().exit_code()
@@ -124,7 +136,9 @@ fn run(arguments: &[OsString]) -> u8 {
 /// scripts use most.
 #[must_use]
 pub fn command() -> clap::Command {
-    Cli::command().mut_subcommand("launch", |launch| with_variables(launch, "SCITQ_LAUNCH"))
+    Cli::command()
+        .mut_subcommand("agent", |agent| with_variables(agent, "SCITQ_AGENT"))
+        .mut_subcommand("launch", |launch| with_variables(launch, "SCITQ_LAUNCH"))
 }
 
 /// Gives each option its variable: `--run-timeout` is `PREFIX_RUN_TIMEOUT`.
@@ -141,8 +155,12 @@ fn with_variables(command: clap::Command, prefix: &'static str) -> clap::Command
 fn dispatch(cli: Cli) -> Result<u8, CliError> {
     let global = cli.global;
     match cli.command {
+        CliCommand::Agent(args) => wait_for(cmd_agent(&global, args)),
         CliCommand::Launch(args) => wait_for(cmd_launch(&global, *args)),
         CliCommand::Manage(args) => wait_for(cmd_manage(&global, args)),
+        CliCommand::Completions(args) => cmd_completions(&global, &args),
+        CliCommand::Man(args) => cmd_man(&global, &args),
+        CliCommand::Supervise(args) => cmd_supervise(&args),
     }
 }
 
@@ -158,17 +176,17 @@ fn wait_for(command: impl Future<Output = Result<u8, CliError>>) -> Result<u8, C
     result
 }
 
-/// Prints help, version or a usage error.
-fn on_parser_message(error: &clap::Error, format: ErrorFormat) -> u8 {
-    let is_error = error.use_stderr();
-    if is_error && format == ErrorFormat::Json {
-        let text = error.to_string();
-        let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
-        Voice::new(Verbosity::Normal, ColorChoice::Never).error(&CliError::usage(message), format);
-    } else {
+/// Prints help or version, or tells a usage error.
+fn on_parser_message(error: &clap::Error, arguments: &[OsString]) -> u8 {
+    let is_help = error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
+    if !error.use_stderr() || is_help {
         output::parser_message(error);
+        return if is_help { 2 } else { 0 };
     }
-    if is_error { 2 } else { 0 }
+    let told = usage_error(error, arguments);
+    let voice = Voice::new(Verbosity::Normal, ColorChoice::Auto);
+    voice.error(&told, error_format(arguments));
+    told.kind().exit_code()
 }
 
 /// Errors are JSON where the answer is asked for as JSON.

@@ -61,8 +61,20 @@ struct ErrorDocument<'a> {
     error: ErrorObject<'a>,
 }
 
+/// The exit codes of every command, for the manual.
+pub const EXIT_CODES: [(&str, &str); 8] = [
+    ("0", "Done"),
+    ("1", "Refused by the server or a person, or an awaited task failed"),
+    ("2", "The command line cannot be understood"),
+    ("3", "Standard output was closed"),
+    ("69", "The server cannot be reached"),
+    ("70", "A defect of scitq"),
+    ("75", "It may work later"),
+    ("78", "A setting is wrong"),
+];
+
 impl ErrorKind {
-    /// The exit code, as `conventions` and the manual list them.
+    /// The exit code, as [`EXIT_CODES`] lists them.
     #[must_use]
     pub const fn exit_code(self) -> u8 {
         match self {
@@ -109,6 +121,16 @@ impl CliError {
     #[must_use]
     pub fn internal(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Internal, message)
+    }
+
+    /// An error of another room, with its sources as causes.
+    #[must_use]
+    pub fn of(kind: ErrorKind, error: &dyn std::error::Error) -> Self {
+        let told = Self::new(kind, error.to_string());
+        match error.source() {
+            Some(source) => told.caused_by(source),
+            None => told,
+        }
     }
 
     /// Adds an error and all its sources as causes.
@@ -223,6 +245,7 @@ impl From<ClientError> for CliError {
             ClientError::Protocol { .. } => Self::new(ErrorKind::Unreachable, message)
                 .hint("something else listens there, or a scitq of another version"),
             ClientError::BadToken => Self::configuration(message),
+            ClientError::NoKey { .. } => Self::internal(message),
         }
     }
 }
@@ -259,7 +282,7 @@ mod tests {
         assert_eq!(refusal(ErrorCode::NotFound), 1);
         assert_eq!(refusal(ErrorCode::Unavailable), 75);
         assert_eq!(refusal(ErrorCode::Internal), 70);
-        let lost = ClientError::Lost { address: "http://h".into(), cause: "reset".into() };
+        let lost = ClientError::Lost { address: "http://head".into(), cause: "reset".into() };
         assert_eq!(CliError::from(lost.clone()).kind().exit_code(), 69);
         assert_eq!(CliError::from(lost).while_waiting().kind().exit_code(), 125);
     }

@@ -11,6 +11,16 @@ const TIME_LIMIT: u8 = 124;
 const OTHER_FAILURE: u8 = 123;
 const OWN_FAILURE: u8 = 125;
 
+/// The exit codes of a command that awaits one task, for the manual.
+pub const WAITING_EXIT_CODES: [(&str, &str); 6] = [
+    ("0", "The task succeeded"),
+    ("128 + N", "Signal N ended the command"),
+    ("123", "It failed otherwise than by its exit code"),
+    ("124", "It passed a time limit"),
+    ("125", "scitq itself failed after the task was queued"),
+    ("130", "Ctrl-C left the task running"),
+];
+
 /// The task's own code; 128+n for a signal, 124 for a time limit, 123 for any
 /// other failure, 125 for a failure of scitq itself.
 #[must_use]
@@ -42,7 +52,7 @@ mod tests {
     #[test]
     fn an_awaited_task_decides_the_exit_code() {
         let code = |state, failure, exit_code, signal| {
-            code_of(&TaskView { state, failure, exit_code, signal, ..task(1) })
+            code_of(&TaskView { state, exit_code, signal, failure, ..task(1) })
         };
         let failed = TaskState::Failed;
         assert_eq!(code(TaskState::Succeeded, None, Some(0), None), 0);

@@ -159,3 +159,91 @@ async fn show_stream(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::client::testing::{Answer, Script, ok};
+    use crate::cli::testing::{session, task};
+    use crate::domain::task::TaskState;
+
+    /// Output of one execution, as the server sends it: everything at once.
+    fn output(request: &str, executions: &[(u64, &str)]) -> Option<Answer> {
+        let (id, text) = executions
+            .iter()
+            .find(|(id, _)| request.starts_with(&format!("GET /api/v2/executions/{id}/output/")))?;
+        let text = if request.contains("/stdout?") { *text } else { "" };
+        let size = text.len();
+        let headers = format!("scitq-offset: 0\r\nscitq-size: {size}\r\nscitq-complete: true\r\n");
+        assert!(*id > 0);
+        Some(Answer::With(headers, text.to_owned()))
+    }
+
+    fn awaited(task: &TaskView) -> Answer {
+        let task = serde_json::to_string(task).unwrap();
+        let done = task.contains("succeeded");
+        ok(format!(r#"{{"done":{done},"states":{{}},"task":{task}}}"#))
+    }
+
+    fn page(execution: u64, attempt: u32) -> Answer {
+        ok(format!(
+            r#"{{"executions":[{{"id":{execution},"task":1,"attempt":{attempt},"worker_name":"w",
+            "state":"running","assigned_at":"1970-01-01T00:00:00Z",
+            "output":{{"stdout":0,"stderr":0}}}}]}}"#
+        ))
+    }
+
+    #[tokio::test]
+    async fn over_retries_it_shows_one_attempt_after_the_other() {
+        let mut looks = 0;
+        let server = Script::deciding(move |request| {
+            if let Some(answer) = output(request, &[(4, "first\n"), (6, "second\n")]) {
+                return answer;
+            }
+            if request.starts_with("GET /api/v2/executions?") {
+                let is_first = !request.contains("cursor=4");
+                return if is_first { page(4, 1) } else { page(6, 2) };
+            }
+            looks += 1;
+            let running = TaskView { state: TaskState::Running, ..task(1) };
+            awaited(&match looks {
+                1 => task(1),
+                // The second attempt is under way when the first is seen.
+                2..=4 => TaskView { execution: Some(ExecutionId(6)), ..running },
+                _ => TaskView {
+                    state: TaskState::Succeeded,
+                    execution: Some(ExecutionId(6)),
+                    ..task(1)
+                },
+            })
+        })
+        .await;
+        let (session, kept) = session(&server);
+        let ended = follow_task(
+            &session,
+            &session.client,
+            TaskId(1),
+            Beginning::FirstExecution,
+            Streams::Only(Stream::Stdout),
+        );
+        assert_eq!(ended.await.unwrap().state, TaskState::Succeeded);
+        assert_eq!(kept.text(), "first\nsecond\n");
+    }
+
+    #[tokio::test]
+    async fn bytes_that_were_dropped_are_passed_over() {
+        let server = Script::deciding(|request| {
+            let (offset, text) =
+                if request.contains("offset=0") { (0, "head") } else { (1_000, "tail") };
+            let headers =
+                format!("scitq-offset: {offset}\r\nscitq-size: 1004\r\nscitq-complete: true\r\n");
+            Answer::With(headers, text.to_owned())
+        })
+        .await;
+        let (session, kept) = session(&server);
+        let streams = Streams::Only(Stream::Stdout);
+        let id = ExecutionId(1);
+        show_execution(&session, &session.client, id, streams, Extent::SoFar).await.unwrap();
+        assert_eq!(kept.text(), "headtail");
+    }
+}

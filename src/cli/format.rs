@@ -5,7 +5,6 @@ use std::fmt::Write;
 
 use jiff::tz::TimeZone;
 
-use crate::api::task::TaskView;
 use crate::domain::Timestamp;
 use crate::domain::execution::FailureClass;
 
@@ -18,29 +17,42 @@ pub fn date(time: Timestamp, zone: &TimeZone) -> String {
     }
 }
 
-/// A length of time in the two largest units that say something.
+/// A length of time in the two largest units that say something: `2 h 05 min`.
 #[must_use]
+pub fn duration(seconds: f64) -> String {
+    in_units(seconds, [" ms", " s", " min ", " h ", " d "], [" s", " min", " h"])
+}
+
+/// The same in a narrow column: `2h05m`.
+#[must_use]
+pub fn short_duration(seconds: f64) -> String {
+    in_units(seconds, ["ms", "s", "m", "h", "d"], ["s", "m", "h"])
+}
+
+/// Writes a length of time with these units, and these behind the second number.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     reason = "clamped to zero and rounded; durations are far below 2^64 seconds"
 )]
-pub fn duration(seconds: f64) -> String {
+fn in_units(seconds: f64, units: [&str; 5], lesser: [&str; 3]) -> String {
     let seconds = seconds.max(0.0);
-    if seconds < 1.0 {
-        return format!("{:.0} ms", seconds * 1e3);
+    let [ms, s, min, h, d] = units;
+    if seconds < 0.9995 {
+        return format!("{:.0}{ms}", seconds * 1e3);
     }
-    if seconds < 60.0 {
-        return format!("{seconds:.1} s");
+    if seconds < 59.95 {
+        return format!("{seconds:.1}{s}");
     }
-    let whole = seconds as u64;
+    let whole = seconds.round() as u64;
     let (days, hours, minutes) = (whole / 86_400, whole / 3_600 % 24, whole / 60 % 60);
+    let [lesser_s, lesser_min, lesser_h] = lesser;
     if days > 0 {
-        format!("{days} d {hours:02} h")
+        format!("{days}{d}{hours:02}{lesser_h}")
     } else if hours > 0 {
-        format!("{hours} h {minutes:02} min")
+        format!("{hours}{h}{minutes:02}{lesser_min}")
     } else {
-        format!("{minutes} min {:02} s", whole % 60)
+        format!("{minutes}{min}{:02}{lesser_s}", whole % 60)
     }
 }
 
@@ -85,15 +97,19 @@ fn is_hidden(c: char) -> bool {
         || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// How a task's latest execution ended, in a few words; empty while it has not.
+/// How an execution ended, in a few words; empty while it has not.
 #[must_use]
-pub fn ending(task: &TaskView) -> String {
-    let code = match (task.exit_code, task.signal) {
+pub fn ending(
+    exit_code: Option<i32>,
+    signal: Option<i32>,
+    failure: Option<FailureClass>,
+) -> String {
+    let code = match (exit_code, signal) {
         (_, Some(signal)) => format!("signal {signal}"),
         (Some(code), None) => format!("exit {code}"),
         (None, None) => String::new(),
     };
-    match task.failure {
+    match failure {
         None | Some(FailureClass::Exit | FailureClass::Signal) => code,
         Some(class) if code.is_empty() || code == "exit 0" => class.to_string(),
         Some(class) => format!("{class}, {code}"),
@@ -113,8 +129,15 @@ mod tests {
 
     #[test]
     fn durations_say_what_matters() {
-        let shown = [0.0042, 3.24, 63.0, 7_500.0, 273_600.0, -1.0].map(duration);
-        assert_eq!(shown, ["4 ms", "3.2 s", "1 min 03 s", "2 h 05 min", "3 d 04 h", "0 ms"]);
+        let times = [0.0042, 3.24, 59.97, 63.0, 7_500.0, 273_600.0, -1.0];
+        assert_eq!(
+            times.map(duration),
+            ["4 ms", "3.2 s", "1 min 00 s", "1 min 03 s", "2 h 05 min", "3 d 04 h", "0 ms"]
+        );
+        assert_eq!(
+            times.map(short_duration),
+            ["4ms", "3.2s", "1m00s", "1m03s", "2h05m", "3d04h", "0ms"]
+        );
     }
 
     #[test]

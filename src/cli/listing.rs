@@ -85,3 +85,47 @@ impl<'a, T: Serialize> Listing<'a, T> {
         self.output.flush()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::table::{number, text};
+    use crate::cli::testing::Kept;
+
+    const TABLE: ListForm = ListForm::Table { header: Header::Shown, fit: Fit::Terminal };
+
+    /// What two pages look like.
+    fn printed(form: ListForm, pages: &[&[(u32, &str)]]) -> String {
+        let kept = Kept::default();
+        let output = Output::into_sink(kept.clone());
+        let columns = vec![number("ID"), text("NAME")];
+        let mut listing = Listing::new(&output, form, columns, |(id, name): &(u32, &str)| {
+            vec![(*id).into(), (*name).into()]
+        });
+        for page in pages {
+            listing.page(page).unwrap();
+        }
+        listing.finish().unwrap();
+        kept.text()
+    }
+
+    #[test]
+    fn a_table_is_as_wide_as_its_first_page_needs_and_cuts_nothing() {
+        let long = "a name that is longer than any before it";
+        insta::assert_snapshot!(printed(TABLE, &[&[(7, "a\nb"), (12, "c")], &[(100, long)]]), @r"
+        ID  NAME
+         7  a\nb
+        12  c
+        100  a name that is longer than any before it
+        ");
+        assert_eq!(printed(TABLE, &[&[]]), "ID  NAME\n");
+    }
+
+    #[test]
+    fn json_is_one_array_over_all_pages() {
+        let printed_array = printed(ListForm::JsonArray, &[&[(1, "a"), (2, "b")], &[(3, "c")]]);
+        assert_eq!(printed_array, "[\n[1,\"a\"],\n[2,\"b\"],\n[3,\"c\"]\n]\n");
+        assert_eq!(printed(ListForm::JsonArray, &[&[]]), "[]\n");
+        assert_eq!(printed(ListForm::JsonLines, &[&[(1, "a")], &[]]), "[1,\"a\"]\n");
+    }
+}

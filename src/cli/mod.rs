@@ -4,23 +4,30 @@
 //! Standard output carries data and nothing else ([`output`]); errors know
 //! their exit code and how to go on ([`error`]).
 
+mod agent;
 mod app;
 mod ask;
+mod completions;
+mod details;
 mod error;
 mod exit;
 mod follow;
 mod format;
 mod launch;
 mod listing;
+mod logging;
+mod man;
 mod manage;
 mod output;
 mod parse;
 mod progress;
 mod session;
 mod settings;
+mod supervise;
 mod table;
 #[cfg(test)]
 mod testing;
+mod usage;
 mod wait;
 
 pub use app::{Cli, command, main};

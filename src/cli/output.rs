@@ -3,7 +3,7 @@
 
 use std::cell::RefCell;
 use std::fmt::{self, Display};
-use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
+use std::io::{self, BufWriter, IsTerminal, Write};
 
 use dialoguer::console::Term;
 use serde::Serialize;
@@ -57,12 +57,17 @@ pub struct Voice {
 }
 
 /// Both streams of a command.
-#[derive(Debug)]
 pub struct Output {
     voice: Voice,
-    stdout: RefCell<BufWriter<Stdout>>,
+    stdout: RefCell<BufWriter<Box<dyn Write>>>,
     is_terminal: bool,
     colored: bool,
+}
+
+impl fmt::Debug for Output {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Output").field("voice", &self.voice).finish_non_exhaustive()
+    }
 }
 
 impl ColorChoice {
@@ -155,9 +160,20 @@ impl Output {
         let is_terminal = io::stdout().is_terminal();
         Self {
             voice: Voice::new(verbosity, color),
-            stdout: RefCell::new(BufWriter::with_capacity(64 << 10, io::stdout())),
+            stdout: RefCell::new(BufWriter::with_capacity(64 << 10, Box::new(io::stdout()))),
             is_terminal,
             colored: color.applies(is_terminal),
+        }
+    }
+
+    /// Quiet, and with its data kept by `sink`.
+    #[cfg(test)]
+    pub fn into_sink(sink: impl Write + 'static) -> Self {
+        Self {
+            voice: Voice::new(Verbosity::Quiet, ColorChoice::Never),
+            stdout: RefCell::new(BufWriter::new(Box::new(sink))),
+            is_terminal: false,
+            colored: false,
         }
     }
 
@@ -251,8 +267,8 @@ fn unprintable(error: &serde_json::Error) -> CliError {
     CliError::internal("cannot write the answer as JSON").caused_by(error)
 }
 
-/// Writes to standard error at once. A failure is ignored: there is no other
-/// place to tell it.
+/// Writes to standard error in one piece. A failure is ignored: there is no
+/// other place to tell it.
 fn write_stderr(text: fmt::Arguments<'_>) {
-    let _ = io::stderr().lock().write_fmt(text);
+    let _ = io::stderr().lock().write_all(text.to_string().as_bytes());
 }

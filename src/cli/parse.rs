@@ -36,6 +36,11 @@ pub fn id<T: FromStr>(text: &str) -> Result<T, String> {
     text.parse().map_err(|_| "an id is a number".to_owned())
 }
 
+/// A whole number.
+pub fn count<T: FromStr>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|_| "write a whole number".to_owned())
+}
+
 /// `K=V`, a variable for a task.
 pub fn environment_pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {

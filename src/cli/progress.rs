@@ -2,12 +2,17 @@
 //! away in the end.
 
 use std::fmt::Write;
+use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use dialoguer::console::Term;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 
 use super::format;
 use super::output::Voice;
+use super::session;
+use crate::api::client::Notice;
 use crate::api::task::TaskView;
 use crate::clock::SystemClock;
 use crate::domain::Clock;
@@ -23,7 +28,10 @@ impl Progress {
     #[must_use]
     pub fn new(voice: Voice) -> Self {
         let bar = voice.shows_progress().then(|| {
-            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+            let bar = ProgressBar::with_draw_target(
+                None,
+                ProgressDrawTarget::term_like(Box::new(Narrow(Term::stderr()))),
+            );
             let style = ProgressStyle::with_template("{spinner} {wide_msg}");
             bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()))
         });
@@ -33,6 +41,28 @@ impl Progress {
     #[must_use]
     pub const fn is_shown(&self) -> bool {
         self.bar.is_some()
+    }
+
+    /// Does something that writes to the terminal, without the line.
+    pub fn without<T>(&self, action: impl FnOnce() -> T) -> T {
+        match &self.bar {
+            Some(bar) => bar.suspend(action),
+            None => action(),
+        }
+    }
+
+    /// Tells that the server is waited for, without spoiling the line.
+    #[must_use]
+    pub fn notice(&self, voice: Voice) -> Notice {
+        let line = Self { bar: self.bar.clone() };
+        Arc::new(move |error| line.without(|| session::tell_outage(voice, error)))
+    }
+
+    /// Takes the line away.
+    pub fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
     }
 
     /// Tells how the task stands.
@@ -52,10 +82,46 @@ impl Progress {
     }
 }
 
-impl Drop for Progress {
-    fn drop(&mut self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
+/// The terminal, a little narrower: the line must not reach the margin, or
+/// what the terminal echoes of Ctrl-C wraps, and the line cannot be taken away.
+#[derive(Debug)]
+struct Narrow(Term);
+
+impl TermLike for Narrow {
+    fn width(&self) -> u16 {
+        const ROOM: u16 = 4;
+        self.0.size().1.saturating_sub(ROOM)
+    }
+
+    fn move_cursor_up(&self, n: usize) -> io::Result<()> {
+        self.0.move_cursor_up(n)
+    }
+
+    fn move_cursor_down(&self, n: usize) -> io::Result<()> {
+        self.0.move_cursor_down(n)
+    }
+
+    fn move_cursor_right(&self, n: usize) -> io::Result<()> {
+        self.0.move_cursor_right(n)
+    }
+
+    fn move_cursor_left(&self, n: usize) -> io::Result<()> {
+        self.0.move_cursor_left(n)
+    }
+
+    fn write_line(&self, text: &str) -> io::Result<()> {
+        self.0.write_line(text)
+    }
+
+    fn write_str(&self, text: &str) -> io::Result<()> {
+        self.0.write_str(text)
+    }
+
+    fn clear_line(&self) -> io::Result<()> {
+        self.0.clear_line()
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        self.0.flush()
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::app::GlobalArgs;
 use super::error::CliError;
-use super::output::Output;
+use super::output::{Output, Voice};
 use super::parse::Wait;
 use super::settings;
 use crate::api::client::{ClientConfig, Patience};
@@ -28,18 +28,20 @@ impl Session {
             output.voice().warning(warning);
         }
         let limit = global.wait_server.map_or(Some(Duration::ZERO), Wait::limit);
+        let voice = output.voice();
+        let notice = Arc::new(move |error: &ClientError| tell_outage(voice, error));
         let client = Client::new(ClientConfig {
             address: found.address,
             token: found.token,
-            patience: patience(&output, limit),
+            patience: Patience { limit, notice: Some(notice) },
         })?;
         Ok(Self { client, output, token_hint: found.token_hint })
     }
 
-    /// The client, waiting for an absent server as long as `limit`, or for ever.
-    #[must_use]
-    pub fn patient_client(&self, limit: Option<Duration>) -> Client {
-        self.client.clone().with_patience(patience(&self.output, limit))
+    /// A session with this client, whose data `output` keeps.
+    #[cfg(test)]
+    pub fn of(client: Client, output: Output) -> Self {
+        Self { client, output, token_hint: String::new() }
     }
 
     /// An error of the client, with what we know about our token.
@@ -51,8 +53,7 @@ impl Session {
     }
 }
 
-fn patience(output: &Output, limit: Option<Duration>) -> Patience {
-    let voice = output.voice();
-    let notice = move |error: &ClientError| voice.status(format_args!("{error}; waiting for it"));
-    Patience { limit, notice: Some(Arc::new(notice)) }
+/// Tells that the server is waited for, and why.
+pub fn tell_outage(voice: Voice, error: &ClientError) {
+    voice.status(format_args!("{error}; waiting for it"));
 }

@@ -21,11 +21,40 @@ pub struct Variable {
     pub doc: &'static str,
 }
 
+/// The server's address. Declared to the parser as the variable of `--server`.
+pub const SERVER: Variable =
+    Variable { name: "SCITQ_SERVER", doc: "The server's address, unless --server names one" };
 pub const TOKEN: Variable = Variable { name: "SCITQ_TOKEN", doc: "The access token" };
 pub const TOKEN_FILE: Variable = Variable {
     name: "SCITQ_TOKEN_FILE",
     doc: "File with the access token, unless SCITQ_TOKEN is set",
 };
+
+pub const LOG: Variable = Variable {
+    name: "SCITQ_LOG",
+    doc: "What server and agent log: error, warn, info (unless set), debug, or finer, as in scitq::agent=debug",
+};
+
+/// All variables that are no option's.
+pub const VARIABLES: [Variable; 8] = [
+    SERVER,
+    TOKEN,
+    TOKEN_FILE,
+    LOG,
+    Variable { name: "NO_COLOR", doc: "Any value turns colours off" },
+    Variable {
+        name: "XDG_CONFIG_HOME",
+        doc: "Has scitq/client.toml, the client's configuration; ~/.config if unset",
+    },
+    Variable {
+        name: "XDG_RUNTIME_DIR",
+        doc: "Where a running server leaves word of itself, in scitq/server.json",
+    },
+    Variable {
+        name: "XDG_STATE_HOME",
+        doc: "Has scitq, the server's data directory; ~/.local/state if unset (root: /var/lib/scitq)",
+    },
+];
 
 /// What was found out about the server.
 #[derive(Clone, PartialEq, Eq)]
@@ -312,11 +341,11 @@ mod tests {
             home.write("t", "file-token\n", 0o600).display().to_string(),
         ));
         assert_eq!(
-            home.found(Some("other")),
-            ("http://other:5000".into(), Some("file-token".into()))
+            home.found(Some("headless")),
+            ("http://headless:5000".into(), Some("file-token".into()))
         );
         home.variables.push(("SCITQ_TOKEN", "variable-token".into()));
-        assert_eq!(home.found(Some("other:1")).1, Some("variable-token".into()));
+        assert_eq!(home.found(Some("headless:1")).1, Some("variable-token".into()));
     }
 
     #[test]
@@ -327,11 +356,11 @@ mod tests {
         assert_eq!(home.found(Some("127.0.0.1:6001")).1, None);
         assert_eq!(home.found(Some("head:6000")).1, None);
         home.config("server = \"head\"\ntoken = \"config-token\"\n");
-        let settings = home.resolve(Some("evil")).unwrap();
+        let settings = home.resolve(Some("headless")).unwrap();
         assert_eq!(settings.token, None);
         assert_eq!(
             settings.token_hint,
-            "the token in client.toml is for http://head:5000 and was not sent to http://evil:5000; set SCITQ_TOKEN"
+            "the token in client.toml is for http://head:5000 and was not sent to http://headless:5000; set SCITQ_TOKEN"
         );
     }
 

@@ -12,12 +12,21 @@ use super::output::{Output, Paint, terminal_width};
 /// One column.
 #[derive(Debug, Clone, Copy)]
 pub struct Column {
-    pub title: &'static str,
-    pub kind: ColumnKind,
+    title: &'static str,
+    kind: ColumnKind,
+    presence: Presence,
+}
+
+/// What becomes of a column on a terminal that is too narrow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Presence {
+    Always,
+    /// Left out, the rightmost first.
+    WhereItFits,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ColumnKind {
+enum ColumnKind {
     Text,
     /// Right-aligned.
     Number,
@@ -54,7 +63,8 @@ pub struct Table<'a> {
     columns: Vec<Column>,
     header: Header,
     width: Option<usize>,
-    widths: Option<Vec<usize>>,
+    /// Widths of the columns; none for one that is left out.
+    widths: Option<Vec<Option<usize>>>,
 }
 
 /// Space between two columns.
@@ -64,15 +74,20 @@ const GAP: usize = 2;
 const ELASTIC_MINIMUM: usize = 8;
 
 pub const fn text(title: &'static str) -> Column {
-    Column { title, kind: ColumnKind::Text }
+    Column { title, kind: ColumnKind::Text, presence: Presence::Always }
 }
 
 pub const fn number(title: &'static str) -> Column {
-    Column { title, kind: ColumnKind::Number }
+    Column { title, kind: ColumnKind::Number, presence: Presence::Always }
 }
 
 pub const fn elastic(title: &'static str) -> Column {
-    Column { title, kind: ColumnKind::Elastic }
+    Column { title, kind: ColumnKind::Elastic, presence: Presence::Always }
+}
+
+/// The same column, left out where the terminal is too narrow.
+pub const fn optional(column: Column) -> Column {
+    Column { presence: Presence::WhereItFits, ..column }
 }
 
 impl Cell {
@@ -110,8 +125,11 @@ impl<'a> Table<'a> {
     }
 
     /// Decides the widths and prints the titles.
-    fn begin(&self, rows: &[Vec<Cell>]) -> Result<Vec<usize>, CliError> {
-        let widths = self.fitted(rows);
+    fn begin(&self, rows: &[Vec<Cell>]) -> Result<Vec<Option<usize>>, CliError> {
+        let mut widths: Vec<Option<usize>> = self.needed(rows).into_iter().map(Some).collect();
+        if let Some(available) = self.width {
+            fit(&mut widths, &self.columns, available);
+        }
         if self.header == Header::Shown {
             let title = |column: &Column| Cell::painted(column.title, Paint::Strong);
             let titles: Vec<Cell> = self.columns.iter().map(title).collect();
@@ -120,8 +138,8 @@ impl<'a> Table<'a> {
         Ok(widths)
     }
 
-    /// The widths that these rows need, made to fit.
-    fn fitted(&self, rows: &[Vec<Cell>]) -> Vec<usize> {
+    /// The widths that these rows need.
+    fn needed(&self, rows: &[Vec<Cell>]) -> Vec<usize> {
         let title_width = |column: &Column| match self.header {
             Header::Shown => column.title.len(),
             Header::Hidden => 0,
@@ -132,16 +150,13 @@ impl<'a> Table<'a> {
                 *width = (*width).max(measure_text_width(&cell.text));
             }
         }
-        if let Some(available) = self.width {
-            shrink(&mut widths, &self.columns, available);
-        }
         widths
     }
 
-    fn row(&self, cells: &[Cell], widths: &[usize]) -> String {
+    fn row(&self, cells: &[Cell], widths: &[Option<usize>]) -> String {
         let mut line = String::new();
-        for (position, (cell, column)) in cells.iter().zip(&self.columns).enumerate() {
-            let width = widths[position];
+        for ((cell, column), width) in cells.iter().zip(&self.columns).zip(widths) {
+            let Some(width) = *width else { continue };
             let is_cut = self.width.is_some() && column.kind == ColumnKind::Elastic;
             let shown =
                 if is_cut { truncate_str(&cell.text, width, "…") } else { (&cell.text).into() };
@@ -161,19 +176,41 @@ impl<'a> Table<'a> {
     }
 }
 
-/// Takes width from the widest elastic column until the line fits or none
-/// can give more.
-fn shrink(widths: &mut [usize], columns: &[Column], available: usize) {
-    let gaps = GAP * columns.len().saturating_sub(1);
-    let mut excess = (widths.iter().sum::<usize>() + gaps).saturating_sub(available);
+/// Makes a line fit: elastic columns give way, then optional columns go, the
+/// rightmost first. On a terminal narrower than all that, the line wraps.
+fn fit(widths: &mut [Option<usize>], columns: &[Column], available: usize) {
+    loop {
+        let (shrunk, excess) = shrink(widths, columns, available);
+        let optional = |position: &usize| {
+            columns[*position].presence == Presence::WhereItFits && widths[*position].is_some()
+        };
+        match (0..columns.len()).rev().find(optional) {
+            Some(last) if excess > 0 => widths[last] = None,
+            _ => return widths.copy_from_slice(&shrunk),
+        }
+    }
+}
+
+/// Takes width from the widest elastic column until the line fits or none can
+/// give more. Says by how much it is still too wide.
+fn shrink(
+    widths: &[Option<usize>],
+    columns: &[Column],
+    available: usize,
+) -> (Vec<Option<usize>>, usize) {
+    let mut shrunk = widths.to_vec();
+    let gaps = GAP * shrunk.iter().flatten().count().saturating_sub(1);
+    let mut excess = (shrunk.iter().flatten().sum::<usize>() + gaps).saturating_sub(available);
     while excess > 0 {
-        let elastic = widths.iter_mut().zip(columns).filter(|(width, column)| {
-            column.kind == ColumnKind::Elastic && **width > ELASTIC_MINIMUM
+        let elastic = shrunk.iter_mut().zip(columns).filter_map(|(width, column)| {
+            let width = width.as_mut()?;
+            (column.kind == ColumnKind::Elastic && *width > ELASTIC_MINIMUM).then_some(width)
         });
-        let Some((widest, _)) = elastic.max_by_key(|(width, _)| **width) else { return };
+        let Some(widest) = elastic.max_by_key(|width| **width) else { break };
         *widest -= 1;
         excess -= 1;
     }
+    (shrunk, excess)
 }
 
 #[cfg(test)]
@@ -181,12 +218,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn elastic_columns_give_way_and_the_others_do_not() {
-        let columns = [number("ID"), elastic("NAME"), elastic("COMMAND")];
-        let mut widths = vec![10, 20, 100];
-        shrink(&mut widths, &columns, 60);
-        assert_eq!(widths, [10, 20, 26]);
-        shrink(&mut widths, &columns, 20);
-        assert_eq!(widths, [10, 8, 8]);
+    fn elastic_columns_give_way_then_optional_ones_go() {
+        let columns = [number("ID"), elastic("NAME"), optional(text("END")), elastic("COMMAND")];
+        let needed = vec![Some(10), Some(20), Some(10), Some(100)];
+        let fitted = |available| {
+            let mut widths = needed.clone();
+            fit(&mut widths, &columns, available);
+            widths
+        };
+        assert_eq!(fitted(200), needed);
+        assert_eq!(fitted(80), [Some(10), Some(20), Some(10), Some(34)]);
+        assert_eq!(fitted(60), [Some(10), Some(17), Some(10), Some(17)]);
+        assert_eq!(fitted(40), [Some(10), Some(13), None, Some(13)]);
+        assert_eq!(fitted(20), [Some(10), Some(8), None, Some(8)]);
     }
 }

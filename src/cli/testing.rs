@@ -1,5 +1,12 @@
 //! What the command line's tests share.
 
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex};
+
+use super::output::Output;
+use super::session::Session;
+use crate::api::client::Patience;
+use crate::api::client::testing::Script;
 use crate::api::task::TaskView;
 use crate::domain::task::TaskState;
 use crate::domain::{TaskId, Timestamp};
@@ -27,4 +34,31 @@ pub fn task(id: u64) -> TaskView {
         failure_reason: None,
         created_by: "test".into(),
     }
+}
+
+/// Keeps what was written to standard output.
+#[derive(Clone, Default)]
+pub struct Kept(Arc<Mutex<Vec<u8>>>);
+
+impl Kept {
+    pub fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+impl Write for Kept {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A session with a scripted server, and what it prints.
+pub fn session(server: &Script) -> (Session, Kept) {
+    let kept = Kept::default();
+    let output = Output::into_sink(kept.clone());
+    (Session::of(server.client(Patience::default()), output), kept)
 }

@@ -12,6 +12,7 @@ use super::output;
 use super::progress::Progress;
 use super::session::Session;
 use crate::api::Client;
+use crate::api::client::Patience;
 use crate::api::task::{AwaitedTasks, TaskIds, TaskView, WaitForTasks};
 use crate::domain::TaskId;
 
@@ -46,21 +47,25 @@ pub async fn watch_task(
     watch: Watch,
     limit: Option<Duration>,
 ) -> Result<u8, CliError> {
-    let client = session.patient_client(limit);
-    let mut watching = pin!(watch_to_end(session, &client, id, watch));
+    let voice = session.output.voice();
+    let progress = Progress::new(voice);
+    let patience = Patience { limit, notice: Some(progress.notice(voice)) };
+    let client = session.client.clone().with_patience(patience);
+    let mut watching = pin!(watch_to_end(session, &client, id, watch, &progress));
     let mut is_cancelled = false;
     loop {
         let wish = tokio::select! {
             ended = &mut watching => return ended.map(|task| conclude(session, &task)),
             pressed = tokio::signal::ctrl_c() => match pressed {
                 Ok(()) if is_cancelled => Wish::Detach,
-                Ok(()) => ask(id),
+                Ok(()) => progress.without(|| ask(id)),
                 Err(_) => Wish::GoOn,
             },
         };
         match wish {
             Wish::GoOn => {}
             Wish::Detach => {
+                progress.finish();
                 session.output.status(format_args!(
                     "task {id} goes on; follow it with `scitq manage task output --follow {id}`"
                 ));
@@ -69,7 +74,9 @@ pub async fn watch_task(
             Wish::Cancel => {
                 let cancelled = client.cancel_tasks(&TaskIds { ids: vec![id] }).await;
                 cancelled.map_err(|e| session.explain(e).while_waiting())?;
-                session.output.status(format_args!("task {id} is being cancelled"));
+                progress.without(|| {
+                    session.output.status(format_args!("task {id} is being cancelled"));
+                });
                 is_cancelled = true;
             }
         }
@@ -81,13 +88,15 @@ async fn watch_to_end(
     client: &Client,
     id: TaskId,
     watch: Watch,
+    progress: &Progress,
 ) -> Result<TaskView, CliError> {
     let ended = match watch {
         Watch::Output => {
             follow_task(session, client, id, Beginning::FirstExecution, Streams::Both).await
         }
-        Watch::Ending => wait_for_end(session, client, id).await,
+        Watch::Ending => wait_for_end(session, client, id, progress).await,
     };
+    progress.finish();
     ended.map_err(CliError::while_waiting)
 }
 
@@ -96,8 +105,8 @@ async fn wait_for_end(
     session: &Session,
     client: &Client,
     id: TaskId,
+    progress: &Progress,
 ) -> Result<TaskView, CliError> {
-    let progress = Progress::new(session.output.voice());
     let timeout_seconds = if progress.is_shown() { PROGRESS_SECONDS } else { LONG_POLL_SECONDS };
     loop {
         let awaited = look(session, client, id, timeout_seconds).await?;
@@ -146,5 +155,44 @@ fn ask(id: TaskId) -> Wish {
         Ok(Some(1)) => Wish::Cancel,
         Ok(Some(2)) => Wish::GoOn,
         _ => Wish::Detach,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::client::testing::{Answer, Script, ok};
+    use crate::cli::testing::{session, task};
+    use crate::domain::execution::FailureClass;
+    use crate::domain::task::TaskState;
+
+    fn awaited(task: &TaskView) -> Answer {
+        let done = task.state.is_final();
+        ok(serde_json::json!({ "done": done, "states": {}, "task": task }).to_string())
+    }
+
+    async fn code_after(answers: Vec<Answer>) -> Result<u8, CliError> {
+        let server = Script::start(answers).await;
+        let (session, _) = session(&server);
+        watch_task(&session, TaskId(1), Watch::Ending, Some(Duration::ZERO)).await
+    }
+
+    #[tokio::test]
+    async fn waiting_goes_on_until_the_task_has_ended() {
+        let failed = TaskView {
+            state: TaskState::Failed,
+            exit_code: Some(3),
+            failure: Some(FailureClass::Exit),
+            ..task(1)
+        };
+        let code = code_after(vec![awaited(&task(1)), Answer::HangUp, awaited(&failed)]).await;
+        assert_eq!(code, Ok(3));
+    }
+
+    #[tokio::test]
+    async fn a_failure_of_our_own_is_told_apart_from_the_task_s() {
+        let gone = r#"{"code":"not-found","message":"there is no task 1"}"#;
+        let error = code_after(vec![Answer::Say("404 Not Found", gone.into())]).await.unwrap_err();
+        assert_eq!((error.kind().exit_code(), error.message()), (125, "there is no task 1"));
     }
 }

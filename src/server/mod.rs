@@ -1,5 +1,13 @@
 //! The head node: keeps the state, gives tasks to agents, answers people.
 
+pub mod auth;
+pub mod config;
+pub mod data_dir;
 pub mod engine;
+pub mod events;
+pub mod http;
 pub mod output;
 pub mod store;
+pub mod trust;
+
+pub use config::{Ready, ServeConfig};

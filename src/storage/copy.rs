@@ -186,3 +186,44 @@ fn unfinished_path(file: &CopyFile<'_>) -> PathBuf {
     name.push(hexadecimal(hasher.finalize().get(..12).unwrap_or_default()));
     file.target.with_file_name(name)
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::domain::uri::Uri;
+
+    use super::*;
+
+    #[test]
+    fn what_a_killed_attempt_left_is_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let (source, target) = (folder.path().join("source"), folder.path().join("target"));
+        fs::write(&source, "whole").unwrap();
+        let uri: Uri = "file:///x".parse().unwrap();
+        let facts = facts_of(&fs::metadata(&source).unwrap()).unwrap();
+        for placement in [Placement::Input, Placement::Resource, Placement::Output] {
+            let subject = Subject(&uri);
+            let file = CopyFile { subject, source: &source, facts, target: &target, placement };
+            let unfinished = unfinished_path(&file);
+            fs::write(&unfinished, "half of something longer").unwrap();
+            fs::set_permissions(&unfinished, Permissions::from_mode(0o444)).unwrap();
+            copy_file(&file, &Transfer::default()).unwrap();
+            assert_eq!(fs::read_to_string(&target).unwrap(), "whole");
+            assert!(!unfinished.exists());
+            fs::remove_file(&target).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_name_of_greatest_length_can_be_copied() {
+        let folder = tempfile::tempdir().unwrap();
+        let source = folder.path().join("s".repeat(255));
+        let target = folder.path().join("t".repeat(255));
+        fs::write(&source, "x").unwrap();
+        let uri: Uri = "file:///x".parse().unwrap();
+        let facts = facts_of(&fs::metadata(&source).unwrap()).unwrap();
+        let (subject, placement) = (Subject(&uri), Placement::Output);
+        let file = CopyFile { subject, source: &source, facts, target: &target, placement };
+        copy_file(&file, &Transfer::default()).unwrap();
+        assert_eq!(fs::read_to_string(&target).unwrap(), "x");
+    }
+}

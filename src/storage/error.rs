@@ -60,6 +60,17 @@ pub enum StorageError {
 pub(super) struct Subject<'a>(pub &'a Uri);
 
 impl StorageError {
+    /// The function that turns an I/O error on `path` into ours. `action` is a
+    /// verb that stands before the path.
+    pub fn io(
+        uri: &Uri,
+        action: &'static str,
+        path: &Path,
+    ) -> impl FnOnce(io::Error) -> Self + use<> {
+        let (uri, path) = (uri.to_string(), path.to_owned());
+        move |source| Self::Io { uri, path, action, source: Arc::new(source) }
+    }
+
     /// Whether the same may go well in a while without anybody's doing.
     #[must_use]
     pub fn is_transient(&self) -> bool {
@@ -77,14 +88,12 @@ impl Subject<'_> {
         self.0.to_string()
     }
 
-    /// The function that turns an I/O error on `path` into ours.
     pub(super) fn io(
         self,
         action: &'static str,
         path: &Path,
     ) -> impl FnOnce(io::Error) -> StorageError {
-        let (uri, path) = (self.uri(), path.to_owned());
-        move |source| StorageError::Io { uri, path, action, source: Arc::new(source) }
+        StorageError::io(self.0, action, path)
     }
 
     pub(super) fn changed(self, path: &Path) -> StorageError {

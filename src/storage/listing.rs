@@ -80,6 +80,16 @@ impl Listing {
         self.files().map(|(_, _, facts)| facts.bytes).sum()
     }
 
+    #[must_use]
+    pub fn file_count(&self) -> u64 {
+        self.files().map(|_| 1).sum()
+    }
+
+    /// Leaves out entries, to share them out among several listings.
+    pub fn retain(&mut self, mut keep: impl FnMut(&Path, &Entry) -> bool) {
+        self.entries.retain(|name, entry| keep(name, entry));
+    }
+
     /// Changes whenever a name, a size, a date or an executable bit does: a
     /// SHA-256 sum in hexadecimal digits.
     #[must_use]
@@ -155,7 +165,7 @@ impl FileFacts {
 }
 
 /// The bytes as lower-case hexadecimal digits.
-pub(super) fn hexadecimal(bytes: &[u8]) -> String {
+pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
         text

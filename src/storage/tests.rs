@@ -310,11 +310,13 @@ async fn what_is_there_already_is_not_copied_again() {
     assert_ne!(inode("sent/changed"), before.1);
 }
 
+/// Something that happens to a file.
+type Change = fn(&Path);
+
 #[tokio::test]
 async fn a_source_that_changed_since_it_was_listed_is_an_error() {
     let scene = Scene::new();
     let transfer = Transfer::default();
-    type Change = fn(&Path);
     let changes: [(&str, Change); 3] = [
         ("grown", |path| fs::write(path, "longer").unwrap()),
         ("touched", |path| set_modified(path, UNIX_EPOCH)),
@@ -355,6 +357,49 @@ async fn a_cancelled_transfer_leaves_no_half_file() {
     assert!(matches!(fetched, Err(StorageError::Cancelled { .. })));
     assert!(scene.names("in").is_empty());
     assert!(matches!(list(&scene.uri("d/"), &transfer).await, Err(StorageError::Cancelled { .. })));
+}
+
+#[tokio::test]
+async fn a_large_file_is_left_in_the_middle() {
+    let scene = Scene::new();
+    File::create(scene.path("big")).unwrap().set_len(4 << 30).unwrap();
+    let transfer = Transfer::default();
+    let listing = Arc::new(list(&scene.uri("big"), &transfer).await.unwrap());
+    let target = scene.path("in");
+    let cancel_soon = async {
+        while transfer.progress.bytes() == 0 {
+            tokio::task::yield_now().await;
+        }
+        transfer.cancel.cancel();
+    };
+    let (fetched, ()) =
+        tokio::join!(fetch(listing, &target, Placement::Input, &transfer), cancel_soon);
+    assert!(matches!(fetched, Err(StorageError::Cancelled { .. })));
+    assert!(transfer.progress.bytes() < 4 << 30);
+    assert!(scene.names("in").is_empty());
+}
+
+#[tokio::test]
+async fn a_transfer_that_is_dropped_stops() {
+    let scene = Scene::new();
+    File::create(scene.path("big")).unwrap().set_len(4 << 30).unwrap();
+    let transfer = Transfer::default();
+    let listing = Arc::new(list(&scene.uri("big"), &transfer).await.unwrap());
+    let target = scene.path("in");
+    let has_begun = async {
+        while transfer.progress.bytes() == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        fetched = fetch(listing, &target, Placement::Input, &transfer) => panic!("{fetched:?}"),
+        () = has_begun => {}
+    }
+    // The thread removes its unfinished file when it notices.
+    while !scene.names("in").is_empty() {
+        tokio::task::yield_now().await;
+    }
+    assert!(transfer.progress.bytes() < 4 << 30);
 }
 
 #[tokio::test]

@@ -52,6 +52,13 @@ impl ServerAddress {
             || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
     }
 
+    /// The URL of a WebSocket at a path that begins with `/`.
+    #[must_use]
+    pub fn websocket_url(&self, path: &str) -> String {
+        let url = self.join(path);
+        format!("ws{}", url.as_str().trim_start_matches("http"))
+    }
+
     /// The URL of a path that begins with `/`.
     pub(super) fn join(&self, path: &str) -> Url {
         let mut url = self.0.clone();
@@ -142,7 +149,7 @@ mod tests {
     #[test]
     fn people_write_addresses_in_many_ways() {
         assert_eq!(shown("head"), "http://head:5000");
-        assert_eq!(shown("10.0.0.7"), "http://10.0.0.7:5000");
+        assert_eq!(shown("127.0.0.1"), "http://127.0.0.1:5000");
         assert_eq!(shown("head:80"), "http://head");
         assert_eq!(shown("::1"), "http://[::1]:5000");
         assert_eq!(shown("[::1]:7000"), "http://[::1]:7000");
@@ -155,6 +162,7 @@ mod tests {
     fn a_prefix_is_kept_in_front_of_the_path() {
         let address: ServerAddress = "http://head/scitq/".parse().unwrap();
         assert_eq!(address.join("/api/v2/tasks").as_str(), "http://head/scitq/api/v2/tasks");
+        assert_eq!(address.websocket_url("/link"), "ws://head/scitq/link");
     }
 
     #[test]

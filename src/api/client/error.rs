@@ -28,6 +28,9 @@ pub enum ClientError {
     /// The token cannot be sent in a header.
     #[error("the access token has characters that no token has")]
     BadToken,
+    /// A change needs a random key.
+    #[error("the system gives no random numbers: {cause}")]
+    NoKey { cause: String },
 }
 
 impl ClientError {
@@ -37,7 +40,10 @@ impl ClientError {
         match self {
             Self::Unreachable { .. } | Self::Lost { .. } => true,
             Self::Refused { body } => matches!(body.code, ErrorCode::Unavailable),
-            Self::Unauthenticated { .. } | Self::Protocol { .. } | Self::BadToken => false,
+            Self::Unauthenticated { .. }
+            | Self::Protocol { .. }
+            | Self::BadToken
+            | Self::NoKey { .. } => false,
         }
     }
 

@@ -9,9 +9,13 @@
 mod address;
 mod error;
 mod routes;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 mod transport;
 
 pub use address::{AddressError, DEFAULT_PORT, ServerAddress};
 pub use error::ClientError;
 pub use routes::{Client, OutputPiece};
-pub use transport::{ClientConfig, Patience};
+pub use transport::{ClientConfig, Notice, Patience};

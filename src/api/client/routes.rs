@@ -155,7 +155,7 @@ impl Client {
         id: WorkerId,
         update: &UpdateWorker,
     ) -> Result<WorkerView, ClientError> {
-        let request = self.transport.change(Method::PATCH, &format!("{WORKERS}/{id}"));
+        let request = self.transport.change(Method::PATCH, &format!("{WORKERS}/{id}"))?;
         self.transport.json(request.json(update)).await
     }
 
@@ -200,11 +200,11 @@ impl Client {
         path: &str,
         body: &impl Serialize,
     ) -> Result<T, ClientError> {
-        self.transport.json(self.transport.change(Method::POST, path).json(body)).await
+        self.transport.json(self.transport.change(Method::POST, path)?.json(body)).await
     }
 
     async fn delete(&self, path: &str) -> Result<(), ClientError> {
-        self.transport.send(self.transport.change(Method::DELETE, path)).await.map(|_| ())
+        self.transport.send(self.transport.change(Method::DELETE, path)?).await.map(|_| ())
     }
 
     fn header<T: std::str::FromStr>(

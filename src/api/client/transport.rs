@@ -13,8 +13,6 @@ use tokio::time::Instant;
 use super::address::ServerAddress;
 use super::error::ClientError;
 use crate::api::{ErrorBody, ErrorCode, IDEMPOTENCY_KEY};
-use crate::clock::SystemClock;
-use crate::domain::Clock;
 
 /// How long a connection may take to be made.
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);
@@ -133,8 +131,9 @@ impl Transport {
     }
 
     /// A change: it travels under a key of its own.
-    pub(super) fn change(&self, method: Method, path: &str) -> RequestBuilder {
-        self.http.request(method, self.address.join(path)).header(IDEMPOTENCY_KEY, fresh_key())
+    pub(super) fn change(&self, method: Method, path: &str) -> Result<RequestBuilder, ClientError> {
+        let request = self.http.request(method, self.address.join(path));
+        Ok(request.header(IDEMPOTENCY_KEY, fresh_key()?))
     }
 
     /// Sends a request and reads its JSON answer.
@@ -228,12 +227,9 @@ fn status_text(status: StatusCode) -> String {
     format!("{} {reason}", status.as_u16()).trim_end().to_owned()
 }
 
-/// A new idempotency key: 128 random bits. On a machine that has no random
-/// numbers yet, the time since its start tells two changes apart.
-fn fresh_key() -> String {
+/// A new idempotency key: 128 random bits.
+fn fresh_key() -> Result<String, ClientError> {
     let mut bits = [0; 16];
-    if getrandom::fill(&mut bits).is_err() {
-        bits = SystemClock.now().monotonic.0.as_nanos().to_be_bytes();
-    }
-    format!("{:032x}", u128::from_be_bytes(bits))
+    getrandom::fill(&mut bits).map_err(|error| ClientError::NoKey { cause: error.to_string() })?;
+    Ok(format!("{:032x}", u128::from_be_bytes(bits)))
 }

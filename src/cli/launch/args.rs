@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::time::Duration;
 
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 
 use crate::cli::parse::{self, IdList};
 use crate::domain::{BatchName, TaskId};
@@ -28,7 +29,7 @@ SCITQ_LAUNCH_RUN_TIMEOUT, and so on.";
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct LaunchArgs {
     /// Give the task a name
-    #[arg(short, long)]
+    #[arg(short, long, value_parser = NonEmptyStringValueParser::new())]
     pub name: Option<String>,
     /// Queue it for the workers of this batch [default: Default]
     #[arg(short, long)]
@@ -52,13 +53,13 @@ pub struct LaunchArgs {
     #[arg(long, value_name = "NAME=VALUE", value_parser = parse::environment_pair)]
     pub env: Vec<(String, String)>,
     /// Run as this user, by number (the agent must be root)
-    #[arg(short, long, value_name = "UID")]
+    #[arg(short, long, value_name = "UID", value_parser = parse::count::<u32>)]
     pub uid: Option<u32>,
     /// Run as this group, by number (the agent must be root)
-    #[arg(short, long, value_name = "GID")]
+    #[arg(short, long, value_name = "GID", value_parser = parse::count::<u32>)]
     pub gid: Option<u32>,
     /// Try again so many times when it fails [default: 0]
-    #[arg(long, value_name = "TIMES")]
+    #[arg(long, value_name = "TIMES", value_parser = parse::count::<u32>)]
     pub retry: Option<u32>,
     /// Fail it when the command runs longer: seconds, or 15m, 2h, 7d
     #[arg(long, value_name = "DURATION", value_parser = parse::limit_seconds)]

@@ -1,9 +1,14 @@
 //! `scitq manage OBJECT VERB`: look at what there is, and change it.
 
+mod batch;
+mod execution;
 mod options;
 mod select;
+mod server;
 mod states;
 mod task;
+mod token;
+mod worker;
 
 use clap::{Args, Subcommand};
 
@@ -21,12 +26,22 @@ pub struct ManageArgs {
 #[derive(Debug, Subcommand)]
 enum Object {
     Task(task::TaskArgs),
+    Worker(worker::WorkerArgs),
+    Batch(batch::BatchArgs),
+    Execution(execution::ExecutionArgs),
+    Server(server::ServerArgs),
+    Token(token::TokenArgs),
 }
 
 pub async fn cmd_manage(global: &GlobalArgs, args: ManageArgs) -> Result<u8, CliError> {
     let session = Session::open(global)?;
     match args.object {
         Object::Task(args) => task::cmd_task(&session, args).await?,
+        Object::Worker(args) => worker::cmd_worker(&session, args).await?,
+        Object::Batch(args) => batch::cmd_batch(&session, args).await?,
+        Object::Execution(args) => execution::cmd_execution(&session, args).await?,
+        Object::Server(args) => server::cmd_server(&session, args).await?,
+        Object::Token(args) => token::cmd_token(&session, args).await?,
     }
     session.output.flush()?;
     Ok(0)

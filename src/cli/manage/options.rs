@@ -1,14 +1,33 @@
 //! Options that several verbs share.
 
 use clap::Args;
+use serde::Serialize;
 
 use crate::api::task::ChangedTasks;
 use crate::cli::error::CliError;
 use crate::cli::follow::Streams;
 use crate::cli::listing::ListForm;
+use crate::cli::output::Output;
 use crate::cli::session::Session;
 use crate::cli::table::{Fit, Header};
 use crate::domain::execution::Stream;
+
+/// Items of a list that one request asks for at most.
+pub const PAGE: u32 = 1_000;
+
+/// Items to ask for when so many are still wanted.
+#[must_use]
+pub fn page_size(left: u64) -> u32 {
+    u32::try_from(left).unwrap_or(PAGE).min(PAGE)
+}
+
+/// Prints one object, or several as an array.
+pub fn print_json(output: &Output, objects: &[impl Serialize]) -> Result<(), CliError> {
+    match objects {
+        [object] => output.json(object),
+        objects => output.json(&objects),
+    }
+}
 
 /// How a list is printed.
 #[derive(Debug, Clone, Copy, Args)]

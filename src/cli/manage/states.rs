@@ -9,7 +9,9 @@ use strum::IntoEnumIterator;
 use crate::api::task::TaskView;
 use crate::cli::output::Paint;
 use crate::domain::Timestamp;
+use crate::domain::execution::ExecutionState;
 use crate::domain::task::TaskState;
+use crate::domain::worker::WorkerState;
 
 /// Reads a state by its name and lists the names in an error.
 pub fn parser<T>() -> impl TypedValueParser<Value = T>
@@ -43,5 +45,22 @@ pub const fn task_paint(state: TaskState) -> Paint {
         TaskState::Failed => Paint::Bad,
         TaskState::Running | TaskState::Accepted | TaskState::Assigned => Paint::Active,
         TaskState::Waiting | TaskState::Pending | TaskState::Paused => Paint::Faint,
+    }
+}
+
+pub const fn execution_paint(state: ExecutionState) -> Paint {
+    match state {
+        ExecutionState::Succeeded => Paint::Good,
+        ExecutionState::Failed => Paint::Bad,
+        ExecutionState::Running | ExecutionState::Accepted => Paint::Active,
+        ExecutionState::Pending | ExecutionState::Refused => Paint::Faint,
+    }
+}
+
+pub const fn worker_paint(state: WorkerState) -> Paint {
+    match state {
+        WorkerState::Running => Paint::Good,
+        WorkerState::Failed | WorkerState::Evicted | WorkerState::Offline => Paint::Bad,
+        WorkerState::Paused | WorkerState::Draining => Paint::Active,
     }
 }

@@ -8,7 +8,7 @@
 //! yet is sent again by the agent, which keeps its copy until the end is
 //! acknowledged.
 //!
-//! One thread writes ([`writer`]); everyone else talks to it through
+//! One thread writes (`writer.rs`); everyone else talks to it through
 //! [`OutputStore`] and reads beside it.
 
 mod error;

@@ -12,15 +12,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::error::OutputError;
+use super::settings::OutputSettings;
 
 const PREFIX: &str = "segment-";
+
+/// At most this part of a disk is left free: a 20th.
+const RESERVED_PART: u64 = 20;
 
 /// The segments of one directory, as their only writer sees them.
 #[derive(Debug)]
 pub(super) struct Segments {
     directory: PathBuf,
-    /// Size at which a segment is left for a new one.
-    full_at: u64,
+    settings: OutputSettings,
     current: Option<Current>,
     /// Number of the next new segment. Numbers are not used twice.
     next: u32,
@@ -71,12 +74,12 @@ impl Segments {
     /// Goes on with the newest of `existing` unless it is full.
     pub fn open(
         directory: &Path,
-        full_at: u64,
+        settings: OutputSettings,
         existing: &BTreeMap<u32, u64>,
     ) -> Result<Self, OutputError> {
         let mut segments = Self {
             directory: directory.to_owned(),
-            full_at,
+            settings,
             current: None,
             next: existing.last_key_value().map_or(1, |(number, _)| number + 1),
             unsynced: BTreeMap::new(),
@@ -85,7 +88,7 @@ impl Segments {
             faults: faults::Faults::default(),
         };
         if let Some((&number, &position)) = existing.last_key_value()
-            && position < full_at
+            && position < settings.segment_size
         {
             let path = segment_path(directory, number);
             let file = OpenOptions::new()
@@ -105,6 +108,8 @@ impl Segments {
     /// Writes bytes behind all others. After a failure the same bytes of the
     /// segment are written again by the next call.
     pub fn append(&mut self, bytes: &[u8]) -> Result<Place, OutputError> {
+        self.check_space(bytes.len() as u64)
+            .map_err(|source| OutputError::file("write to", &self.directory, source))?;
         let (number, file, position) = self.room()?;
         let path = segment_path(&self.directory, number);
         if let Err(source) = self.write_at(&file, bytes, position) {
@@ -163,10 +168,23 @@ impl Segments {
         self.faults.clone()
     }
 
+    /// Refuses what would take the last free bytes of the disk.
+    pub fn check_space(&self, length: u64) -> io::Result<()> {
+        let figures = rustix::fs::statvfs(&self.directory)?;
+        let disk = figures.f_blocks.saturating_mul(figures.f_frsize);
+        let free = figures.f_bavail.saturating_mul(figures.f_frsize);
+        let reserve = self.settings.reserve.min(disk / RESERVED_PART);
+        if free < reserve.saturating_add(length) {
+            let kept = format!("{free} bytes are free, and {reserve} are kept for the databases");
+            return Err(io::Error::new(io::ErrorKind::StorageFull, kept));
+        }
+        Ok(())
+    }
+
     /// The segment with room and the position of its end.
     fn room(&mut self) -> Result<(u32, Arc<File>, u64), OutputError> {
         if let Some(current) = &self.current
-            && current.position < self.full_at
+            && current.position < self.settings.segment_size
         {
             return Ok((current.number, Arc::clone(&current.file), current.position));
         }

@@ -10,6 +10,9 @@ pub struct OutputSettings {
     pub limit_per_stream: u64,
     /// A segment file that has reached this size is not appended to.
     pub segment_size: u64,
+    /// So much of the disk, and at most a 20th of it, is left free, so that
+    /// output never stops the databases nor its own deletion.
+    pub reserve: u64,
     /// Longest run of bytes that is one row of the index. What the limit drops,
     /// it drops in such runs.
     pub longest_extent: u64,
@@ -30,6 +33,7 @@ impl OutputSettings {
         Self {
             limit_per_stream,
             segment_size: 64 << 20,
+            reserve: 64 << 20,
             longest_extent: 4 << 20,
             queue_size: 32 << 20,
             batch_size: 8 << 20,

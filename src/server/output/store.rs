@@ -62,7 +62,7 @@ impl OutputStore {
                 tracing::warn!(segment, length, end, streams, "output is missing on disk");
             }
         }
-        let writing = Segments::open(directory, settings.segment_size, &segments)?;
+        let writing = Segments::open(directory, settings, &segments)?;
         segments.retain(|number, _| !known.contains_key(number));
         for &leftover in segments.keys().filter(|number| writing.current() != Some(**number)) {
             writing.remove(leftover)?;

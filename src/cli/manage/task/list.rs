@@ -1,23 +1,21 @@
 //! `scitq manage task list`.
 
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 use jiff::tz::TimeZone;
 
 use crate::api::task::{ListTasks, TaskView};
 use crate::cli::error::CliError;
 use crate::cli::format;
 use crate::cli::listing::Listing;
-use crate::cli::manage::options::ListOptions;
+use crate::cli::manage::options::{ListOptions, page_size};
 use crate::cli::manage::states::{self, task_paint};
 use crate::cli::parse;
 use crate::cli::session::Session;
-use crate::cli::table::{Cell, Column, elastic, number, text};
+use crate::cli::table::{Cell, Column, elastic, number, optional, text};
 use crate::clock::SystemClock;
 use crate::domain::task::TaskState;
 use crate::domain::{BatchName, Clock, Timestamp, WorkerId};
-
-/// Tasks that one request asks for.
-const PAGE: u32 = 1_000;
 
 /// List tasks, oldest first
 #[derive(Debug, Args)]
@@ -34,7 +32,7 @@ pub struct ListArgs {
     #[arg(short, long)]
     batch: Option<BatchName>,
     /// Only tasks of this name
-    #[arg(short, long)]
+    #[arg(short, long, value_parser = NonEmptyStringValueParser::new())]
     name: Option<String>,
     /// Only tasks whose latest execution is on this worker
     #[arg(short, long, value_name = "ID", value_parser = parse::id::<WorkerId>)]
@@ -43,7 +41,7 @@ pub struct ListArgs {
     #[arg(long)]
     newest_first: bool,
     /// List so many tasks at most
-    #[arg(short, long, value_name = "COUNT")]
+    #[arg(short, long, value_name = "COUNT", value_parser = parse::count::<u64>)]
     limit: Option<u64>,
     #[command(flatten)]
     options: ListOptions,
@@ -66,27 +64,28 @@ pub async fn cmd_list(session: &Session, args: ListArgs) -> Result<(), CliError>
     let form = args.options.form();
     let mut listing = Listing::new(&session.output, form, columns(is_wide), row);
     let mut left = args.limit.unwrap_or(u64::MAX);
-    loop {
-        query.limit = Some(u32::try_from(left).unwrap_or(PAGE).min(PAGE));
-        if query.limit == Some(0) {
-            break;
-        }
+    while left > 0 {
+        query.limit = Some(page_size(left));
         let page = session.client.list_tasks(&query).await.map_err(|e| session.explain(e))?;
         listing.page(&page.tasks)?;
         left = left.saturating_sub(page.tasks.len() as u64);
-        match page.next {
-            Some(next) => query.cursor = Some(next),
-            None => break,
-        }
+        let Some(next) = page.next else { break };
+        query.cursor = Some(next);
     }
     listing.finish()
 }
 
 fn columns(is_wide: bool) -> Vec<Column> {
     let mut columns = vec![number("ID"), text("STATE"), elastic("NAME"), elastic("BATCH")];
-    columns.extend([elastic("WORKER"), number("TIME"), text("END")]);
+    columns.extend([optional(elastic("WORKER")), number("TIME"), text("END")]);
     if is_wide {
-        columns.extend([number("TRIES"), text("CREATED"), text("SINCE"), text("BY")]);
+        columns.extend([
+            text("PHASE"),
+            number("TRIES"),
+            text("CREATED"),
+            text("SINCE"),
+            text("BY"),
+        ]);
         columns.push(text("REASON"));
     }
     columns.push(elastic("COMMAND"));
@@ -94,18 +93,14 @@ fn columns(is_wide: bool) -> Vec<Column> {
 }
 
 fn row(task: &TaskView, now: Timestamp) -> Vec<Cell> {
-    let state = match task.phase {
-        Some(phase) if phase.to_string() != task.state.to_string() => phase.to_string(),
-        _ => task.state.to_string(),
-    };
     vec![
         task.id.into(),
-        Cell::painted(state, task_paint(task.state)),
+        Cell::painted(task.state.to_string(), task_paint(task.state)),
         task.name.as_deref().unwrap_or_default().into(),
         task.batch.as_str().into(),
         task.worker_name.as_deref().unwrap_or_default().into(),
-        format::duration(states::task_seconds(task, now)).into(),
-        format::ending(task).into(),
+        format::short_duration(states::task_seconds(task, now)).into(),
+        format::ending(task.exit_code, task.signal, task.failure).into(),
         task.command.as_str().into(),
     ]
 }
@@ -114,6 +109,7 @@ fn wide_row(task: &TaskView, now: Timestamp, zone: &TimeZone) -> Vec<Cell> {
     let mut cells = row(task, now);
     let command = cells.pop();
     cells.extend([
+        task.phase.map(|phase| phase.to_string()).unwrap_or_default().into(),
         task.attempts.into(),
         format::date(task.created_at, zone).into(),
         format::date(task.state_since, zone).into(),

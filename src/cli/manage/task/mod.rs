@@ -5,6 +5,7 @@ mod delete;
 mod list;
 mod output;
 mod relaunch;
+mod show;
 
 use clap::{Args, Subcommand};
 
@@ -21,6 +22,7 @@ pub struct TaskArgs {
 #[derive(Debug, Subcommand)]
 enum Verb {
     List(list::ListArgs),
+    Show(show::ShowArgs),
     Output(output::OutputArgs),
     Relaunch(relaunch::RelaunchArgs),
     Cancel(cancel::CancelArgs),
@@ -30,6 +32,7 @@ enum Verb {
 pub async fn cmd_task(session: &Session, args: TaskArgs) -> Result<(), CliError> {
     match args.verb {
         Verb::List(args) => list::cmd_list(session, args).await,
+        Verb::Show(args) => show::cmd_show(session, args).await,
         Verb::Output(args) => output::cmd_output(session, args).await,
         Verb::Relaunch(args) => relaunch::cmd_relaunch(session, args).await,
         Verb::Cancel(args) => cancel::cmd_cancel(session, args).await,

@@ -1,10 +1,12 @@
 //! Disks that are full, fail, or forget.
 
+use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::sync::atomic::Ordering;
 
 use rusqlite::Connection;
 
+use super::super::segments::Segments;
 use super::super::{Hole, IndexError, OutputError};
 use super::*;
 
@@ -38,6 +40,22 @@ async fn a_full_disk_is_told_and_left_behind() {
     store.sync(ExecutionId(1)).await.unwrap();
     let copy = copy_as_after_a_kill(directory.path());
     assert_eq!(read(&open(copy.path()), 1, 0, 1000).await, pattern(1, 0, 400));
+}
+
+#[tokio::test]
+async fn a_piece_that_would_fill_the_disk_is_refused_before_it_is_written() {
+    let directory = tempfile::tempdir().unwrap();
+    let figures = rustix::fs::statvfs(directory.path()).unwrap();
+    let free = figures.f_bavail * figures.f_frsize;
+    let reserve = (figures.f_blocks * figures.f_frsize / 20).min(free);
+    let segments = |reserve| {
+        let settings = OutputSettings { reserve, ..small() };
+        Segments::open(directory.path(), settings, &BTreeMap::new()).unwrap()
+    };
+    assert!(segments(0).append(b"abc").is_ok());
+    let refused = segments(reserve).check_space(free).unwrap_err();
+    assert_eq!(refused.kind(), std::io::ErrorKind::StorageFull);
+    assert!(refused.to_string().contains("kept for the databases"), "{refused}");
 }
 
 #[tokio::test]

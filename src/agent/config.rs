@@ -1,0 +1,48 @@
+//! What an agent is told when it is started.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::api::client::ServerAddress;
+use crate::domain::worker::WorkerSettings;
+
+use super::fsm::Secret;
+
+/// Everything that an agent needs to know.
+#[derive(Debug, Clone)]
+pub struct AgentConfig {
+    pub server: ServerAddress,
+    /// The token with which the agent joins, or one that is bound to it. Not
+    /// needed once the workdir holds the token that the server gave the agent,
+    /// nor where the server trusts the address.
+    pub token: Option<Secret>,
+    /// Name of the worker; with the machine's id it makes the agent known.
+    pub name: String,
+    /// The agent's own settings: those of the server win once it knows the worker.
+    pub settings: WorkerSettings,
+    /// Where the agent keeps all of its files. One agent per directory.
+    pub workdir: PathBuf,
+    /// What kind of machine this is, for people.
+    pub flavor: Option<String>,
+    /// For how long the files of a failed task are kept.
+    pub keep_failed: Duration,
+    /// For how long a failed upload is tried again.
+    pub upload_patience: Duration,
+    /// The program to run as the supervisor: this one.
+    pub program: PathBuf,
+}
+
+/// [`AgentConfig::keep_failed`] where nobody says otherwise.
+pub const KEEP_FAILED: Duration = Duration::from_hours(7 * 24);
+
+/// [`AgentConfig::upload_patience`] where nobody says otherwise.
+pub const UPLOAD_PATIENCE: Duration = Duration::from_hours(24);
+
+/// How an agent is asked to leave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// At once: commands run on, and the next agent takes them over.
+    Detach,
+    /// After the last execution, taking nothing new.
+    Drain,
+}

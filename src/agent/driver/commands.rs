@@ -1,0 +1,269 @@
+//! Commands, through the supervisor.
+
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::time::sleep;
+
+use crate::agent::fsm::{CommandEnd, CommandState, Event, Exit, NotStarted, Order, StopSignal};
+use crate::agent::runner::{Job, WorkerFacts, process};
+use crate::agent::supervisor::{
+    EndRecord, Exit as ProcessExit, KnownExecution, SignalError, SignalRefusal, SpawnError,
+    SpawnRefusal, SpawnRequest, SupervisorClient, SupervisorClientError, SupervisorEvent,
+    connect_or_start,
+};
+use crate::agent::waits::Waits;
+use crate::agent::workdir::TaskDirs;
+use crate::domain::ExecutionId;
+
+use super::oom::OomCounter;
+
+const FIRST_WAIT: Duration = Duration::from_millis(100);
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
+/// The agent's hold on its commands.
+#[derive(Debug)]
+pub struct Commands {
+    workdir: PathBuf,
+    program: PathBuf,
+    facts: WorkerFacts,
+    events: UnboundedSender<Event>,
+    /// None while there is no supervisor.
+    client: Option<Arc<SupervisorClient>>,
+    /// A new supervisor is being looked for.
+    connecting: Option<UnboundedReceiver<Connected>>,
+    told: UnboundedReceiver<SupervisorEvent>,
+    oom: OomCounter,
+}
+
+type Connected = (SupervisorClient, Vec<KnownExecution>, UnboundedReceiver<SupervisorEvent>);
+
+impl Commands {
+    /// Connects to the supervisor of the workdir, which is started if there is
+    /// none, and gives all that it knows.
+    ///
+    /// # Errors
+    /// There is no supervisor to be had.
+    pub async fn connect(
+        workdir: PathBuf,
+        program: PathBuf,
+        facts: WorkerFacts,
+        events: UnboundedSender<Event>,
+    ) -> Result<(Self, Event), SupervisorClientError> {
+        let (client, known, told) = connect_or_start(&workdir, &program).await?;
+        let client = Some(Arc::new(client));
+        let oom = OomCounter::new();
+        let mut commands =
+            Self { workdir, program, facts, events, client, connecting: None, told, oom };
+        let event = commands.known(known);
+        Ok((commands, event))
+    }
+
+    /// What the supervisor tells next; when it is gone, another one is looked
+    /// for. May be dropped and called again at any time.
+    pub async fn next_event(&mut self) -> Event {
+        loop {
+            if let Some(connecting) = &mut self.connecting {
+                let Some((client, known, told)) = connecting.recv().await else {
+                    self.reconnect();
+                    continue;
+                };
+                self.connecting = None;
+                self.client = Some(Arc::new(client));
+                self.told = told;
+                return self.known(known);
+            }
+            let told = self.told.recv().await.unwrap_or(SupervisorEvent::Gone);
+            return self.on_told(&told);
+        }
+    }
+
+    /// An event of the supervisor that is there already.
+    pub fn ready_event(&mut self) -> Option<Event> {
+        let told = self.told.try_recv().ok()?;
+        Some(self.on_told(&told))
+    }
+
+    pub fn spawn(&mut self, order: &Order, concurrency: u32) {
+        self.facts.concurrency = concurrency;
+        let execution = order.execution;
+        let dirs = TaskDirs::new(&self.workdir, execution);
+        let job = Job {
+            execution,
+            task: order.task,
+            attempt: order.attempt,
+            spec: &order.spec,
+            dirs: &dirs,
+            worker: &self.facts,
+        };
+        let events = self.events.clone();
+        let request = match process::spawn_request(&job) {
+            Ok(request) => request,
+            Err(error) => {
+                let failure = NotStarted { exit_code: Some(127), reason: error.to_string() };
+                return tell_not_started(&events, execution, &dirs.stderr(), failure);
+            }
+        };
+        // Without a supervisor the next one says that it knows nothing of it.
+        let Some(client) = self.client.clone() else { return };
+        tokio::spawn(async move { spawn(&client, request, &events).await });
+    }
+
+    pub fn signal(&self, execution: ExecutionId, signal: StopSignal) {
+        let Some(client) = self.client.clone() else { return };
+        let number = match signal {
+            StopSignal::Terminate => Signal::TERM,
+            StopSignal::Kill => Signal::KILL,
+        };
+        tracing::info!(%execution, signal = ?signal, "ending a command");
+        tokio::spawn(async move {
+            match client.signal(execution, number.as_raw()).await {
+                Ok(())
+                | Err(SignalError::Gone | SignalError::Refused(SignalRefusal::NotRunning { .. })) =>
+                    {}
+                Err(error) => tracing::error!(%execution, %error, "cannot signal a command"),
+            }
+        });
+    }
+
+    pub fn forget(&self, execution: ExecutionId) {
+        if let Some(client) = &self.client {
+            client.forget(execution);
+        }
+    }
+
+    /// Leaves the supervisor alone with the commands.
+    pub async fn leave(self) {
+        if let Some(client) = self.client.and_then(Arc::into_inner) {
+            client.goodbye().await;
+        }
+    }
+
+    fn known(&mut self, known: Vec<KnownExecution>) -> Event {
+        let states = known.into_iter().map(|known| {
+            let execution = known.execution();
+            let state = match known {
+                KnownExecution::Running { started_at, .. } => CommandState::Running { started_at },
+                KnownExecution::Ended(end) => CommandState::Ended(self.end(&end)),
+            };
+            (execution, state)
+        });
+        Event::SupervisorUp(states.collect())
+    }
+
+    fn on_told(&mut self, told: &SupervisorEvent) -> Event {
+        match told {
+            SupervisorEvent::Ended(end) => {
+                Event::Ended { execution: end.execution, end: self.end(end) }
+            }
+            SupervisorEvent::Gone => {
+                self.client = None;
+                self.reconnect();
+                Event::SupervisorDown
+            }
+        }
+    }
+
+    fn end(&mut self, record: &EndRecord) -> CommandEnd {
+        let mut end = command_end(record);
+        if let Exit::Signal { number, out_of_memory } = &mut end.exit {
+            *out_of_memory = *number == Signal::KILL.as_raw() && self.oom.has_moved();
+        }
+        end
+    }
+
+    fn reconnect(&mut self) {
+        let (found, connecting) = tokio::sync::mpsc::unbounded_channel();
+        self.connecting = Some(connecting);
+        let (workdir, program) = (self.workdir.clone(), self.program.clone());
+        tokio::spawn(async move {
+            let mut waits = Waits::new(FIRST_WAIT, LONGEST_WAIT);
+            loop {
+                match connect_or_start(&workdir, &program).await {
+                    Ok(connected) => return drop(found.send(connected)),
+                    Err(error) => {
+                        let wait = waits.next_wait();
+                        tracing::error!(%error, ?wait, "there is no supervisor; trying again");
+                        sleep(wait).await;
+                    }
+                }
+                if found.is_closed() {
+                    return;
+                }
+            }
+        });
+    }
+}
+
+async fn spawn(client: &SupervisorClient, request: SpawnRequest, events: &UnboundedSender<Event>) {
+    let execution = request.execution;
+    let stderr = request.stderr.clone();
+    match client.spawn(request).await {
+        Ok(spawned) => {
+            drop(events.send(Event::Started { execution, at: spawned.started_at }));
+        }
+        Err(SpawnError::Refused(SpawnRefusal::AlreadyKnown { .. })) => {
+            on_already_known(client, execution, events).await;
+        }
+        Err(SpawnError::Refused(refusal)) => {
+            let failure =
+                NotStarted { exit_code: refusal.exit_code(), reason: refusal.to_string() };
+            tell_not_started(events, execution, &stderr, failure);
+        }
+        // What became of it shows when there is a supervisor again.
+        Err(SpawnError::Gone) => {}
+    }
+}
+
+/// The agent before this one was killed right after it had asked for the same
+/// start, so the supervisor did not name it when this one came.
+async fn on_already_known(
+    client: &SupervisorClient,
+    execution: ExecutionId,
+    events: &UnboundedSender<Event>,
+) {
+    let known = client.list().await.unwrap_or_default();
+    let event =
+        known.iter().find(|known| known.execution() == execution).map(|known| match known {
+            KnownExecution::Running { started_at, .. } => {
+                Event::Started { execution, at: *started_at }
+            }
+            KnownExecution::Ended(end) => Event::Ended { execution, end: command_end(end) },
+        });
+    if let Some(event) = event {
+        drop(events.send(event));
+    }
+}
+
+fn command_end(end: &EndRecord) -> CommandEnd {
+    let exit = match end.exit {
+        ProcessExit::Code(code) => Exit::Code(code),
+        ProcessExit::Signal(number) => Exit::Signal { number, out_of_memory: false },
+        ProcessExit::Lost => Exit::Lost {
+            reason: "its supervisor died, and what was left of the command was killed".to_owned(),
+        },
+    };
+    CommandEnd { exit, usage: Some(end.usage), started_at: end.started_at, ended_at: end.ended_at }
+}
+
+/// Says in the task's own stderr why there is no command, then to the agent.
+fn tell_not_started(
+    events: &UnboundedSender<Event>,
+    execution: ExecutionId,
+    stderr: &Path,
+    failure: NotStarted,
+) {
+    if let Err(error) = append(stderr, &format!("scitq: {}\n", failure.reason)) {
+        tracing::warn!(%execution, %error, "cannot write why a command was not started");
+    }
+    drop(events.send(Event::NotStarted { execution, failure }));
+}
+
+fn append(path: &Path, text: &str) -> io::Result<()> {
+    OpenOptions::new().create(true).append(true).open(path)?.write_all(text.as_bytes())
+}

@@ -1,0 +1,266 @@
+//! The directories of tasks: made in one thread, removed in another, so that
+//! no start waits for the removal of a large tree.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::mpsc::UnboundedSender;
+
+use crate::agent::cache::ResourceCache;
+use crate::agent::fsm::{Event, Files, Ground, Order, TransferFailure};
+use crate::agent::workdir::{TaskDirs, WorkdirError, list_executions};
+use crate::clock::SystemClock;
+use crate::domain::{Clock, ExecutionId, Timestamp};
+
+/// A disk fuller than this is cleaned, percent.
+const MAX_USED_PERCENT: f64 = 90.0;
+
+/// The two threads.
+#[derive(Debug)]
+pub struct Folders {
+    to_make: Sender<Making>,
+    to_remove: Sender<Removal>,
+    cleaner: JoinHandle<()>,
+    held: HeldFolders,
+}
+
+/// The directories that must not be cleaned away.
+#[derive(Debug, Clone, Default)]
+pub struct HeldFolders(Arc<Mutex<BTreeSet<ExecutionId>>>);
+
+#[derive(Debug)]
+struct Making {
+    order: Arc<Order>,
+    ground: Ground,
+}
+
+#[derive(Debug)]
+enum Removal {
+    Discard { execution: ExecutionId, files: Files },
+    Clean,
+}
+
+/// The thread that removes.
+struct Cleaner {
+    workdir: PathBuf,
+    cache: ResourceCache,
+    keep_failed: Duration,
+    held: HeldFolders,
+}
+
+/// A directory that is kept for people.
+struct Kept {
+    execution: ExecutionId,
+    /// Since when.
+    at: Timestamp,
+}
+
+impl HeldFolders {
+    pub fn add(&self, execution: ExecutionId) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(execution);
+    }
+
+    fn remove(&self, execution: ExecutionId) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&execution);
+    }
+
+    fn has(&self, execution: ExecutionId) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(&execution)
+    }
+}
+
+impl Folders {
+    /// Starts the threads. `held` are the executions that the agent has.
+    ///
+    /// # Errors
+    /// The system has no thread to give.
+    pub fn start(
+        workdir: PathBuf,
+        cache: ResourceCache,
+        keep_failed: Duration,
+        held: HeldFolders,
+        events: UnboundedSender<Event>,
+    ) -> io::Result<Self> {
+        let (to_make, makings) = channel();
+        let (to_remove, removals) = channel();
+        let cleaner = Cleaner { workdir: workdir.clone(), cache, keep_failed, held: held.clone() };
+        thread::Builder::new()
+            .name("folders".to_owned())
+            .spawn(move || make_all(&workdir, &makings, &events))?;
+        let cleaner = thread::Builder::new()
+            .name("cleaner".to_owned())
+            .spawn(move || cleaner.work(&removals))?;
+        Ok(Self { to_make, to_remove, cleaner, held })
+    }
+
+    /// Waits until everything that shall go is gone. Blocks.
+    pub fn finish(self) {
+        drop((self.to_make, self.to_remove));
+        if self.cleaner.join().is_err() {
+            tracing::error!("the thread that removes files has failed");
+        }
+    }
+
+    /// Makes the directory of a task that fetches nothing, and says so.
+    pub fn make(&self, order: Arc<Order>, ground: Ground) {
+        self.held.add(order.execution);
+        drop(self.to_make.send(Making { order, ground }));
+    }
+
+    /// Notes that the directory is in use. It is made by whoever fetches data.
+    pub fn hold(&self, execution: ExecutionId) {
+        self.held.add(execution);
+    }
+
+    /// The agent no longer holds this execution.
+    pub fn discard(&self, execution: ExecutionId, files: Files) {
+        self.held.remove(execution);
+        drop(self.to_remove.send(Removal::Discard { execution, files }));
+    }
+
+    /// What does the same once it is called.
+    pub fn discard_later(
+        &self,
+        execution: ExecutionId,
+        files: Files,
+    ) -> impl FnOnce() + Send + use<> {
+        let (held, to_remove) = (self.held.clone(), self.to_remove.clone());
+        move || {
+            held.remove(execution);
+            drop(to_remove.send(Removal::Discard { execution, files }));
+        }
+    }
+
+    /// Removes what was kept for long enough, and more when the disk is full.
+    pub fn clean(&self) {
+        drop(self.to_remove.send(Removal::Clean));
+    }
+}
+
+/// Makes the directory of a task. Blocks.
+///
+/// # Errors
+/// It cannot be made, or what is in its place cannot be removed.
+pub fn make(workdir: &Path, order: &Order, ground: Ground) -> Result<(), WorkdirError> {
+    let dirs = TaskDirs::new(workdir, order.execution);
+    if ground == Ground::Fresh && dirs.root().exists() {
+        dirs.remove()?;
+    }
+    dirs.create((order.spec.uid, order.spec.gid))
+}
+
+/// The failure of a task whose directory cannot be made.
+pub fn no_folder(error: &WorkdirError) -> TransferFailure {
+    let reason = match std::error::Error::source(error) {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    };
+    TransferFailure { reason, transient: false }
+}
+
+fn make_all(workdir: &Path, makings: &Receiver<Making>, events: &UnboundedSender<Event>) {
+    while let Ok(Making { order, ground }) = makings.recv() {
+        let result = make(workdir, &order, ground).map_err(|error| no_folder(&error));
+        drop(events.send(Event::Prepared { execution: order.execution, result }));
+    }
+}
+
+impl Cleaner {
+    fn work(&self, removals: &Receiver<Removal>) {
+        while let Ok(removal) = removals.recv() {
+            match removal {
+                Removal::Discard { execution, files: Files::Remove } => self.remove(execution),
+                Removal::Discard { execution, files: Files::Keep } => self.date(execution),
+                Removal::Clean => self.clean(),
+            }
+        }
+    }
+
+    fn remove(&self, execution: ExecutionId) {
+        if let Err(error) = TaskDirs::new(&self.workdir, execution).remove() {
+            tracing::warn!(%execution, error = %no_folder(&error).reason, "files are left behind");
+        }
+    }
+
+    /// The date of the directory tells since when it is kept.
+    fn date(&self, execution: ExecutionId) {
+        let dirs = TaskDirs::new(&self.workdir, execution);
+        let now = u64::try_from(SystemClock.now().wall.0).unwrap_or(0);
+        let date = SystemTime::UNIX_EPOCH + Duration::from_micros(now);
+        let dated = File::open(dirs.root()).and_then(|folder| folder.set_modified(date));
+        if let Err(error) = dated {
+            tracing::debug!(%execution, %error, "cannot date the files of a failed task");
+        }
+    }
+
+    fn clean(&self) {
+        let kept = match self.kept() {
+            Ok(kept) => kept,
+            Err(error) => {
+                tracing::warn!(%error, "cannot look for files to clean away");
+                return;
+            }
+        };
+        let now = SystemClock.now().wall;
+        for Kept { execution, at } in kept {
+            let age = now.seconds_since(at);
+            let reason = if age > self.keep_failed.as_secs_f64() {
+                "kept for long enough"
+            } else if self.is_disk_full() {
+                "the disk is full"
+            } else {
+                break;
+            };
+            if !self.held.has(execution) {
+                tracing::info!(%execution, reason, "removing the files of a failed task");
+                self.remove(execution);
+            }
+        }
+        if self.is_disk_full() {
+            self.evict_resources();
+        }
+    }
+
+    /// The directories that are kept, oldest first.
+    fn kept(&self) -> Result<Vec<Kept>, WorkdirError> {
+        let executions = list_executions(&self.workdir)?;
+        let mut kept: Vec<Kept> = executions
+            .into_iter()
+            .filter(|execution| !self.held.has(*execution))
+            .filter_map(|execution| {
+                let root = TaskDirs::new(&self.workdir, execution).root().to_owned();
+                let modified = fs::metadata(root).ok()?.modified().ok()?;
+                let since = modified.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+                let at = Timestamp(i64::try_from(since.as_micros()).ok()?);
+                Some(Kept { execution, at })
+            })
+            .collect();
+        kept.sort_by_key(|kept| kept.at);
+        Ok(kept)
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "a share of a disk, rounded")]
+    fn is_disk_full(&self) -> bool {
+        let Ok(disk) = rustix::fs::statvfs(&self.workdir) else { return false };
+        let used = disk.f_blocks.saturating_sub(disk.f_bfree) as f64;
+        let usable = used + disk.f_bavail as f64;
+        usable > 0.0 && used / usable * 100.0 > MAX_USED_PERCENT
+    }
+
+    fn evict_resources(&self) {
+        match self.cache.evict_until(100.0 - MAX_USED_PERCENT) {
+            Ok(evicted) => {
+                for entry in evicted {
+                    tracing::info!(?entry, "removed a resource: the disk is full");
+                }
+            }
+            Err(error) => tracing::warn!(%error, "cannot remove unused resources"),
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! Carries out effects.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::task::JoinHandle;
+
+use crate::agent::cache::ResourceCache;
+use crate::agent::fsm::{Effect, Event, Files, Ground, Order, TransferFailure};
+use crate::agent::link::ToLink;
+use crate::agent::logs::{OutputFiles, OutputOrder};
+use crate::agent::outbox::Letter;
+use crate::agent::stage::{self, StageError};
+use crate::agent::telemetry::Sampler;
+use crate::agent::workdir::TaskDirs;
+use crate::agent::{files, token};
+use crate::api::link::{Heartbeat, Hello, PROTOCOL, Up};
+use crate::clock::SystemClock;
+use crate::domain::worker::{Machine, WorkerSettings};
+use crate::domain::{Clock, ExecutionId};
+use crate::storage::{Note, Transfer};
+
+use super::commands::Commands;
+use super::folders::{self, Folders};
+
+/// How the agent introduces itself.
+#[derive(Debug)]
+pub struct Identity {
+    pub name: String,
+    pub machine: Machine,
+    pub instance: String,
+    pub boot_id: String,
+    pub settings: WorkerSettings,
+}
+
+/// All that effects need.
+#[derive(Debug)]
+pub struct Hands {
+    pub workdir: PathBuf,
+    pub identity: Identity,
+    pub commands: Commands,
+    pub folders: Folders,
+    pub cache: ResourceCache,
+    pub sampler: Arc<Mutex<Sampler>>,
+    pub link: UnboundedSender<ToLink>,
+    pub logs: UnboundedSender<OutputOrder>,
+    pub events: UnboundedSender<Event>,
+    pub transfers: HashMap<ExecutionId, Moving>,
+}
+
+/// A download or upload under way.
+#[derive(Debug)]
+pub struct Moving {
+    transfer: Transfer,
+    task: JoinHandle<()>,
+}
+
+impl Hands {
+    /// Carries out one effect; what is to be written down goes into `letter`.
+    /// Says whether the agent shall leave.
+    pub fn perform(&mut self, effect: Effect, concurrency: u32, letter: &mut Letter) -> bool {
+        match effect {
+            Effect::Journal(record) => letter.records.push(record),
+            Effect::Prepare { order, ground } => self.prepare(order, ground),
+            Effect::Spawn(order) => self.commands.spawn(&order, concurrency),
+            Effect::Signal { execution, signal } => self.commands.signal(execution, signal),
+            Effect::ForgetCommand(execution) => self.commands.forget(execution),
+            Effect::Upload(order) => self.upload(&order),
+            Effect::StopTransfer(execution) => self.stop_transfer(execution),
+            Effect::FollowOutput { execution, link, from } => {
+                let dirs = TaskDirs::new(&self.workdir, execution);
+                let files = OutputFiles { stdout: dirs.stdout(), stderr: dirs.stderr() };
+                self.output(OutputOrder::Follow { execution, link, from, files });
+            }
+            Effect::FinishOutput { execution } => self.output(OutputOrder::Finish { execution }),
+            Effect::StopOutput(execution) => self.output(OutputOrder::Stop { execution }),
+            Effect::StopAllOutput => self.output(OutputOrder::StopAll),
+            Effect::Discard { execution, files } => self.discard(execution, files),
+            Effect::SendHello { link, store, held, draining } => {
+                let hello = Hello {
+                    protocol: PROTOCOL,
+                    version: env!("CARGO_PKG_VERSION").to_owned(),
+                    name: self.identity.name.clone(),
+                    machine: self.identity.machine.clone(),
+                    instance: self.identity.instance.clone(),
+                    boot_id: self.identity.boot_id.clone(),
+                    settings: self.identity.settings.clone(),
+                    store,
+                    held,
+                    draining,
+                };
+                self.send(ToLink::Frame { link, frame: Up::Hello(Box::new(hello)) });
+            }
+            Effect::SendHeartbeat { link, number, phases, draining } => {
+                self.send_heartbeat(link, number, phases, draining);
+            }
+            Effect::Redial { link } => self.send(ToLink::Redial { link }),
+            Effect::RememberStore(store, epoch) => {
+                if let Err(error) = files::write_store(&self.workdir, &store, epoch) {
+                    tracing::error!(%error, "cannot write down which database this agent serves");
+                }
+            }
+            Effect::RememberToken(secret) => {
+                if let Err(error) = token::write(&files::token(&self.workdir), &secret) {
+                    tracing::error!(%error, "cannot keep the worker's token");
+                }
+            }
+            Effect::Exit => return true,
+        }
+        false
+    }
+
+    /// Notes that a transfer has answered.
+    pub fn on_transfer_over(&mut self, execution: ExecutionId) {
+        self.transfers.remove(&execution);
+    }
+
+    /// Tells all transfers to end. What they have brought stays.
+    pub fn stop_all_transfers(&mut self) {
+        for (_, moving) in self.transfers.drain() {
+            moving.transfer.cancel.cancel();
+        }
+    }
+
+    fn prepare(&mut self, order: Arc<Order>, ground: Ground) {
+        if order.spec.input.is_empty() && order.spec.resource.is_empty() {
+            return self.folders.make(order, ground);
+        }
+        self.folders.hold(order.execution);
+        let (workdir, cache) = (self.workdir.clone(), self.cache.clone());
+        self.start_transfer(&order, async move |order, transfer| {
+            let result = download(workdir, &order, ground, cache, &transfer).await;
+            Event::Prepared { execution: order.execution, result }
+        });
+    }
+
+    fn upload(&mut self, order: &Arc<Order>) {
+        let dirs = TaskDirs::new(&self.workdir, order.execution);
+        self.start_transfer(order, async move |order, transfer| {
+            let execution = order.execution;
+            let uri = order.spec.output.as_deref().unwrap_or_default();
+            let result = match stage::upload(&dirs, uri, &transfer).await {
+                Ok(uploaded) => {
+                    log_notes(execution, &uploaded.notes);
+                    Ok(())
+                }
+                Err(error) => Err(failure(&error)),
+            };
+            Event::Uploaded { execution, result }
+        });
+    }
+
+    fn start_transfer<F>(
+        &mut self,
+        order: &Arc<Order>,
+        work: impl FnOnce(Arc<Order>, Transfer) -> F,
+    ) where
+        F: Future<Output = Event> + Send + 'static,
+    {
+        let transfer = Transfer::default();
+        let events = self.events.clone();
+        let work = work(order.clone(), transfer.clone());
+        let task = tokio::spawn(async move { drop(events.send(work.await)) });
+        self.transfers.insert(order.execution, Moving { transfer, task });
+    }
+
+    fn stop_transfer(&mut self, execution: ExecutionId) {
+        if let Some(moving) = self.transfers.get(&execution) {
+            moving.transfer.cancel.cancel();
+        }
+    }
+
+    /// A directory goes only after the transfer that works in it has ended.
+    fn discard(&mut self, execution: ExecutionId, files: Files) {
+        let Some(moving) = self.transfers.remove(&execution) else {
+            return self.folders.discard(execution, files);
+        };
+        moving.transfer.cancel.cancel();
+        let discard = self.folders.discard_later(execution, files);
+        tokio::spawn(async move {
+            if moving.task.await.is_err() {
+                tracing::error!(%execution, "a transfer broke off");
+            }
+            discard();
+        });
+    }
+
+    /// The figures are taken on another thread: a disk may be slow to answer.
+    fn send_heartbeat(
+        &self,
+        link: u64,
+        number: u64,
+        phases: Vec<(ExecutionId, crate::domain::execution::Phase)>,
+        draining: bool,
+    ) {
+        let sampler = self.sampler.clone();
+        let frames = self.link.clone();
+        tokio::task::spawn_blocking(move || {
+            let now = SystemClock.now().monotonic;
+            let stats = sampler.lock().unwrap_or_else(PoisonError::into_inner).sample(now);
+            let heartbeat = Heartbeat { number, stats, phases, draining };
+            drop(frames.send(ToLink::Frame { link, frame: Up::Heartbeat(Box::new(heartbeat)) }));
+        });
+    }
+
+    fn send(&self, frame: ToLink) {
+        drop(self.link.send(frame));
+    }
+
+    fn output(&self, order: OutputOrder) {
+        if self.logs.send(order).is_err() {
+            tracing::error!("the thread that reads output has gone");
+        }
+    }
+}
+
+async fn download(
+    workdir: PathBuf,
+    order: &Arc<Order>,
+    ground: Ground,
+    cache: ResourceCache,
+    transfer: &Transfer,
+) -> Result<(), TransferFailure> {
+    let dirs = TaskDirs::new(&workdir, order.execution);
+    let making = order.clone();
+    let made = tokio::task::spawn_blocking(move || folders::make(&workdir, &making, ground)).await;
+    match made {
+        Ok(made) => made.map_err(|error| folders::no_folder(&error))?,
+        Err(error) => {
+            return Err(TransferFailure { reason: error.to_string(), transient: false });
+        }
+    }
+    match stage::download(&order.spec, &dirs, &cache, transfer).await {
+        Ok(staged) => {
+            log_notes(order.execution, &staged.notes);
+            Ok(())
+        }
+        Err(error) => Err(failure(&error)),
+    }
+}
+
+fn failure(error: &StageError) -> TransferFailure {
+    let mut reason = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(source) = cause {
+        reason = format!("{reason}: {source}");
+        cause = source.source();
+    }
+    TransferFailure { reason, transient: error.is_transient() }
+}
+
+fn log_notes(execution: ExecutionId, notes: &[Note]) {
+    for note in notes {
+        tracing::warn!(%execution, ?note, "a file was left out");
+    }
+}

@@ -1,0 +1,16 @@
+//! Does what the state machine wants: the loop that feeds it with events, and
+//! the hands that carry out its effects.
+//!
+//! Nothing in here decides. What may take time runs elsewhere and answers with
+//! an event: transfers in tasks, the disk in threads.
+
+mod commands;
+mod folders;
+mod hands;
+mod oom;
+mod turn;
+
+pub use commands::Commands;
+pub use folders::{Folders, HeldFolders};
+pub use hands::{Hands, Identity};
+pub use turn::Driver;

@@ -1,0 +1,188 @@
+//! The loop that feeds the state machine.
+
+use std::time::Duration;
+
+use tokio::sync::mpsc::{Receiver, UnboundedReceiver};
+use tokio::task::JoinHandle;
+use tokio::time::{Interval, MissedTickBehavior, interval, sleep};
+
+use crate::agent::config::Stop;
+use crate::agent::error::AgentError;
+use crate::agent::fsm::{AgentState, Event};
+use crate::agent::link::LinkError;
+use crate::agent::outbox::{Letter, Outbox};
+use crate::api::link::{Down, HEARTBEAT_SECONDS};
+use crate::clock::SystemClock;
+use crate::domain::Clock;
+
+use super::hands::Hands;
+
+/// Most events between two looks at the rest of the world.
+const MAX_EVENTS: usize = 1_000;
+
+/// How often old files are looked for.
+const CLEAN: Duration = Duration::from_mins(1);
+
+/// Longest sleep for a deadline: the timer does not see a suspended machine.
+const MAX_SLEEP: Duration = Duration::from_secs(5);
+
+/// How long the writing of the last reports may take when the agent leaves.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// How long the removal of files may take when the agent leaves for good.
+const LAST_REMOVALS: Duration = Duration::from_mins(1);
+
+/// An agent at work.
+#[derive(Debug)]
+pub struct Driver {
+    pub state: AgentState,
+    pub hands: Hands,
+    pub outbox: Outbox,
+    pub events: UnboundedReceiver<Event>,
+    pub link: JoinHandle<Result<(), LinkError>>,
+}
+
+impl Driver {
+    /// Works until the agent shall leave.
+    ///
+    /// # Errors
+    /// The server refuses this agent for good.
+    pub async fn drive(
+        mut self,
+        first: Event,
+        stops: &mut Receiver<Stop>,
+    ) -> Result<(), AgentError> {
+        let mut heartbeats = every(Duration::from_secs(HEARTBEAT_SECONDS));
+        let mut cleanings = every(CLEAN);
+        let mut events = vec![first];
+        loop {
+            if self.take(&mut events) {
+                self.leave(Some(LAST_REMOVALS)).await;
+                return Ok(());
+            }
+            let until_deadline = self.until_deadline();
+            tokio::select! {
+                biased;
+                stop = stops.recv() => match stop {
+                    Some(Stop::Drain) => {
+                        tracing::info!("draining: leaving after the last execution");
+                        events.push(Event::Drain);
+                    }
+                    Some(Stop::Detach) | None => {
+                        self.leave(None).await;
+                        return Ok(());
+                    }
+                },
+                end = &mut self.link => return Err(why_no_link(end)),
+                event = self.hands.commands.next_event() => events.push(event),
+                _ = self.events.recv_many(&mut events, MAX_EVENTS) => {}
+                _ = heartbeats.tick() => events.push(Event::HeartbeatDue),
+                () = sleep(until_deadline.unwrap_or(MAX_SLEEP)), if until_deadline.is_some() => {}
+                _ = cleanings.tick() => self.hands.folders.clean(),
+            }
+            self.take_what_is_ready(&mut events);
+        }
+    }
+
+    /// What is there already is dealt with in the same turn, so that reports
+    /// that are ready together go in one frame.
+    fn take_what_is_ready(&mut self, events: &mut Vec<Event>) {
+        while events.len() < MAX_EVENTS {
+            let Some(event) =
+                self.events.try_recv().ok().or_else(|| self.hands.commands.ready_event())
+            else {
+                break;
+            };
+            events.push(event);
+        }
+        if self.until_deadline().is_some_and(|wait| wait.is_zero()) {
+            events.push(Event::Tick);
+        }
+    }
+
+    /// Reacts to the events. Says whether the agent shall leave.
+    fn take(&mut self, events: &mut Vec<Event>) -> bool {
+        let now = SystemClock.now();
+        let mut letter = Letter::default();
+        let mut leaves = false;
+        for event in events.drain(..) {
+            self.notice(&event);
+            for effect in self.state.on(now, event) {
+                leaves |= self.hands.perform(effect, self.state.concurrency(), &mut letter);
+            }
+        }
+        letter.frames.extend(std::iter::from_fn(|| self.state.next_reports(now)));
+        self.outbox.post(letter);
+        leaves
+    }
+
+    fn notice(&mut self, event: &Event) {
+        match event {
+            Event::Prepared { execution, .. } | Event::Uploaded { execution, .. } => {
+                self.hands.on_transfer_over(*execution);
+            }
+            Event::Frame { frame: Down::Welcome(welcome), .. } => {
+                tracing::info!(
+                    worker = %welcome.worker,
+                    store = %welcome.store,
+                    "welcomed by the server"
+                );
+                let own = &self.hands.identity.settings;
+                if welcome.known && welcome.settings != *own {
+                    let (batch, concurrency) =
+                        (&welcome.settings.batch, welcome.settings.concurrency);
+                    let prefetch = welcome.settings.prefetch;
+                    tracing::info!(
+                        %batch, concurrency, prefetch,
+                        "the server knows this worker: its settings count"
+                    );
+                }
+            }
+            Event::SupervisorDown => tracing::error!("lost the supervisor of the commands"),
+            _ => {}
+        }
+    }
+
+    fn until_deadline(&self) -> Option<Duration> {
+        let deadline = self.state.next_deadline()?;
+        Some(deadline.since(SystemClock.now().monotonic).min(MAX_SLEEP))
+    }
+
+    /// Hands on what can be handed on; commands run on under the supervisor.
+    async fn leave(mut self, patience: Option<Duration>) {
+        tracing::info!("leaving");
+        self.hands.stop_all_transfers();
+        let Hands { commands, folders, link, logs, .. } = self.hands;
+        drop(logs);
+        let outbox = self.outbox;
+        let written = tokio::task::spawn_blocking(move || outbox.finish());
+        if tokio::time::timeout(LAST_WORDS, written).await.is_err() {
+            tracing::warn!(
+                "the journal takes no more: what is not written is told by the next agent"
+            );
+        }
+        drop(link);
+        if tokio::time::timeout(LAST_WORDS / 2, &mut self.link).await.is_err() {
+            self.link.abort();
+        }
+        commands.leave().await;
+        let Some(patience) = patience else { return };
+        let removed = tokio::task::spawn_blocking(move || folders.finish());
+        if tokio::time::timeout(patience, removed).await.is_err() {
+            tracing::warn!("leaving files behind for the next agent to remove");
+        }
+    }
+}
+
+fn every(period: Duration) -> Interval {
+    let mut ticks = interval(period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
+}
+
+fn why_no_link(end: Result<Result<(), LinkError>, tokio::task::JoinError>) -> AgentError {
+    match end {
+        Ok(Err(error)) => error.into(),
+        Ok(Ok(())) | Err(_) => AgentError::Internal { what: "the link" },
+    }
+}

@@ -1,0 +1,276 @@
+//! What the supervisor tells of commands, and their time limits.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::api::link::ReportEvent;
+use crate::domain::execution::{Failure, FailureClass, Outcome, OutputSizes};
+use crate::domain::{ExecutionId, Now, Timestamp};
+
+use super::effect::{Effect, Files, Ground, StopSignal};
+use super::event::{CommandEnd, CommandState, Exit, NotStarted};
+use super::execution::{Ending, Order, Stage, StopReason, Upload};
+use super::record::Record;
+use super::state::{AgentState, Link, Turn};
+use super::verdicts::cancelled;
+
+impl AgentState {
+    /// Sets what the agent believes right by what the supervisor knows.
+    pub(super) fn on_supervisor_up(
+        &mut self,
+        turn: &mut Turn,
+        commands: &[(ExecutionId, CommandState)],
+    ) {
+        self.supervisor_is_up = true;
+        let known: BTreeMap<ExecutionId, &CommandState> =
+            commands.iter().map(|(id, state)| (*id, state)).collect();
+        let held: Vec<ExecutionId> = self.executions.keys().copied().collect();
+        for id in held {
+            self.reconcile(turn, id, known.get(&id).copied());
+        }
+        for (id, state) in known {
+            if !self.holds(id) && matches!(state, CommandState::Ended(_)) {
+                turn.wants(Effect::ForgetCommand(id));
+            }
+        }
+    }
+
+    pub(super) fn on_started(&mut self, turn: &mut Turn, id: ExecutionId, at: Timestamp) {
+        let Some(held) = self.executions.get_mut(&id) else { return };
+        if !matches!(held.stage, Stage::Starting | Stage::Restored) {
+            return;
+        }
+        if held.started_at.is_none() {
+            turn.wants(Effect::Journal(Record::Started { execution: id, at }));
+        }
+        held.started_at = Some(at);
+        let stop = held.stop;
+        let limit = held.order.spec.run_timeout;
+        self.set_stage(id, Stage::Running);
+        self.report(id, at, ReportEvent::Started);
+        if stop.is_some() {
+            self.stop_again(turn, id);
+        } else {
+            let remaining = limit.map(|limit| remaining(turn.now, at, limit));
+            self.set_deadline(id, remaining.map(|left| turn.now.monotonic.after(left)));
+        }
+        let orphaned = self.executions.get(&id).is_none_or(|held| held.orphaned);
+        if let Link::Up { link } = self.link
+            && stop != Some(StopReason::Superseded)
+            && !orphaned
+        {
+            self.send_output(turn, id, link, OutputSizes::default());
+        }
+    }
+
+    pub(super) fn on_not_started(&mut self, turn: &mut Turn, id: ExecutionId, failure: NotStarted) {
+        let Some(held) = self.executions.get(&id) else { return };
+        if !matches!(held.stage, Stage::Starting) {
+            return;
+        }
+        if held.stop == Some(StopReason::Superseded) {
+            return self.forget(turn, id, Files::Remove);
+        }
+        let class = match failure.exit_code {
+            Some(_) => FailureClass::Exit,
+            None => FailureClass::Internal,
+        };
+        let failure_told = match held.stop {
+            Some(StopReason::Cancelled) => cancelled(),
+            _ => Failure { class, reason: failure.reason },
+        };
+        let outcome = Outcome {
+            failure: Some(failure_told),
+            exit_code: failure.exit_code,
+            signal: None,
+            usage: None,
+        };
+        self.end(turn, id, outcome, turn.now.wall, Upload::Done);
+    }
+
+    pub(super) fn on_ended(&mut self, turn: &mut Turn, id: ExecutionId, end: CommandEnd) {
+        let Some(held) = self.executions.get(&id) else {
+            turn.wants(Effect::ForgetCommand(id));
+            return;
+        };
+        if held.stop == Some(StopReason::Superseded) && !held.has_ended() {
+            return self.forget(turn, id, Files::Remove);
+        }
+        match held.stage {
+            Stage::Running => {}
+            // The word that it was started is on another way, or was lost.
+            Stage::Starting | Stage::Restored => self.on_started(turn, id, end.started_at),
+            _ => return,
+        }
+        let Some(held) = self.executions.get(&id) else { return };
+        let is_lost = matches!(end.exit, Exit::Lost { .. });
+        let is_cancelled = held.stop == Some(StopReason::Cancelled);
+        let upload = if held.order.spec.output.is_some() && !is_lost && !is_cancelled {
+            Upload::AwaitingLeave
+        } else {
+            Upload::Done
+        };
+        let ended_at = end.ended_at;
+        let outcome = classify(&held.order, held.stop, end);
+        self.end(turn, id, outcome, ended_at, upload);
+    }
+
+    pub(super) fn on_tick(&mut self, turn: &mut Turn) {
+        while let Some((at, id)) = self.deadlines.first().copied()
+            && at <= turn.now.monotonic
+        {
+            self.set_deadline(id, None);
+            self.on_deadline(turn, id);
+        }
+    }
+
+    /// The final report follows when nothing is left to send.
+    pub(super) fn finish_if_done(&mut self, turn: &mut Turn, id: ExecutionId) {
+        let Some(held) = self.executions.get(&id) else { return };
+        let Stage::Ending(ending) = &held.stage else { return };
+        let (Upload::Done, Some(output)) = (ending.upload, ending.output) else { return };
+        let files = held.files();
+        let outcome = ending.outcome.clone();
+        let event = ReportEvent::Finished { outcome, output, ended_at: Some(ending.ended_at) };
+        self.finish(turn, id, event, files);
+    }
+
+    fn reconcile(&mut self, turn: &mut Turn, id: ExecutionId, known: Option<&CommandState>) {
+        let Some(held) = self.executions.get(&id) else { return };
+        let at = turn.now.wall;
+        let lost = || CommandEnd {
+            exit: Exit::Lost { reason: "the supervisor of the command is gone".to_owned() },
+            usage: None,
+            started_at: held.started_at.unwrap_or(at),
+            ended_at: at,
+        };
+        match (&held.stage, known) {
+            (Stage::Ending(_) | Stage::Reported(_) | Stage::Downloading | Stage::Ready, _) => {}
+            (Stage::Restored, None) if held.started_at.is_none() => {
+                self.prepare_or_drop(turn, id);
+            }
+            (Stage::Restored | Stage::Starting | Stage::Running, None) => {
+                let end = lost();
+                self.on_ended(turn, id, end);
+            }
+            (Stage::Running, Some(CommandState::Running { .. })) => self.stop_again(turn, id),
+            (_, Some(CommandState::Running { started_at })) => {
+                self.on_started(turn, id, *started_at);
+            }
+            (_, Some(CommandState::Ended(end))) => self.on_ended(turn, id, end.clone()),
+        }
+    }
+
+    /// A restored execution that was never started.
+    fn prepare_or_drop(&mut self, turn: &mut Turn, id: ExecutionId) {
+        match self.executions.get(&id).and_then(|held| held.stop) {
+            Some(StopReason::Superseded) => self.forget(turn, id, Files::Remove),
+            Some(StopReason::Cancelled) => {
+                let reason = cancelled().reason;
+                self.finish_without_run(turn, id, FailureClass::Cancelled, reason);
+            }
+            Some(StopReason::TimeLimit) | None => self.prepare(turn, id, Ground::Begun),
+        }
+    }
+
+    fn end(
+        &mut self,
+        turn: &mut Turn,
+        id: ExecutionId,
+        outcome: Outcome,
+        ended_at: Timestamp,
+        upload: Upload,
+    ) {
+        let exit_code = outcome.exit_code;
+        let is_followed =
+            self.executions.get(&id).is_some_and(|held| matches!(held.stage, Stage::Running));
+        let ending = Ending { outcome, ended_at, upload, output: None };
+        self.set_stage(id, Stage::Ending(Box::new(ending)));
+        if upload == Upload::AwaitingLeave {
+            self.report(id, turn.now.wall, ReportEvent::Uploading { exit_code });
+        }
+        let orphaned = self.executions.get(&id).is_none_or(|held| held.orphaned);
+        match self.link {
+            Link::Up { .. } if is_followed && !orphaned => {
+                turn.wants(Effect::FinishOutput { execution: id });
+            }
+            Link::Up { link } if !orphaned => {
+                self.send_output(turn, id, link, OutputSizes::default());
+            }
+            _ => {}
+        }
+    }
+
+    fn on_deadline(&mut self, turn: &mut Turn, id: ExecutionId) {
+        let Some(held) = self.executions.get_mut(&id) else { return };
+        let order = held.order.clone();
+        match (&mut held.stage, held.stop) {
+            (Stage::Downloading, _) => {
+                turn.wants(Effect::StopTransfer(id));
+                let limit = order.spec.download_timeout.unwrap_or_default();
+                let reason = format!("inputs were not there after {limit} s, the download limit");
+                self.finish_without_run(turn, id, FailureClass::Timeout, reason);
+            }
+            (Stage::Running, None) => {
+                self.note_stop(turn, id, StopReason::TimeLimit);
+                self.stop_running(turn, id);
+            }
+            (Stage::Running, Some(_)) => {
+                turn.wants(Effect::Signal { execution: id, signal: StopSignal::Kill });
+            }
+            (Stage::Ending(ending), _) => {
+                if let Upload::Waiting { failing } = ending.upload {
+                    ending.upload = Upload::Running { failing: Some(failing) };
+                    turn.wants(Effect::Upload(order));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Signals a command that shall end, perhaps not for the first time: the
+    /// agent or the supervisor may have been away.
+    fn stop_again(&mut self, turn: &mut Turn, id: ExecutionId) {
+        match self.executions.get(&id).and_then(|held| held.stop) {
+            Some(StopReason::Superseded) => {
+                turn.wants(Effect::Signal { execution: id, signal: StopSignal::Kill });
+            }
+            Some(StopReason::Cancelled | StopReason::TimeLimit) => self.stop_running(turn, id),
+            None => {}
+        }
+    }
+}
+
+/// What is left of a limit of so many seconds that began at `since`.
+fn remaining(now: Now, since: Timestamp, limit: u32) -> Duration {
+    let passed = u64::try_from(now.wall.0.saturating_sub(since.0)).unwrap_or(0);
+    Duration::from_secs(limit.into()).saturating_sub(Duration::from_micros(passed))
+}
+
+fn classify(order: &Order, stop: Option<StopReason>, end: CommandEnd) -> Outcome {
+    let (exit_code, signal) = match end.exit {
+        Exit::Code(code) => (Some(code), None),
+        Exit::Signal { number, .. } => (None, Some(number)),
+        Exit::Lost { .. } => (None, None),
+    };
+    let failure = match (stop, end.exit) {
+        (Some(StopReason::Cancelled), _) => Some(cancelled()),
+        (_, Exit::Lost { reason }) => Some(Failure { class: FailureClass::Lost, reason }),
+        (Some(StopReason::TimeLimit), _) => {
+            let limit = order.spec.run_timeout.unwrap_or_default();
+            let reason = format!("still running after {limit} s, the run limit");
+            Some(Failure { class: FailureClass::Timeout, reason })
+        }
+        (_, Exit::Code(0)) => None,
+        (_, Exit::Code(code)) => Some(Failure {
+            class: FailureClass::Exit,
+            reason: format!("the command ended with exit code {code}"),
+        }),
+        (_, Exit::Signal { number, out_of_memory }) => {
+            let hint = if out_of_memory { ", perhaps out of memory" } else { "" };
+            let reason = format!("the command was ended by signal {number}{hint}");
+            Some(Failure { class: FailureClass::Signal, reason })
+        }
+    };
+    Outcome { failure, exit_code, signal, usage: end.usage }
+}

@@ -1,0 +1,38 @@
+//! The agent's state machine: [`AgentState::on`] takes what happened and says
+//! what is to be done, without doing anything itself.
+//!
+//! An execution's way: restored or ordered → downloading → ready → starting →
+//! running → ending (upload, rest of the output) → reported → gone. The rules
+//! that keep two workers from running the same task are all in here:
+//! - nothing starts before the server has acknowledged that this agent has it,
+//!   nor when the last word from the server is too old ([`lease`]);
+//! - nothing is uploaded before the server has acknowledged that this
+//!   execution is still the active one;
+//! - nothing is killed but on a verdict or a time limit;
+//! - what ended is kept until the server has acknowledged the end.
+//!
+//! While there is no link nothing is queued for it: what the server has to
+//! know follows from the state, and is told after the next welcome.
+
+mod commands;
+mod effect;
+mod event;
+mod execution;
+mod lease;
+mod orders;
+mod record;
+mod reports;
+mod restore;
+mod state;
+mod transfers;
+mod verdicts;
+mod welcome;
+
+pub use effect::{Effect, Files, Ground, Secret, StopSignal};
+pub use event::{CommandEnd, CommandState, Event, Exit, NotStarted, TransferFailure};
+pub use execution::{Order, StopReason};
+pub use record::Record;
+pub use state::{AgentState, Limits};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,158 @@
+//! Orders to run something, and the acknowledgements of reports.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::api::link::{Report, ReportEvent, Start, Verdict};
+use crate::domain::ExecutionId;
+use crate::domain::execution::{FailureClass, Outcome, OutputSizes};
+use crate::domain::worker::WantedState;
+
+use super::effect::{Effect, Files, Ground};
+use super::execution::{Execution, Order, Stage, StopReason, Upload};
+use super::record::Record;
+use super::reports::ReportKind;
+use super::state::{AgentState, Turn};
+
+impl AgentState {
+    /// Takes an execution, or says why not.
+    pub(super) fn on_start(&mut self, turn: &mut Turn, start: &Start) {
+        let Some(store) = self.store.clone() else { return };
+        if let Some(held) = self.executions.get(&start.execution) {
+            if held.order.store != store || held.orphaned {
+                let reason = "an execution of another database has the same id here";
+                self.refuse(turn, start, FailureClass::Refused, reason.to_owned());
+            }
+            return;
+        }
+        if self.draining || self.wanted == WantedState::Draining {
+            let reason = "the worker leaves after its last execution";
+            return self.refuse(turn, start, FailureClass::Refused, reason.to_owned());
+        }
+        let spec = match serde_json::from_str(start.spec.get()) {
+            Ok(spec) => spec,
+            Err(error) => {
+                let reason = format!("this agent does not understand the task: {error}");
+                return self.refuse(turn, start, FailureClass::Internal, reason);
+            }
+        };
+        let order = Order {
+            execution: start.execution,
+            task: start.task,
+            attempt: start.attempt,
+            store,
+            spec,
+        };
+        self.accept(turn, order);
+    }
+
+    /// Begins with the downloads of an execution.
+    pub(super) fn prepare(&mut self, turn: &mut Turn, id: ExecutionId, ground: Ground) {
+        let Some(order) = self.executions.get(&id).map(|held| held.order.clone()) else { return };
+        self.set_stage(id, Stage::Downloading);
+        if let Some(limit) = order.spec.download_timeout {
+            let limit = Duration::from_secs(limit.into());
+            self.set_deadline(id, Some(turn.now.monotonic.after(limit)));
+        }
+        turn.wants(Effect::Prepare { order, ground });
+    }
+
+    /// The reports of that number are on the server's disk, but for those of
+    /// executions with a verdict.
+    pub(super) fn on_ack(
+        &mut self,
+        turn: &mut Turn,
+        number: u64,
+        verdicts: &[(ExecutionId, Verdict)],
+    ) {
+        let Some(batch) = self.reports.on_ack(number) else { return };
+        self.lease.renew(batch.sent_at);
+        let verdicts: BTreeMap<ExecutionId, Verdict> = verdicts.iter().copied().collect();
+        for (id, kind) in batch.reports {
+            match (verdicts.get(&id).copied(), kind) {
+                (None | Some(Verdict::Keep), kind) => self.on_acknowledged(turn, id, kind),
+                // Whatever was wanted of it, it has ended and that is known.
+                (
+                    Some(Verdict::Settled | Verdict::Cancelled | Verdict::GiveBack),
+                    ReportKind::Finished,
+                ) => self.on_acknowledged(turn, id, kind),
+                (Some(verdict), _) => self.on_verdict(turn, id, verdict),
+            }
+        }
+    }
+
+    fn accept(&mut self, turn: &mut Turn, order: Order) {
+        let order = Arc::new(order);
+        let id = order.execution;
+        let at = turn.now.wall;
+        turn.wants(Effect::Journal(Record::Accepted { order: order.clone(), at }));
+        let execution = Execution {
+            order,
+            accepted_at: at,
+            started_at: None,
+            acceptance_known: false,
+            start_known: false,
+            orphaned: false,
+            stop: None,
+            deadline: None,
+            stage: Stage::Downloading,
+        };
+        self.executions.insert(id, execution);
+        self.untold_phases.insert(id);
+        self.report(id, at, ReportEvent::Accepted);
+        self.prepare(turn, id, Ground::Fresh);
+    }
+
+    /// Answers an order without taking it: nothing of it is kept. Should the
+    /// answer be lost with the link, the server orders again.
+    fn refuse(&mut self, turn: &mut Turn, start: &Start, class: FailureClass, reason: String) {
+        self.reports.push(Report {
+            execution: start.execution,
+            task: start.task,
+            at: turn.now.wall,
+            event: ReportEvent::Finished {
+                outcome: Outcome::without_run(class, reason),
+                output: OutputSizes::default(),
+                ended_at: None,
+            },
+        });
+    }
+
+    fn on_acknowledged(&mut self, turn: &mut Turn, id: ExecutionId, kind: ReportKind) {
+        let Some(held) = self.executions.get_mut(&id) else { return };
+        match kind {
+            ReportKind::Accepted => {
+                held.acceptance_known = true;
+                self.refresh_startable(id);
+            }
+            ReportKind::Started => held.start_known = true,
+            ReportKind::Uploading => {
+                let order = held.order.clone();
+                if let Stage::Ending(ending) = &mut held.stage
+                    && ending.upload == Upload::AwaitingLeave
+                    && held.stop != Some(StopReason::Superseded)
+                {
+                    ending.upload = Upload::Running { failing: None };
+                    turn.wants(Effect::Upload(order));
+                }
+            }
+            ReportKind::Finished => {
+                if let Stage::Reported(reported) = &held.stage {
+                    let files = reported.files;
+                    self.forget(turn, id, files);
+                }
+            }
+        }
+    }
+
+    /// Nothing more will happen to this execution.
+    pub(super) fn forget(&mut self, turn: &mut Turn, id: ExecutionId, files: Files) {
+        if self.remove(id).is_none() {
+            return;
+        }
+        turn.wants(Effect::Journal(Record::Gone { execution: id, files }));
+        turn.wants(Effect::ForgetCommand(id));
+        turn.wants(Effect::Discard { execution: id, files });
+    }
+}

@@ -1,0 +1,113 @@
+//! Reports on their way to the server over the present link.
+
+use std::collections::VecDeque;
+
+use crate::api::link::{Report, ReportEvent};
+use crate::domain::{ExecutionId, Monotonic};
+
+/// Most reports in one frame.
+const MAX_BATCH: usize = 1_000;
+
+/// The queue, and the batches that are not acknowledged. Emptied when the link
+/// goes down: what was not acknowledged follows again from the state.
+#[derive(Debug, Default)]
+pub struct Reports {
+    queue: VecDeque<Report>,
+    in_flight: VecDeque<Batch>,
+    last_number: u64,
+}
+
+/// One frame of reports that was sent.
+#[derive(Debug)]
+pub struct Batch {
+    pub number: u64,
+    pub sent_at: Monotonic,
+    pub reports: Vec<(ExecutionId, ReportKind)>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReportKind {
+    Accepted,
+    Started,
+    Uploading,
+    Finished,
+}
+
+impl Reports {
+    pub fn push(&mut self, report: Report) {
+        self.queue.push_back(report);
+    }
+
+    /// All that is queued, as one numbered batch, or none if there is nothing.
+    pub fn next_batch(&mut self, now: Monotonic) -> Option<(u64, Vec<Report>)> {
+        if self.queue.is_empty() {
+            return None;
+        }
+        let count = self.queue.len().min(MAX_BATCH);
+        let reports: Vec<Report> = self.queue.drain(..count).collect();
+        self.last_number += 1;
+        self.in_flight.push_back(Batch {
+            number: self.last_number,
+            sent_at: now,
+            reports: reports.iter().map(|report| (report.execution, kind(report))).collect(),
+        });
+        Some((self.last_number, reports))
+    }
+
+    /// The batch of that number, if it is under way.
+    pub fn on_ack(&mut self, number: u64) -> Option<Batch> {
+        let position = self.in_flight.iter().position(|batch| batch.number == number)?;
+        self.in_flight.remove(position)
+    }
+
+    pub fn clear(&mut self) {
+        self.queue.clear();
+        self.in_flight.clear();
+    }
+}
+
+const fn kind(report: &Report) -> ReportKind {
+    match report.event {
+        ReportEvent::Accepted => ReportKind::Accepted,
+        ReportEvent::Started => ReportKind::Started,
+        ReportEvent::Uploading { .. } => ReportKind::Uploading,
+        ReportEvent::Finished { .. } => ReportKind::Finished,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use crate::domain::{TaskId, Timestamp};
+
+    use super::*;
+
+    fn report(execution: u64) -> Report {
+        Report {
+            execution: ExecutionId(execution),
+            task: TaskId(1),
+            at: Timestamp(0),
+            event: ReportEvent::Started,
+        }
+    }
+
+    #[test]
+    fn what_is_queued_goes_in_one_numbered_batch_and_is_named_by_its_ack() {
+        let mut reports = Reports::default();
+        let now = Monotonic(Duration::ZERO);
+        assert!(reports.next_batch(now).is_none());
+        reports.push(report(1));
+        reports.push(report(2));
+        assert_eq!(reports.next_batch(now).unwrap(), (1, vec![report(1), report(2)]));
+        reports.push(report(3));
+        assert_eq!(reports.next_batch(now).unwrap(), (2, vec![report(3)]));
+        let batch = reports.on_ack(2).unwrap();
+        assert_eq!(batch.reports, [(ExecutionId(3), ReportKind::Started)]);
+        assert!(reports.on_ack(2).is_none());
+        reports.clear();
+        assert!(reports.on_ack(1).is_none());
+        reports.push(report(4));
+        assert_eq!(reports.next_batch(now).unwrap().0, 3, "numbers are not used twice");
+    }
+}

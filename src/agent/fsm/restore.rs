@@ -1,0 +1,63 @@
+//! The state that a journal describes.
+
+use std::sync::Arc;
+
+use crate::api::link::{Report, ReportEvent};
+use crate::domain::execution::OutputSizes;
+use crate::domain::{ExecutionId, Timestamp};
+
+use super::effect::Files;
+use super::execution::{Execution, Order, Reported, Stage};
+use super::record::Record;
+use super::state::AgentState;
+
+impl AgentState {
+    /// Takes over what an agent before this one wrote down, in that order.
+    /// What became of the commands since is learned from the supervisor.
+    pub fn restore(&mut self, records: impl IntoIterator<Item = Record>) {
+        for record in records {
+            match record {
+                Record::Accepted { order, at } => self.restore_order(order, at),
+                Record::Started { execution, at } => {
+                    self.restored(execution, |held| held.started_at = Some(at));
+                }
+                Record::Stopping { execution, reason } => {
+                    self.restored(execution, |held| held.stop = held.stop.max(Some(reason)));
+                }
+                Record::Finished { report, files } => self.restore_report(report, files),
+                Record::Gone { execution, .. } => drop(self.remove(execution)),
+            }
+        }
+    }
+
+    fn restore_order(&mut self, order: Arc<Order>, at: Timestamp) {
+        let orphaned = self.store.as_ref() != Some(&order.store);
+        let execution = Execution {
+            order,
+            accepted_at: at,
+            started_at: None,
+            acceptance_known: false,
+            start_known: false,
+            orphaned,
+            stop: None,
+            deadline: None,
+            stage: Stage::Restored,
+        };
+        self.executions.insert(execution.id(), execution);
+    }
+
+    fn restored(&mut self, id: ExecutionId, change: impl FnOnce(&mut Execution)) {
+        if let Some(held) = self.executions.get_mut(&id) {
+            change(held);
+        }
+    }
+
+    fn restore_report(&mut self, report: Report, files: Files) {
+        let output = match &report.event {
+            ReportEvent::Finished { output, .. } => *output,
+            _ => OutputSizes::default(),
+        };
+        let reported = Box::new(Reported { report, output, files });
+        self.restored(reported.report.execution, |held| held.stage = Stage::Reported(reported));
+    }
+}

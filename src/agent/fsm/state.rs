@@ -1,0 +1,295 @@
+//! The state of an agent, and the entry for events.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use crate::api::link::{Down, Report, ReportEvent, Up};
+use crate::domain::worker::{WantedState, WorkerSettings};
+use crate::domain::{Epoch, ExecutionId, Monotonic, Now, StoreId, Timestamp};
+
+use super::effect::Effect;
+use super::event::Event;
+use super::execution::{Execution, Stage, StopReason};
+use super::lease::Lease;
+use super::reports::Reports;
+
+/// Waits that are settings.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// For how long a failed upload is tried again.
+    pub upload_patience: Duration,
+    /// Time between asking a command to end and making it end.
+    pub stop_grace: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { upload_patience: Duration::from_hours(24), stop_grace: Duration::from_secs(10) }
+    }
+}
+
+/// All that an agent knows.
+#[derive(Debug)]
+pub struct AgentState {
+    pub(super) limits: Limits,
+    pub(super) executions: BTreeMap<ExecutionId, Execution>,
+    /// Executions that wait for a slot and nothing else.
+    pub(super) startable: BTreeSet<ExecutionId>,
+    /// Slots that are held.
+    pub(super) occupied: usize,
+    /// The deadlines of all executions, earliest first.
+    pub(super) deadlines: BTreeSet<(Monotonic, ExecutionId)>,
+    /// Executions in a phase that the server was not told.
+    pub(super) untold_phases: BTreeSet<ExecutionId>,
+    pub(super) settings: WorkerSettings,
+    pub(super) wanted: WantedState,
+    /// A person on this machine wants the agent to leave.
+    pub(super) draining: bool,
+    pub(super) leaving: bool,
+    pub(super) supervisor_is_up: bool,
+    pub(super) link: Link,
+    pub(super) lease: Lease,
+    pub(super) reports: Reports,
+    pub(super) heartbeats: VecDeque<(u64, Monotonic)>,
+    pub(super) last_heartbeat: u64,
+    /// The database that last welcomed the agent.
+    pub(super) store: Option<(StoreId, Epoch)>,
+}
+
+/// The link to the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Link {
+    Down,
+    /// The hello was sent.
+    Greeting {
+        link: u64,
+        since: Monotonic,
+    },
+    /// The server has welcomed the agent.
+    Up {
+        link: u64,
+    },
+}
+
+/// One event's time and effects.
+#[derive(Debug)]
+pub struct Turn {
+    pub now: Now,
+    pub effects: Vec<Effect>,
+}
+
+impl Turn {
+    pub fn wants(&mut self, effect: Effect) {
+        self.effects.push(effect);
+    }
+}
+
+impl AgentState {
+    /// An agent that holds nothing, with the settings that it has of its own.
+    #[must_use]
+    pub fn new(limits: Limits, settings: WorkerSettings, store: Option<(StoreId, Epoch)>) -> Self {
+        Self {
+            limits,
+            executions: BTreeMap::new(),
+            startable: BTreeSet::new(),
+            occupied: 0,
+            deadlines: BTreeSet::new(),
+            untold_phases: BTreeSet::new(),
+            settings,
+            wanted: WantedState::Running,
+            draining: false,
+            leaving: false,
+            supervisor_is_up: false,
+            link: Link::Down,
+            lease: Lease::default(),
+            reports: Reports::default(),
+            heartbeats: VecDeque::new(),
+            last_heartbeat: 0,
+            store,
+        }
+    }
+
+    /// The one way from state to state.
+    pub fn on(&mut self, now: Now, event: Event) -> Vec<Effect> {
+        let mut turn = Turn { now, effects: Vec::new() };
+        self.react(&mut turn, event);
+        self.start_ready(&mut turn);
+        self.leave_if_done(&mut turn);
+        turn.effects
+    }
+
+    /// The reports that are ready, as one frame for the present link. Called
+    /// when no event is left to react to.
+    pub fn next_reports(&mut self, now: Now) -> Option<(u64, Up)> {
+        let Link::Up { link } = self.link else { return None };
+        let (number, reports) = self.reports.next_batch(now.monotonic)?;
+        Some((link, Up::Reports { number, reports }))
+    }
+
+    /// When [`Event::Tick`] is due.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Monotonic> {
+        self.deadlines.first().map(|(at, _)| *at)
+    }
+
+    /// Whether the agent holds this execution.
+    #[must_use]
+    pub fn holds(&self, execution: ExecutionId) -> bool {
+        self.executions.contains_key(&execution)
+    }
+
+    /// How many commands may run at once.
+    #[must_use]
+    pub const fn concurrency(&self) -> u32 {
+        self.settings.concurrency
+    }
+
+    fn react(&mut self, turn: &mut Turn, event: Event) {
+        match event {
+            Event::SupervisorUp(commands) => self.on_supervisor_up(turn, &commands),
+            Event::SupervisorDown => self.supervisor_is_up = false,
+            Event::LinkUp { link } => self.on_link_up(turn, link),
+            Event::LinkDown { link } => self.on_link_down(turn, link),
+            Event::Frame { link, frame } => self.on_frame(turn, link, frame),
+            Event::Prepared { execution, result } => self.on_prepared(turn, execution, result),
+            Event::Uploaded { execution, result } => self.on_uploaded(turn, execution, result),
+            Event::Started { execution, at } => self.on_started(turn, execution, at),
+            Event::NotStarted { execution, failure } => {
+                self.on_not_started(turn, execution, failure);
+            }
+            Event::Ended { execution, end } => self.on_ended(turn, execution, end),
+            Event::OutputSent { execution, link, sizes } => {
+                self.on_output_sent(turn, execution, link, sizes);
+            }
+            Event::HeartbeatDue => self.on_heartbeat_due(turn),
+            Event::Tick => self.on_tick(turn),
+            Event::Drain => {
+                self.draining = true;
+                self.on_heartbeat_due(turn);
+            }
+        }
+    }
+
+    /// What the server says counts only on the present link, and but for the
+    /// welcome only after it.
+    fn on_frame(&mut self, turn: &mut Turn, link: u64, frame: Down) {
+        match (self.link, frame) {
+            (Link::Greeting { link: present, since }, Down::Welcome(welcome))
+                if present == link =>
+            {
+                self.on_welcome(turn, link, since, *welcome);
+            }
+            (Link::Up { link: present }, frame) if present == link => match frame {
+                Down::Start(start) => self.on_start(turn, &start),
+                Down::Order { execution, verdict } => self.on_verdict(turn, execution, verdict),
+                Down::Ack { number, verdicts } => self.on_ack(turn, number, &verdicts),
+                Down::HeartbeatAck { number } => self.on_heartbeat_ack(number),
+                Down::OutputFrom { execution, have } => {
+                    self.on_output_from(turn, execution, have);
+                }
+                Down::Settings { settings, wanted } => {
+                    self.settings = settings;
+                    self.wanted = wanted;
+                }
+                // The link itself acts on a refusal; a second welcome says nothing new.
+                Down::Welcome(_) | Down::Refused { .. } => {}
+            },
+            _ => {}
+        }
+    }
+
+    /// Gives free slots to the oldest executions that wait for one.
+    fn start_ready(&mut self, turn: &mut Turn) {
+        if self.startable.is_empty()
+            || !self.supervisor_is_up
+            || !self.lease.allows_start(turn.now.monotonic)
+        {
+            return;
+        }
+        let concurrency = usize::try_from(self.settings.concurrency).unwrap_or(usize::MAX);
+        while self.occupied < concurrency {
+            let Some(id) = self.startable.pop_first() else { return };
+            let Some(order) = self.executions.get(&id).map(|held| held.order.clone()) else {
+                continue;
+            };
+            self.set_stage(id, Stage::Starting);
+            turn.wants(Effect::Spawn(order));
+        }
+    }
+
+    /// A draining agent leaves once all that is left are orphans without a
+    /// process: nobody can take their reports now, and the journal keeps them.
+    fn leave_if_done(&mut self, turn: &mut Turn) {
+        let draining = self.draining || self.wanted == WantedState::Draining;
+        let is_done = |held: &Execution| held.orphaned && held.has_ended();
+        if draining && !self.leaving && self.executions.values().all(is_done) {
+            self.leaving = true;
+            turn.wants(Effect::Exit);
+        }
+    }
+
+    /// Tells the server, if it listens. If it does not, the state says later
+    /// what it has to know.
+    pub(super) fn report(&mut self, execution: ExecutionId, at: Timestamp, event: ReportEvent) {
+        if !matches!(self.link, Link::Up { .. }) {
+            return;
+        }
+        let Some(held) = self.executions.get(&execution) else { return };
+        if !held.orphaned && held.stop != Some(StopReason::Superseded) {
+            self.reports.push(Report { execution, task: held.order.task, at, event });
+        }
+    }
+
+    /// Moves an execution to a stage; its deadline, which belonged to the old
+    /// one, goes. Slots and the queue for them follow.
+    pub(super) fn set_stage(&mut self, id: ExecutionId, stage: Stage) {
+        self.set_deadline(id, None);
+        let Some(held) = self.executions.get_mut(&id) else { return };
+        let held_slot = held.holds_slot();
+        let old_phase = held.phase();
+        held.stage = stage;
+        let holds_slot = held.holds_slot();
+        if held.phase() != old_phase {
+            self.untold_phases.insert(id);
+        }
+        self.count_slot(held_slot, holds_slot);
+        self.refresh_startable(id);
+    }
+
+    pub(super) fn set_deadline(&mut self, id: ExecutionId, deadline: Option<Monotonic>) {
+        let Some(held) = self.executions.get_mut(&id) else { return };
+        if let Some(old) = held.deadline {
+            self.deadlines.remove(&(old, id));
+        }
+        held.deadline = deadline;
+        if let Some(new) = deadline {
+            self.deadlines.insert((new, id));
+        }
+    }
+
+    pub(super) fn refresh_startable(&mut self, id: ExecutionId) {
+        if self.executions.get(&id).is_some_and(Execution::is_startable) {
+            self.startable.insert(id);
+        } else {
+            self.startable.remove(&id);
+        }
+    }
+
+    /// Takes an execution out of the books.
+    pub(super) fn remove(&mut self, id: ExecutionId) -> Option<Execution> {
+        self.set_deadline(id, None);
+        self.startable.remove(&id);
+        self.untold_phases.remove(&id);
+        let held = self.executions.remove(&id)?;
+        self.count_slot(held.holds_slot(), false);
+        Some(held)
+    }
+
+    const fn count_slot(&mut self, before: bool, after: bool) {
+        match (before, after) {
+            (false, true) => self.occupied += 1,
+            (true, false) => self.occupied = self.occupied.saturating_sub(1),
+            _ => {}
+        }
+    }
+}

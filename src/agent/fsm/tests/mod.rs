@@ -1,0 +1,9 @@
+//! Tests of the state machine: a bench on which an agent is led through its
+//! life, the table of every stage and event, the rules, and random lives.
+
+mod bench;
+mod random;
+mod restart;
+mod rules;
+mod server;
+mod table;

@@ -1,0 +1,200 @@
+//! An agent from start to end.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc::{Receiver, Sender, channel, unbounded_channel};
+
+use crate::clock::SystemClock;
+use crate::domain::Clock;
+use crate::domain::worker::Machine;
+
+use super::cache::ResourceCache;
+use super::config::{AgentConfig, Stop};
+use super::driver::{Commands, Driver, Folders, Hands, HeldFolders, Identity};
+use super::error::AgentError;
+use super::files;
+use super::fsm::{AgentState, Event, Files, Limits, Record};
+use super::journal::{Journal, Replay};
+use super::link::Link;
+use super::logs::LogReader;
+use super::outbox::Outbox;
+use super::runner::{UserEnvironment, WorkerFacts};
+use super::telemetry::{Sampler, boot_id, detect_machine};
+use super::token::{self, Tokens};
+
+/// Pieces of output that may wait for the link: each is at most
+/// [`crate::api::link::MAX_CHUNK`] bytes of memory.
+const OUTPUT_QUEUE: usize = 2;
+
+/// Runs an agent until it is told to leave, or has drained. Commands run on
+/// under the supervisor; an agent that is started on the same workdir later
+/// takes them over.
+///
+/// Made for a runtime of one thread: what may block runs in threads of its own.
+///
+/// # Errors
+/// The agent cannot work here, or the server does not take it.
+pub async fn run(config: AgentConfig, mut stops: Receiver<Stop>) -> Result<(), AgentError> {
+    let workdir = std::path::absolute(&config.workdir).map_err(|source| AgentError::File {
+        what: "find",
+        path: config.workdir.clone(),
+        source,
+    })?;
+    let lock = files::lock(&workdir)?;
+    let (driver, first) = start(config, workdir).await?;
+    let outcome = driver.drive(first, &mut stops).await;
+    release(lock);
+    outcome
+}
+
+/// The process's signals as words to the agent: TERM, INT and HUP detach, USR1
+/// drains.
+///
+/// # Errors
+/// The signals cannot be received.
+pub fn stops_from_signals() -> io::Result<Receiver<Stop>> {
+    let (sender, stops) = channel(8);
+    for (kind, stop) in [
+        (SignalKind::terminate(), Stop::Detach),
+        (SignalKind::interrupt(), Stop::Detach),
+        (SignalKind::hangup(), Stop::Detach),
+        (SignalKind::user_defined1(), Stop::Drain),
+    ] {
+        forward(kind, stop, sender.clone())?;
+    }
+    Ok(stops)
+}
+
+fn forward(kind: SignalKind, stop: Stop, sender: Sender<Stop>) -> io::Result<()> {
+    let mut signals = signal(kind)?;
+    tokio::spawn(async move {
+        while signals.recv().await.is_some() {
+            if sender.send(stop).await.is_err() {
+                return;
+            }
+        }
+    });
+    Ok(())
+}
+
+/// The lock is held until here.
+fn release(lock: File) {
+    drop(lock);
+}
+
+async fn start(config: AgentConfig, workdir: PathBuf) -> Result<(Driver, Event), AgentError> {
+    let machine = detect_machine(&workdir, config.flavor.clone())?;
+    let store = files::read_store(&workdir)?;
+    let token_path = files::token(&workdir);
+    let bound = token::read(&token_path).map_err(|source| AgentError::File {
+        what: "read",
+        path: token_path,
+        source,
+    })?;
+    let (journal, replay) = open_journal(&workdir)?;
+    let limits = Limits { upload_patience: config.upload_patience, ..Limits::default() };
+    let mut state = AgentState::new(limits, config.settings.clone(), store);
+    let cache = ResourceCache::open(&workdir, Arc::new(SystemClock))?;
+
+    let (events_sender, events) = unbounded_channel();
+    let held = HeldFolders::default();
+    for record in &replay.records {
+        held.add(record.execution());
+    }
+    let folders = Folders::start(
+        workdir.clone(),
+        cache.clone(),
+        config.keep_failed,
+        held,
+        events_sender.clone(),
+    )
+    .map_err(no_thread)?;
+    for execution in &replay.to_remove {
+        folders.discard(*execution, Files::Remove);
+    }
+    restore(&mut state, replay.records);
+
+    let facts = worker_facts(&config, &machine);
+    let (commands, first) =
+        Commands::connect(workdir.clone(), config.program, facts, events_sender.clone()).await?;
+    let (frames_sender, frames) = unbounded_channel();
+    let (output_sender, output) = channel(OUTPUT_QUEUE);
+    let (logs_sender, orders) = unbounded_channel();
+    start_log_reader(LogReader::new(orders, output_sender, events_sender.clone()))?;
+    let outbox = Outbox::start(journal, frames_sender.clone()).map_err(no_thread)?;
+    let tokens = Tokens::new(bound, config.token);
+    let link = Link::new(config.server, tokens, frames, output, events_sender.clone());
+    let identity = Identity {
+        name: config.name,
+        machine,
+        instance: instance(),
+        boot_id: boot_id(),
+        settings: config.settings,
+    };
+    let sampler = Sampler::new(&workdir, SystemClock.now().monotonic);
+    let hands = Hands {
+        workdir,
+        identity,
+        commands,
+        folders,
+        cache,
+        sampler: Arc::new(Mutex::new(sampler)),
+        link: frames_sender,
+        logs: logs_sender,
+        events: events_sender,
+        transfers: HashMap::new(),
+    };
+    Ok((Driver { state, hands, outbox, events, link: tokio::spawn(link.run()) }, first))
+}
+
+fn open_journal(workdir: &Path) -> Result<(Journal, Replay), AgentError> {
+    let path = files::journal(workdir);
+    Journal::open(&path).map_err(|source| AgentError::File { what: "open", path, source })
+}
+
+fn restore(state: &mut AgentState, records: Vec<Record>) {
+    if !records.is_empty() {
+        tracing::info!("taking over the executions of the agent before this one");
+    }
+    state.restore(records);
+}
+
+fn worker_facts(config: &AgentConfig, machine: &Machine) -> WorkerFacts {
+    WorkerFacts {
+        name: config.name.clone(),
+        server: config.server.to_string(),
+        cores: machine.cores,
+        memory_bytes: machine.memory_bytes,
+        concurrency: config.settings.concurrency,
+        user: UserEnvironment::of_this_process(),
+    }
+}
+
+/// Output is read in a thread of its own, with a clock of its own.
+fn start_log_reader(reader: LogReader) -> Result<(), AgentError> {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(no_thread)?;
+    thread::Builder::new()
+        .name("output".to_owned())
+        .spawn(move || runtime.block_on(reader.run()))
+        .map_err(no_thread)?;
+    Ok(())
+}
+
+/// Tells this process from others. Without a source of chance its id must do.
+fn instance() -> String {
+    match getrandom::u64() {
+        Ok(number) => format!("{number:016x}"),
+        Err(_) => std::process::id().to_string(),
+    }
+}
+
+fn no_thread(source: io::Error) -> AgentError {
+    AgentError::System { what: "thread", source }
+}

@@ -1,0 +1,29 @@
+//! How a task's spec becomes something that runs.
+//!
+//! A runner is a pure function from what is known of an execution ([`Job`])
+//! to an order for whoever is the parent of what runs: [`process`] makes a
+//! [`SpawnRequest`](super::supervisor::SpawnRequest) for the supervisor. A
+//! runner for containers takes the same [`Job`], gives paths inside the
+//! container where [`Surroundings`] has those of the worker, and makes an
+//! order for its engine.
+
+pub mod environment;
+pub mod process;
+
+use crate::agent::workdir::TaskDirs;
+use crate::domain::task::TaskSpec;
+use crate::domain::{ExecutionId, TaskId};
+
+pub use environment::{UserEnvironment, WorkerFacts};
+
+/// One execution, ready to run.
+#[derive(Debug, Clone, Copy)]
+pub struct Job<'a> {
+    pub execution: ExecutionId,
+    pub task: TaskId,
+    /// 1 for the task's first execution.
+    pub attempt: u32,
+    pub spec: &'a TaskSpec,
+    pub dirs: &'a TaskDirs,
+    pub worker: &'a WorkerFacts,
+}

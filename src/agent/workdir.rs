@@ -1,0 +1,253 @@
+//! The layout of a worker's directory, and the folders of one task in it.
+//!
+//! ```text
+//! WORKDIR/tasks/EXECUTION/{input,output,tmp,resource,log}
+//! WORKDIR/resources/
+//! WORKDIR/journal/
+//! ```
+
+use std::fs::{self, DirBuilder, Permissions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+use crate::domain::ExecutionId;
+use crate::domain::execution::Stream;
+
+/// Why a task's folders cannot be made or removed.
+#[derive(Debug, Error)]
+pub enum WorkdirError {
+    #[error("cannot make the folder `{}`", path.display())]
+    Create { path: PathBuf, source: io::Error },
+    #[error("cannot remove the folder `{}`", path.display())]
+    Remove { path: PathBuf, source: io::Error },
+    #[error("cannot read the folder `{}`", path.display())]
+    Read { path: PathBuf, source: io::Error },
+}
+
+/// The folders of one execution.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TaskDirs {
+    root: PathBuf,
+}
+
+/// The folder that holds the folders of all executions.
+#[must_use]
+pub fn tasks(workdir: &Path) -> PathBuf {
+    workdir.join("tasks")
+}
+
+/// The folder of resources that tasks share.
+#[must_use]
+pub fn resources(workdir: &Path) -> PathBuf {
+    workdir.join("resources")
+}
+
+/// The folder of what the agent itself writes down.
+#[must_use]
+pub fn journal(workdir: &Path) -> PathBuf {
+    workdir.join("journal")
+}
+
+/// The executions that have folders, in no order.
+///
+/// # Errors
+/// The folder of all tasks is there and cannot be read.
+pub fn list_executions(workdir: &Path) -> Result<Vec<ExecutionId>, WorkdirError> {
+    let path = tasks(workdir);
+    let failed = |source| WorkdirError::Read { path: path.clone(), source };
+    let entries = match fs::read_dir(&path) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(failed(error)),
+    };
+    let mut executions = Vec::new();
+    for entry in entries {
+        let name = entry.map_err(failed)?.file_name();
+        executions.extend(name.to_str().and_then(|name| name.parse::<ExecutionId>().ok()));
+    }
+    Ok(executions)
+}
+
+impl TaskDirs {
+    /// The folders of `execution`, which need not exist. `workdir` should be
+    /// absolute: commands get these paths.
+    #[must_use]
+    pub fn new(workdir: &Path, execution: ExecutionId) -> Self {
+        Self { root: tasks(workdir).join(execution.to_string()) }
+    }
+
+    /// The task's own folder, in which its command starts.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    #[must_use]
+    pub fn input(&self) -> PathBuf {
+        self.root.join("input")
+    }
+
+    #[must_use]
+    pub fn output(&self) -> PathBuf {
+        self.root.join("output")
+    }
+
+    #[must_use]
+    pub fn temp(&self) -> PathBuf {
+        self.root.join("tmp")
+    }
+
+    #[must_use]
+    pub fn resource(&self) -> PathBuf {
+        self.root.join("resource")
+    }
+
+    #[must_use]
+    pub fn log(&self) -> PathBuf {
+        self.root.join("log")
+    }
+
+    /// The file of an output stream.
+    #[must_use]
+    pub fn stream(&self, stream: Stream) -> PathBuf {
+        let mut path = self.log();
+        path.push(<&str>::from(stream));
+        path
+    }
+
+    #[must_use]
+    pub fn stdout(&self) -> PathBuf {
+        self.stream(Stream::Stdout)
+    }
+
+    #[must_use]
+    pub fn stderr(&self) -> PathBuf {
+        self.stream(Stream::Stderr)
+    }
+
+    /// Makes the folders; those that are there already stay as they are.
+    ///
+    /// Nobody else can look into the task's own folder. Within it, anybody can
+    /// write to `input`, `output` and `tmp` whatever the umask, since a
+    /// container may run as any user; `owner` is the user and group as which
+    /// the command runs when that is not the agent's own.
+    ///
+    /// # Errors
+    /// A folder cannot be made.
+    pub fn create(&self, owner: (Option<u32>, Option<u32>)) -> Result<(), WorkdirError> {
+        if let Some(tasks) = self.root.parent() {
+            make_all(tasks)?;
+        }
+        make(&self.root, 0o700)?;
+        for folder in [self.resource(), self.log()] {
+            make(&folder, 0o755)?;
+        }
+        for folder in [self.input(), self.output(), self.temp()] {
+            make(&folder, 0o777)?;
+            fs::set_permissions(&folder, Permissions::from_mode(0o777))
+                .map_err(|source| WorkdirError::Create { path: folder, source })?;
+        }
+        if owner != (None, None) {
+            chown(&self.root, owner.0, owner.1)
+                .map_err(|source| WorkdirError::Create { path: self.root.clone(), source })?;
+        }
+        Ok(())
+    }
+
+    /// Removes the folders with all that is in them, also what the command has
+    /// made read-only.
+    ///
+    /// # Errors
+    /// Something cannot be removed; the rest may be gone.
+    pub fn remove(&self) -> Result<(), WorkdirError> {
+        let outcome = match fs::remove_dir_all(&self.root) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                make_writable(&self.root).and_then(|()| fs::remove_dir_all(&self.root))
+            }
+            outcome => outcome,
+        };
+        match outcome {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            outcome => {
+                outcome.map_err(|source| WorkdirError::Remove { path: self.root.clone(), source })
+            }
+        }
+    }
+}
+
+fn make_all(path: &Path) -> Result<(), WorkdirError> {
+    fs::create_dir_all(path)
+        .map_err(|source| WorkdirError::Create { path: path.to_owned(), source })
+}
+
+fn make(path: &Path, mode: u32) -> Result<(), WorkdirError> {
+    match DirBuilder::new().mode(mode).create(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            Err(WorkdirError::Create { path: path.to_owned(), source: error })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Lets the owner remove what is in `folder` and below. Links are not followed.
+fn make_writable(folder: &Path) -> io::Result<()> {
+    fs::set_permissions(folder, Permissions::from_mode(0o700))?;
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            make_writable(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o7777
+    }
+
+    #[test]
+    fn folders_are_made_with_their_modes_and_removed() {
+        let workdir = tempfile::tempdir().unwrap();
+        let dirs = TaskDirs::new(workdir.path(), ExecutionId(5));
+        assert_eq!(list_executions(workdir.path()).unwrap(), []);
+        dirs.create((None, None)).unwrap();
+        assert_eq!(mode(dirs.root()), 0o700);
+        for folder in [dirs.input(), dirs.output(), dirs.temp()] {
+            assert_eq!(mode(&folder), 0o777);
+        }
+        fs::write(dirs.stdout(), "kept").unwrap();
+        dirs.create((None, None)).unwrap();
+        assert_eq!(fs::read(dirs.stdout()).unwrap(), b"kept");
+        assert_eq!(list_executions(workdir.path()).unwrap(), [ExecutionId(5)]);
+
+        let deep = dirs.output().join("a/b");
+        fs::create_dir_all(&deep).unwrap();
+        fs::write(deep.join("file"), "").unwrap();
+        make_read_only(&deep);
+        make_read_only(&dirs.output().join("a"));
+        dirs.remove().unwrap();
+        assert!(!dirs.root().exists());
+        dirs.remove().unwrap();
+    }
+
+    #[test]
+    fn locked_folders_become_writable() {
+        let workdir = tempfile::tempdir().unwrap();
+        let deep = workdir.path().join("a/b");
+        fs::create_dir_all(&deep).unwrap();
+        make_read_only(&deep);
+        make_writable(workdir.path()).unwrap();
+        assert_eq!(mode(&deep), 0o700);
+    }
+
+    fn make_read_only(folder: &Path) {
+        fs::set_permissions(folder, Permissions::from_mode(0o500)).unwrap();
+    }
+}

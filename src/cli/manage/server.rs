@@ -1,0 +1,79 @@
+//! `scitq manage server VERB`.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+
+use clap::{Args, Subcommand};
+use jiff::tz::TimeZone;
+
+use crate::api::server::ServerStatus;
+use crate::cli::details::Details;
+use crate::cli::error::CliError;
+use crate::cli::format;
+use crate::cli::output::Paint;
+use crate::cli::session::Session;
+
+/// Look at the server itself
+#[derive(Debug, Args)]
+pub struct ServerArgs {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Status(StatusArgs),
+}
+
+/// Show how the server is
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  scitq manage server status --json | jq .tasks.pending")]
+struct StatusArgs {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub async fn cmd_server(session: &Session, args: ServerArgs) -> Result<(), CliError> {
+    let Verb::Status(args) = args.verb;
+    let status = session.client.server_status().await.map_err(|e| session.explain(e))?;
+    if args.json {
+        return session.output.json(&status);
+    }
+    let mut lines = describe(&status);
+    lines.add("address", session.client.address());
+    lines.print(&session.output)
+}
+
+fn describe(status: &ServerStatus) -> Details {
+    let up = format::duration(status.now.seconds_since(status.started_at));
+    let since = format::date(status.started_at, &TimeZone::system());
+    let mut lines = Details::default();
+    match &status.commit_failure {
+        None => lines.painted("state", "takes changes", Paint::Good),
+        Some(cause) => lines.painted("state", format_args!("refuses changes: {cause}"), Paint::Bad),
+    };
+    lines
+        .add("version", &status.version)
+        .add("up", format_args!("{up}, since {since}"))
+        .add("tasks", counts(&status.tasks))
+        .add("workers", counts(&status.workers))
+        .add("batches", status.batches)
+        .add("database", format::bytes(status.database_bytes))
+        .add("output", format::bytes(status.output_bytes))
+        .add("disk free", format::bytes(status.disk_free_bytes))
+        .add("store", format_args!("{}, epoch {}", status.store, status.epoch.0));
+    lines
+}
+
+/// What there is of each state; `none` where there is nothing.
+fn counts<K: Display>(counts: &BTreeMap<K, u64>) -> String {
+    let some: Vec<String> = counts
+        .iter()
+        .filter(|(_, count)| **count > 0)
+        .map(|(state, count)| format!("{count} {state}"))
+        .collect();
+    if some.is_empty() { "none".to_owned() } else { some.join(", ") }
+}

@@ -1,0 +1,32 @@
+//! What a server is started with.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+use tokio::sync::oneshot;
+
+/// Everything that a server needs to know.
+#[derive(Debug)]
+pub struct ServeConfig {
+    /// Where to listen; port 0 takes any free one.
+    pub listen: SocketAddr,
+    /// The data directory; made if it is not there.
+    pub data: PathBuf,
+    /// None: no agent. Otherwise one on this machine, which runs so many
+    /// commands at once; as many as there are cores where no number is given.
+    pub with_agent: Option<Option<u32>>,
+    /// Networks from which no token is wanted.
+    pub trust: Vec<IpNet>,
+    /// Hears when the server takes requests.
+    pub ready: Option<oneshot::Sender<Ready>>,
+}
+
+/// A server that takes requests.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ready {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// The file with the first administrator's token.
+    pub token_file: PathBuf,
+}

@@ -1,0 +1,3 @@
+//! Tests of the whole: each starts the real program and looks at it from outside.
+
+mod tidy;
