@@ -4,7 +4,7 @@
 //! to an order for whoever is the parent of what runs: [`process`] makes a
 //! [`SpawnRequest`](super::supervisor::SpawnRequest) for the supervisor. A
 //! runner for containers takes the same [`Job`], gives paths inside the
-//! container where [`Surroundings`] has those of the worker, and makes an
+//! container where [`environment::Surroundings`] has those of the worker, and makes an
 //! order for its engine.
 
 pub mod environment;

@@ -293,6 +293,23 @@ mod tests {
     }
 
     #[test]
+    fn what_a_full_disk_refused_is_written_later() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("supervisor.jsonl");
+        let mut journal = Journal::create(path.clone(), opened(), &[]).unwrap();
+        let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let file = std::mem::replace(&mut journal.file, full);
+        journal.append(&Record::Started(started(1)));
+        journal.flush().unwrap_err();
+        assert!(journal.is_behind());
+        journal.file = file;
+        journal.append(&Record::Started(started(2)));
+        journal.flush().unwrap();
+        assert!(!journal.is_behind());
+        assert_eq!(ids(&Replay::load(&path).unwrap().unended), [1, 2]);
+    }
+
+    #[test]
     fn no_journal_says_nothing() {
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(Replay::load(&folder.path().join("none")).unwrap(), Replay::default());

@@ -26,7 +26,12 @@
 //! **Every end is told at least once**: it stays in the journal until the agent
 //! says that it has it on its own disk. When a supervisor was killed, the next
 //! one kills what is left of its commands and tells them as
-//! [`Exit::Lost`](protocol::Exit::Lost).
+//! [`Exit::Lost`].
+//!
+//! What the kernel counts as a command's use of resources has that of its
+//! descendants in it that were waited for, and as peak memory that of the
+//! largest single process, 5 MB or so at the least: a process begins as a copy
+//! of the supervisor.
 //!
 //! **It leaves by itself** when there are neither commands nor an agent: at
 //! once when the agent said goodbye, else after ten seconds.
@@ -43,6 +48,7 @@ mod requests;
 mod server;
 mod spawn;
 mod state;
+mod talk;
 #[cfg(test)]
 mod tests;
 
@@ -58,6 +64,9 @@ const READY: &str = "scitq supervisor ready";
 
 /// The line by which it tells that another one has its place.
 const BUSY: &str = "scitq supervisor busy";
+
+/// Version of this program.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// The hidden subcommand of `scitq` that runs a supervisor; it takes
 /// `--workdir DIR`.

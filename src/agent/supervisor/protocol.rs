@@ -212,6 +212,11 @@ impl SpawnRefusal {
 
 impl KnownExecution {
     #[must_use]
+    pub const fn is_running(&self) -> bool {
+        matches!(self, Self::Running { .. })
+    }
+
+    #[must_use]
     pub const fn execution(&self) -> ExecutionId {
         match self {
             Self::Running { execution, .. } | Self::Ended(EndRecord { execution, .. }) => {

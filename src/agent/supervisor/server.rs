@@ -22,7 +22,7 @@ use super::journal::{Journal, Opened, Replay};
 use super::paths::{self, SocketPath};
 use super::protocol::{FromSupervisor, OLDEST_PROTOCOL, PROTOCOL, ToSupervisor};
 use super::state::Shared;
-use super::{BUSY, READY, reaper, recovery, requests};
+use super::{BUSY, READY, VERSION, reaper, recovery, requests};
 
 /// How long a supervisor without commands waits for another agent when the
 /// last one left without a word.
@@ -230,7 +230,7 @@ impl Server {
         state.publish();
         outgoing.push(&FromSupervisor::Welcome {
             protocol: newest.min(PROTOCOL),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
+            version: VERSION.to_owned(),
             known: state.known(),
         });
         state.agent = Some(outgoing);

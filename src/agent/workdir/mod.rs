@@ -6,6 +6,8 @@
 //! WORKDIR/journal/
 //! ```
 
+mod spare;
+
 use std::fs::{self, DirBuilder, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown};
@@ -15,6 +17,20 @@ use thiserror::Error;
 
 use crate::domain::ExecutionId;
 use crate::domain::execution::Stream;
+
+pub use spare::SpareDirs;
+
+/// Mode of a task's own folder.
+const ROOT_MODE: u32 = 0o700;
+
+const LOG: &str = "log";
+
+/// The folders in a task's own, with their modes.
+const INNER: [(&str, u32); 5] =
+    [("input", 0o777), ("output", 0o777), ("tmp", 0o777), ("resource", 0o755), (LOG, 0o755)];
+
+/// User and group as which a command runs; none where they are the agent's own.
+pub type Owner = (Option<u32>, Option<u32>);
 
 /// Why a task's folders cannot be made or removed.
 #[derive(Debug, Error)]
@@ -107,7 +123,7 @@ impl TaskDirs {
 
     #[must_use]
     pub fn log(&self) -> PathBuf {
-        self.root.join("log")
+        self.root.join(LOG)
     }
 
     /// The file of an output stream.
@@ -128,31 +144,32 @@ impl TaskDirs {
         self.stream(Stream::Stderr)
     }
 
-    /// Makes the folders; those that are there already stay as they are.
+    /// Makes the folders; those that are there already stay.
     ///
     /// Nobody else can look into the task's own folder. Within it, anybody can
     /// write to `input`, `output` and `tmp` whatever the umask, since a
-    /// container may run as any user; `owner` is the user and group as which
-    /// the command runs when that is not the agent's own.
+    /// container may run as any user. The task's own folder is given to
+    /// `owner`, who could not even enter it otherwise.
     ///
     /// # Errors
     /// A folder cannot be made.
-    pub fn create(&self, owner: (Option<u32>, Option<u32>)) -> Result<(), WorkdirError> {
-        if let Some(tasks) = self.root.parent() {
-            make_all(tasks)?;
+    pub fn create(&self, owner: Owner) -> Result<(), WorkdirError> {
+        if let Err(error) = make(&self.root, ROOT_MODE) {
+            if error.kind() != io::ErrorKind::NotFound {
+                return Err(create_failed(&self.root)(error));
+            }
+            let tasks = self.root.parent().unwrap_or(&self.root);
+            fs::create_dir_all(tasks).map_err(create_failed(tasks))?;
+            make(&self.root, ROOT_MODE).map_err(create_failed(&self.root))?;
         }
-        make(&self.root, 0o700)?;
-        for folder in [self.resource(), self.log()] {
-            make(&folder, 0o755)?;
+        for (name, mode) in INNER {
+            let folder = self.root.join(name);
+            make(&folder, mode)
+                .and_then(|()| fs::set_permissions(&folder, Permissions::from_mode(mode)))
+                .map_err(create_failed(&folder))?;
         }
-        for folder in [self.input(), self.output(), self.temp()] {
-            make(&folder, 0o777)?;
-            fs::set_permissions(&folder, Permissions::from_mode(0o777))
-                .map_err(|source| WorkdirError::Create { path: folder, source })?;
-        }
-        if owner != (None, None) {
-            chown(&self.root, owner.0, owner.1)
-                .map_err(|source| WorkdirError::Create { path: self.root.clone(), source })?;
+        if owner != Owner::default() {
+            chown(&self.root, owner.0, owner.1).map_err(create_failed(&self.root))?;
         }
         Ok(())
     }
@@ -163,32 +180,31 @@ impl TaskDirs {
     /// # Errors
     /// Something cannot be removed; the rest may be gone.
     pub fn remove(&self) -> Result<(), WorkdirError> {
-        let outcome = match fs::remove_dir_all(&self.root) {
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                make_writable(&self.root).and_then(|()| fs::remove_dir_all(&self.root))
-            }
-            outcome => outcome,
-        };
-        match outcome {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            outcome => {
-                outcome.map_err(|source| WorkdirError::Remove { path: self.root.clone(), source })
-            }
-        }
+        remove_tree(&self.root)
     }
 }
 
-fn make_all(path: &Path) -> Result<(), WorkdirError> {
-    fs::create_dir_all(path)
-        .map_err(|source| WorkdirError::Create { path: path.to_owned(), source })
+fn make(path: &Path, mode: u32) -> io::Result<()> {
+    match DirBuilder::new().mode(mode).create(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        outcome => outcome,
+    }
 }
 
-fn make(path: &Path, mode: u32) -> Result<(), WorkdirError> {
-    match DirBuilder::new().mode(mode).create(path) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-            Err(WorkdirError::Create { path: path.to_owned(), source: error })
+fn create_failed(path: &Path) -> impl FnOnce(io::Error) -> WorkdirError + use<'_> {
+    |source| WorkdirError::Create { path: path.to_owned(), source }
+}
+
+fn remove_tree(root: &Path) -> Result<(), WorkdirError> {
+    let outcome = match fs::remove_dir_all(root) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            make_writable(root).and_then(|()| fs::remove_dir_all(root))
         }
-        _ => Ok(()),
+        outcome => outcome,
+    };
+    match outcome {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        outcome => outcome.map_err(|source| WorkdirError::Remove { path: root.to_owned(), source }),
     }
 }
 
@@ -219,8 +235,8 @@ mod tests {
         assert_eq!(list_executions(workdir.path()).unwrap(), []);
         dirs.create((None, None)).unwrap();
         assert_eq!(mode(dirs.root()), 0o700);
-        for folder in [dirs.input(), dirs.output(), dirs.temp()] {
-            assert_eq!(mode(&folder), 0o777);
+        for (folder, expected) in INNER {
+            assert_eq!(mode(&dirs.root().join(folder)), expected);
         }
         fs::write(dirs.stdout(), "kept").unwrap();
         dirs.create((None, None)).unwrap();
