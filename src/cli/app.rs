@@ -16,6 +16,7 @@ use super::man::{ManArgs, cmd_man};
 use super::manage::{ManageArgs, cmd_manage};
 use super::output::{self, ColorChoice, ErrorFormat, Output, Verbosity, Voice};
 use super::parse::{self, Wait};
+use super::serve::{ServeArgs, cmd_serve};
 use super::supervise::{SuperviseArgs, cmd_supervise};
 use super::usage::usage_error;
 
@@ -72,6 +73,7 @@ pub struct GlobalArgs {
 /// The subcommands, in the order in which a person meets them.
 #[derive(Debug, Subcommand)]
 pub enum CliCommand {
+    Serve(ServeArgs),
     Agent(AgentArgs),
     Launch(Box<LaunchArgs>),
     Manage(ManageArgs),
@@ -155,6 +157,7 @@ fn with_variables(command: clap::Command, prefix: &'static str) -> clap::Command
 fn dispatch(cli: Cli) -> Result<u8, CliError> {
     let global = cli.global;
     match cli.command {
+        CliCommand::Serve(args) => cmd_serve(&global, args),
         CliCommand::Agent(args) => wait_for(cmd_agent(&global, args)),
         CliCommand::Launch(args) => wait_for(cmd_launch(&global, *args)),
         CliCommand::Manage(args) => wait_for(cmd_manage(&global, args)),

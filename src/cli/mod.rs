@@ -21,6 +21,7 @@ mod manage;
 mod output;
 mod parse;
 mod progress;
+mod serve;
 mod session;
 mod settings;
 mod supervise;

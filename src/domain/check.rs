@@ -123,7 +123,9 @@ mod tests {
         assert_eq!(check(r#"{"command": "echo 'a b'"}"#), Ok(()));
         assert_eq!(check(r#"{"command": "echo 'a", "shell": "sh"}"#), Ok(()));
         assert_eq!(
-            check(r#"{"command": ["a", ""], "env": {"A_1": ""}, "input": ["file:///x"], "run_timeout": 1}"#),
+            check(
+                r#"{"command": ["a", ""], "env": {"A_1": ""}, "input": ["file:///x"], "run_timeout": 1}"#
+            ),
             Ok(())
         );
     }
@@ -133,13 +135,19 @@ mod tests {
         assert_eq!(check(r#"{"command": ""}"#), Err(SpecError::NoCommand));
         assert_eq!(check(r#"{"command": []}"#), Err(SpecError::NoCommand));
         assert_eq!(check(r#"{"command": [""]}"#), Err(SpecError::NoCommand));
-        assert_eq!(check(r#"{"command": ["a\u0000"]}"#), Err(SpecError::Nul { what: "the command" }));
+        assert_eq!(
+            check(r#"{"command": ["a\u0000"]}"#),
+            Err(SpecError::Nul { what: "the command" })
+        );
         assert!(matches!(check(r#"{"command": "echo 'a"}"#), Err(SpecError::OpenQuote { .. })));
         assert!(matches!(
             check(r#"{"command": "a", "env": {"A B": ""}}"#),
             Err(SpecError::VariableName { .. })
         ));
         assert!(matches!(check(r#"{"command": "a", "input": ["/x"]}"#), Err(SpecError::Uri(_))));
-        assert!(matches!(check(r#"{"command": "a", "run_timeout": 0}"#), Err(SpecError::ZeroLimit { .. })));
+        assert!(matches!(
+            check(r#"{"command": "a", "run_timeout": 0}"#),
+            Err(SpecError::ZeroLimit { .. })
+        ));
     }
 }

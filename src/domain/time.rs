@@ -28,7 +28,7 @@ pub struct Now {
 
 /// Where time comes from. The only implementation that reads the machine's
 /// clocks is [`crate::clock::SystemClock`].
-pub trait Clock: Send + Sync {
+pub trait Clock: Send + Sync + std::fmt::Debug {
     fn now(&self) -> Now;
 }
 

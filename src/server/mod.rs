@@ -6,8 +6,11 @@ pub mod data_dir;
 pub mod engine;
 pub mod events;
 pub mod http;
+mod local_agent;
 pub mod output;
+mod run;
 pub mod store;
 pub mod trust;
 
 pub use config::{Ready, ServeConfig};
+pub use run::{ServeError, run};

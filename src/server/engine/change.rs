@@ -71,7 +71,9 @@ pub struct ExecutionRow {
 }
 
 /// Why an execution that is still under way shall end, and what its task does then.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::Display, strum::EnumString, strum::IntoStaticStr)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, strum::Display, strum::EnumString, strum::IntoStaticStr,
+)]
 #[strum(serialize_all = "lowercase")]
 pub enum Ending {
     /// A person cancelled the task: it fails.

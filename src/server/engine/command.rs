@@ -14,9 +14,7 @@ use crate::api::worker::UpdateWorker;
 use crate::domain::execution::{OutputSizes, Phase};
 use crate::domain::task::TaskState;
 use crate::domain::worker::{Machine, WantedState, WorkerSettings, WorkerStats};
-use crate::domain::{
-    BatchName, Epoch, ExecutionId, StoreId, TaskId, TokenId, WorkerId,
-};
+use crate::domain::{BatchName, Epoch, ExecutionId, StoreId, TaskId, TokenId, WorkerId};
 
 use super::state::LinkId;
 
@@ -26,15 +24,38 @@ pub enum Command {
     CreateTasks(Vec<NewTask>),
     RelaunchTasks(Vec<TaskId>),
     CancelTasks(Vec<TaskId>),
-    DeleteTasks { tasks: Vec<TaskId>, dependents: Dependents },
-    UpdateWorker { worker: WorkerId, update: UpdateWorker },
+    DeleteTasks {
+        tasks: Vec<TaskId>,
+        dependents: Dependents,
+    },
+    UpdateWorker {
+        worker: WorkerId,
+        update: UpdateWorker,
+    },
     DeleteWorker(WorkerId),
-    CreateToken { name: String, role: Role, hash: [u8; 32] },
+    CreateToken {
+        name: String,
+        role: Role,
+        hash: [u8; 32],
+    },
     RevokeToken(TokenId),
     Connect(Box<Connect>),
-    Disconnect { worker: WorkerId, link: LinkId },
-    Heartbeat { worker: WorkerId, link: LinkId, stats: WorkerStats, phases: Vec<(ExecutionId, Phase)> },
-    Report { worker: WorkerId, link: LinkId, reports: Vec<Received> },
+    Disconnect {
+        worker: WorkerId,
+        link: LinkId,
+    },
+    Heartbeat {
+        worker: WorkerId,
+        link: LinkId,
+        stats: WorkerStats,
+        phases: Vec<(ExecutionId, Phase)>,
+        draining: bool,
+    },
+    Report {
+        worker: WorkerId,
+        link: LinkId,
+        reports: Vec<Received>,
+    },
     /// Time has passed.
     Tick,
 }
@@ -65,6 +86,8 @@ pub struct Connect {
     pub settings: WorkerSettings,
     pub store: Option<(StoreId, Epoch)>,
     pub held: Vec<Held>,
+    /// It takes nothing new and leaves when it has nothing left.
+    pub draining: bool,
 }
 
 /// A report with the output that the server has of that execution on disk.
@@ -78,7 +101,10 @@ pub struct Received {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reply {
     /// New tasks with consecutive ids.
-    Created { first: TaskId, count: u64 },
+    Created {
+        first: TaskId,
+        count: u64,
+    },
     Tasks(Vec<TaskId>),
     Worker(WorkerId),
     Token(TokenId),
@@ -131,11 +157,26 @@ pub enum Refusal {
 /// What is to be done once the changes are on disk.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Effect {
-    Start { worker: WorkerId, execution: ExecutionId, task: TaskId, attempt: u32 },
-    Order { worker: WorkerId, execution: ExecutionId, verdict: Verdict },
-    Settings { worker: WorkerId, settings: WorkerSettings, wanted: WantedState },
+    Start {
+        worker: WorkerId,
+        execution: ExecutionId,
+        task: TaskId,
+        attempt: u32,
+    },
+    Order {
+        worker: WorkerId,
+        execution: ExecutionId,
+        verdict: Verdict,
+    },
+    Settings {
+        worker: WorkerId,
+        settings: WorkerSettings,
+        wanted: WantedState,
+    },
     /// The worker is gone: its link is closed, it may register anew.
-    CloseLink { worker: WorkerId },
+    CloseLink {
+        worker: WorkerId,
+    },
     /// These tokens no longer hold.
     TokensRevoked(Vec<TokenId>),
     Publish(Event),

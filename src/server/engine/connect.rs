@@ -20,6 +20,13 @@ use super::state::{LinkId, State, Worker};
 use super::track::audit;
 use super::{Context, Effect, Refusal, Reply};
 
+/// What a heartbeat tells.
+pub(super) struct Pulse {
+    pub stats: WorkerStats,
+    pub phases: Vec<(ExecutionId, Phase)>,
+    pub draining: bool,
+}
+
 impl State {
     pub(super) fn connect(
         &mut self,
@@ -42,6 +49,7 @@ impl State {
         worker.instance.clone_from(&connect.instance);
         worker.machine = connect.machine.clone();
         worker.version.clone_from(&connect.version);
+        worker.leaving = connect.draining;
         worker.last_heard = context.now.monotonic;
         worker.last_contact = Some(context.now.wall);
         if worker.seen == SeenState::Offline {
@@ -89,12 +97,14 @@ impl State {
         context: &mut Context<'_>,
         id: WorkerId,
         link: LinkId,
-        stats: WorkerStats,
-        phases: Vec<(ExecutionId, Phase)>,
+        pulse: Pulse,
     ) -> Result<Reply, Refusal> {
+        let Pulse { stats, phases, draining } = pulse;
         self.hear(context, id, link)?;
         if let Some(worker) = self.workers.get_mut(&id) {
             worker.stats = Some(stats);
+            worker.leaving = draining;
+            self.rank_worker(id);
         }
         for (execution, phase) in phases {
             let before_the_run = matches!(phase, Phase::Downloading | Phase::Ready);
@@ -170,6 +180,7 @@ impl State {
             executions: FxHashSet::default(),
             held: 0,
             candidate_key: None,
+            leaving: false,
             deleting: false,
         };
         self.workers.insert(id, worker);

@@ -18,13 +18,15 @@ impl State {
             .filter(|execution| execution.row.state != ExecutionState::Pending)
             .map(|execution| execution.phase);
         let why = match task.life {
-            TaskLife::Waiting { unmet } => Some(format!("{unmet} required tasks have not succeeded")),
+            TaskLife::Waiting { unmet } => {
+                Some(format!("{unmet} required tasks have not succeeded"))
+            }
             TaskLife::Pending => {
                 self.batches.get(&task.batch).map(|batch| self.why_pending(batch, id))
             }
-            TaskLife::Assigned(_) => {
-                execution.map(|live| format!("given to worker {}, which has not taken it yet", live.row.worker_name))
-            }
+            TaskLife::Assigned(_) => execution.map(|live| {
+                format!("given to worker {}, which has not taken it yet", live.row.worker_name)
+            }),
             TaskLife::Accepted(_) => execution.map(|live| {
                 let name = &live.row.worker_name;
                 match live.phase {
@@ -71,6 +73,7 @@ fn why_not(worker: &Worker) -> String {
     let name = &worker.name;
     match worker.state() {
         WorkerState::Running if worker.deleting => format!("worker {name} is being deleted"),
+        WorkerState::Running if worker.leaving => format!("worker {name} drains"),
         WorkerState::Running if worker.link.is_none() => format!("worker {name} is reconnecting"),
         WorkerState::Running if worker.settings.concurrency == 0 => {
             format!("worker {name} has no slots")
@@ -78,7 +81,9 @@ fn why_not(worker: &Worker) -> String {
         WorkerState::Running => {
             let held = worker.held;
             let (slots, prefetch) = (worker.settings.concurrency, worker.settings.prefetch);
-            format!("worker {name} is full: it holds {held} tasks for {slots} slots and {prefetch} ahead")
+            format!(
+                "worker {name} is full: it holds {held} tasks for {slots} slots and {prefetch} ahead"
+            )
         }
         state => {
             debug_assert!(state != WorkerState::Running || worker.wanted != WantedState::Running);

@@ -104,7 +104,10 @@ impl State {
         if task.hidden {
             self.tasks.remove(&task_id);
             context.changes.tasks.remove(&task_id);
-            context.changes.deleted_tasks.push(DeletedTask { id: task_id, succeeded: failed.is_none() });
+            context
+                .changes
+                .deleted_tasks
+                .push(DeletedTask { id: task_id, succeeded: failed.is_none() });
             return;
         }
         let Some(failed) = failed else {

@@ -121,7 +121,8 @@ impl State {
         }
         for id in ids {
             let Some(task) = self.tasks.get(id).copied() else { continue };
-            let reason = || failure(FailureClass::Cancelled, format!("cancelled by {}", context.actor));
+            let reason =
+                || failure(FailureClass::Cancelled, format!("cancelled by {}", context.actor));
             match task.life {
                 TaskLife::Waiting { .. } | TaskLife::Pending => {
                     let reason = reason();
@@ -190,7 +191,9 @@ impl State {
         let Some(task) = self.tasks.get(&id).copied() else { return };
         self.forget_requirements(id);
         if let Some(batch) = self.batches.get(&task.batch) {
-            context.effects.push(Effect::Publish(Event::TaskDeleted { id, batch: batch.name.clone() }));
+            context
+                .effects
+                .push(Effect::Publish(Event::TaskDeleted { id, batch: batch.name.clone() }));
         }
         context.effects.push(Effect::Ended(id));
         self.recount(context, id, task, Some(task.life), None);
@@ -222,7 +225,9 @@ impl State {
             .iter()
             .copied()
             .filter(|required| {
-                self.tasks.get(required).is_none_or(|task| task.life.state() != TaskState::Succeeded)
+                self.tasks
+                    .get(required)
+                    .is_none_or(|task| task.life.state() != TaskState::Succeeded)
             })
             .collect();
         for required in &unmet {

@@ -27,6 +27,8 @@ use std::sync::Arc;
 
 use crate::domain::Now;
 
+use connect::Pulse;
+
 pub use change::ChangeSet;
 pub use command::{Command, Effect, Refusal, Reply};
 pub use invariants::Violation;
@@ -63,8 +65,8 @@ impl State {
             Command::RevokeToken(token) => self.revoke_token(context, token),
             Command::Connect(connect) => self.connect(context, *connect),
             Command::Disconnect { worker, link } => Ok(self.disconnect(context, worker, link)),
-            Command::Heartbeat { worker, link, stats, phases } => {
-                self.heartbeat(context, worker, link, stats, phases)
+            Command::Heartbeat { worker, link, stats, phases, draining } => {
+                self.heartbeat(context, worker, link, Pulse { stats, phases, draining })
             }
             Command::Report { worker, link, reports } => {
                 self.report(context, worker, link, reports)

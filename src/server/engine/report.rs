@@ -41,12 +41,12 @@ impl State {
     ) -> Verdict {
         let Received { report, output } = received;
         let id = report.execution;
-        let owned = self
-            .executions
-            .get(&id)
-            .is_some_and(|execution| execution.worker == worker && execution.row.task == report.task);
+        let owned = self.executions.get(&id).is_some_and(|execution| {
+            execution.worker == worker && execution.row.task == report.task
+        });
         if !owned {
-            return self.verdict_on_stranger(id, matches!(report.event, ReportEvent::Finished { .. }));
+            return self
+                .verdict_on_stranger(id, matches!(report.event, ReportEvent::Finished { .. }));
         }
         match report.event {
             ReportEvent::Accepted => self.on_accepted(context, &report),

@@ -21,7 +21,9 @@ use crate::domain::time::Clock;
 use crate::domain::worker::{WantedState, WorkerSettings};
 use crate::domain::{ExecutionId, TaskId, Timestamp, TokenId, WorkerId};
 
-use super::super::store::{CommitDone, CommitError, CommitJob, EngineReader, Store, StoreError, Writer};
+use super::super::store::{
+    CommitDone, CommitError, CommitJob, EngineReader, Store, StoreError, Writer,
+};
 use super::change::ReplyRow;
 use super::state::{LinkId, Policy};
 use super::{ChangeSet, Command, Context, Effect, Refusal, Reply, State};
@@ -38,9 +40,20 @@ const KEPT_SPECS: usize = 16_384;
 /// What a link's task passes on to its agent.
 #[derive(Debug, Clone)]
 pub enum LinkMessage {
-    Start { execution: ExecutionId, task: TaskId, attempt: u32, spec: Arc<str> },
-    Order { execution: ExecutionId, verdict: Verdict },
-    Settings { settings: WorkerSettings, wanted: WantedState },
+    Start {
+        execution: ExecutionId,
+        task: TaskId,
+        attempt: u32,
+        spec: Arc<str>,
+    },
+    Order {
+        execution: ExecutionId,
+        verdict: Verdict,
+    },
+    Settings {
+        settings: WorkerSettings,
+        wanted: WantedState,
+    },
     /// The link ends here.
     Close,
 }
@@ -191,6 +204,17 @@ impl Engine {
         self.send(actor, command, key, None).await
     }
 
+    /// Hands a command over at once, in the order of the calls; the answer
+    /// comes when it is on disk.
+    pub fn submit(
+        &self,
+        actor: &Arc<str>,
+        command: Command,
+    ) -> impl Future<Output = Result<Reply, Refusal>> + Send + use<> {
+        let answer = self.post(actor, command, None, None);
+        async move { answer?.await.map_err(|_| stopped())? }
+    }
+
     /// Opens an agent's link.
     pub async fn connect(
         &self,
@@ -235,10 +259,20 @@ impl Engine {
         key: Option<RequestKey>,
         link: Option<(LinkId, LinkSender)>,
     ) -> Result<Reply, Refusal> {
+        self.post(actor, command, key, link)?.await.map_err(|_| stopped())?
+    }
+
+    fn post(
+        &self,
+        actor: &Arc<str>,
+        command: Command,
+        key: Option<RequestKey>,
+        link: Option<(LinkId, LinkSender)>,
+    ) -> Result<oneshot::Receiver<Result<Reply, Refusal>>, Refusal> {
         let (reply, answer) = oneshot::channel();
         let request = Request { actor: Arc::clone(actor), command, key, link, reply };
         self.messages.send(Message::Apply(Box::new(request))).map_err(|_| stopped())?;
-        answer.await.map_err(|_| stopped())?
+        Ok(answer)
     }
 }
 
@@ -455,10 +489,10 @@ impl Service {
                     let Some((_, sender)) = self.links.get(&worker) else { continue };
                     let sender = sender.clone();
                     match self.specs.remove(&task) {
-                        Some(spec) => self.waiting.orders.push((
-                            sender,
-                            LinkMessage::Start { execution, task, attempt, spec },
-                        )),
+                        Some(spec) => self
+                            .waiting
+                            .orders
+                            .push((sender, LinkMessage::Start { execution, task, attempt, spec })),
                         None => self.waiting.starts.push((sender, execution, task, attempt)),
                     }
                 }

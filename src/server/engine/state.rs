@@ -12,7 +12,9 @@ use strum::{EnumCount, IntoEnumIterator};
 
 use crate::domain::execution::{ExecutionState, Phase};
 use crate::domain::task::{TaskLife, TaskState};
-use crate::domain::worker::{Machine, SeenState, WantedState, WorkerSettings, WorkerState, WorkerStats};
+use crate::domain::worker::{
+    Machine, SeenState, WantedState, WorkerSettings, WorkerState, WorkerStats,
+};
 use crate::domain::{
     BatchId, BatchName, Epoch, ExecutionId, Monotonic, StoreId, TaskId, Timestamp, TokenId,
     WorkerId,
@@ -129,6 +131,8 @@ pub struct Worker {
     pub held: u32,
     /// Its place in the candidates of its batch.
     pub candidate_key: Option<u64>,
+    /// Its agent drains: it takes nothing new and leaves when it has nothing left.
+    pub leaving: bool,
     /// Goes when its last execution has ended.
     pub deleting: bool,
 }
@@ -206,6 +210,7 @@ impl Worker {
         const ONE: u64 = 1 << 20;
         let takes = self.link.is_some()
             && !self.deleting
+            && !self.leaving
             && matches!(self.seen, SeenState::Online)
             && matches!(self.wanted, WantedState::Running);
         let (held, slots, prefetch) = (

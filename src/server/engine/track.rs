@@ -197,8 +197,7 @@ impl State {
         if counted != counts
             && let Some(worker) = self.workers.get_mut(&worker_id)
         {
-            worker.held =
-                (worker.held + u32::from(counts)).saturating_sub(u32::from(counted));
+            worker.held = (worker.held + u32::from(counts)).saturating_sub(u32::from(counted));
             self.rank_worker(worker_id);
         }
     }

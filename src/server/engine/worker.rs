@@ -47,12 +47,7 @@ impl State {
         Ok(Reply::Worker(id))
     }
 
-    fn move_worker(
-        &mut self,
-        context: &mut Context<'_>,
-        id: WorkerId,
-        to: crate::domain::BatchId,
-    ) {
+    fn move_worker(&mut self, context: &mut Context<'_>, id: WorkerId, to: crate::domain::BatchId) {
         let Some(worker) = self.workers.get_mut(&id) else { return };
         let from = worker.batch;
         if from == to {

@@ -40,6 +40,16 @@ impl ApiError {
         self
     }
 
+    /// What is sent of it.
+    pub fn body(self) -> ErrorBody {
+        ErrorBody {
+            code: self.code,
+            message: self.message,
+            hint: self.hint,
+            request_id: super::gate::current_request_id(),
+        }
+    }
+
     /// A failure of the server itself. The cause is for the log only.
     fn internal(cause: &dyn std::fmt::Display) -> Self {
         tracing::error!(%cause, "request failed");
@@ -50,15 +60,9 @@ impl ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.code.status())
-            .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let body = ErrorBody {
-            code: self.code,
-            message: self.message,
-            hint: self.hint,
-            request_id: super::gate::current_request_id(),
-        };
-        (status, Json(body)).into_response()
+        let status =
+            StatusCode::from_u16(self.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        (status, Json(self.body())).into_response()
     }
 }
 
@@ -71,9 +75,8 @@ impl From<Refusal> for ApiError {
             }
             Refusal::TaskEnded(..) => Self::new(ErrorCode::Conflict, message)
                 .hint("to run it again: scitq manage task relaunch"),
-            Refusal::HasDependents { .. } => Self::new(ErrorCode::Conflict, message).hint(
-                "delete them as well with --cascade, or leave them blocked with --detach",
-            ),
+            Refusal::HasDependents { .. } => Self::new(ErrorCode::Conflict, message)
+                .hint("delete them as well with --cascade, or leave them blocked with --detach"),
             Refusal::OtherWorker { .. } => Self::new(ErrorCode::Forbidden, message),
             Refusal::AlreadyConnected(_) | Refusal::StaleLink => {
                 Self::new(ErrorCode::Conflict, message)

@@ -1,6 +1,6 @@
 //! Who is asking, and whether they may: the layer in front of every route.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -14,7 +14,7 @@ use axum::response::{IntoResponse, Response};
 
 use crate::api::error::ErrorCode;
 
-use super::super::auth::{Need, Principal, allows};
+use super::super::auth::{AuthError, Need, Principal, allows};
 use super::App;
 use super::error::{ApiError, ApiResult};
 
@@ -43,9 +43,12 @@ pub(super) fn current_request_id() -> String {
 /// Lets only those to the routes whose role allows it.
 pub(super) fn require(routes: Router<Arc<App>>, app: &Arc<App>, need: Need) -> Router<Arc<App>> {
     let app = Arc::clone(app);
-    routes.route_layer(from_fn_with_state(app, move |State(app): State<Arc<App>>, request: Request, next: Next| {
-        admit(app, need, request, next)
-    }))
+    routes.route_layer(from_fn_with_state(
+        app,
+        move |State(app): State<Arc<App>>, request: Request, next: Next| {
+            admit(app, need, request, next)
+        },
+    ))
 }
 
 /// Numbers every request, for the log and for the reply.
@@ -84,25 +87,22 @@ fn identify(
     address: Option<SocketAddr>,
     need: Need,
 ) -> ApiResult<Caller> {
-    let principal = match headers.get(AUTHORIZATION) {
-        Some(header) => {
-            let secret = header
-                .to_str()
-                .ok()
-                .and_then(|text| text.split_once(' '))
-                .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
-                .map(|(_, secret)| secret.trim());
-            secret.and_then(|secret| app.tokens.find(secret)).ok_or_else(|| {
-                ApiError::new(ErrorCode::Unauthenticated, "the token is not known here")
-                    .hint("it may have been revoked, or belong to another server")
-            })?
-        }
-        None => address.and_then(|address| app.trust.principal(address.ip())).ok_or_else(|| {
-            ApiError::new(ErrorCode::Unauthenticated, "this needs a token").hint(
-                "set SCITQ_TOKEN or SCITQ_TOKEN_FILE; `scitq manage token create` makes one",
-            )
-        })?,
+    let unauthenticated = |error: AuthError| {
+        ApiError::new(ErrorCode::Unauthenticated, error.to_string()).hint(match error {
+            AuthError::Missing => {
+                "set SCITQ_TOKEN or SCITQ_TOKEN_FILE; `scitq manage token create` makes one"
+            }
+            _ => "`scitq manage token create` makes a new one",
+        })
     };
+    let header = match headers.get(AUTHORIZATION).map(HeaderValue::to_str) {
+        None => None,
+        Some(Ok(text)) => Some(text),
+        Some(Err(_)) => return Err(unauthenticated(AuthError::Malformed)),
+    };
+    let address = address.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |address| address.ip());
+    let principal =
+        app.tokens.authenticate(&app.trust, header, address).map_err(unauthenticated)?;
     if !allows(principal.role, need) {
         let role = principal.role;
         return Err(ApiError::new(
@@ -111,7 +111,7 @@ fn identify(
         ));
     }
     let name = principal.name.as_str().into();
-    Ok(Caller { principal: Arc::new(principal), name })
+    Ok(Caller { principal, name })
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Caller {
@@ -119,8 +119,10 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> ApiResult<Self> {
         // Every route stands behind the gate; without it nobody is anybody.
-        parts.extensions.get::<Self>().cloned().ok_or_else(|| {
-            ApiError::new(ErrorCode::Unauthenticated, "this route has no gate")
-        })
+        parts
+            .extensions
+            .get::<Self>()
+            .cloned()
+            .ok_or_else(|| ApiError::new(ErrorCode::Unauthenticated, "this route has no gate"))
     }
 }

@@ -28,13 +28,14 @@ use tokio::sync::watch;
 use crate::domain::Timestamp;
 use crate::domain::time::Clock;
 
-use super::auth::{TokenTable, Trust};
+use super::auth::TokenTable;
 use super::data_dir::DataDir;
 use super::engine::service::Engine;
 use super::engine::state::{LinkId, Policy};
 use super::events::EventHub;
 use super::output::OutputStore;
 use super::store::Store;
+use super::trust::Trust;
 
 pub use listener::serve;
 pub use openapi::document as openapi_document;
@@ -48,7 +49,7 @@ pub struct App {
     pub output: OutputStore,
     pub events: Arc<EventHub>,
     pub waits: Arc<Waits>,
-    pub tokens: TokenTable,
+    pub tokens: Arc<TokenTable>,
     pub trust: Trust,
     pub clock: Arc<dyn Clock>,
     pub data_dir: Arc<DataDir>,
@@ -60,6 +61,13 @@ pub struct App {
 }
 
 impl App {
+    /// Resolves when the server stops.
+    async fn stop_asked(&self) {
+        let mut stopping = self.stopping.clone();
+        // When the sender is gone the server has stopped.
+        let _ = stopping.wait_for(|stopping| *stopping).await;
+    }
+
     fn next_link_id(&self) -> LinkId {
         LinkId(self.next_link.fetch_add(1, Ordering::Relaxed))
     }

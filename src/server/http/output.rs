@@ -47,11 +47,10 @@ pub(super) async fn read(
     if let Some(wait) = query.wait_seconds
         && !complete
     {
-        let mut stopping = app.stopping.clone();
         tokio::select! {
             waited = more => waited?,
             () = tokio::time::sleep(Duration::from_secs(wait.into())) => {}
-            _ = stopping.wait_for(|stopping| *stopping) => {}
+            () = app.stop_asked() => {}
         }
         complete = find(&app, id).await?.state.is_final();
     }
@@ -65,7 +64,10 @@ pub(super) async fn read(
             .map_err(|error| ApiError::new(ErrorCode::Internal, error.to_string())),
         Read::Hole { hole, .. } => Err(ApiError::new(
             ErrorCode::Conflict,
-            format!("bytes {} to {} of {stream} were dropped: the stream is longer than its limit", hole.from, hole.to),
+            format!(
+                "bytes {} to {} of {stream} were dropped: the stream is longer than its limit",
+                hole.from, hole.to
+            ),
         )
         .hint(format!("go on at offset {}", hole.to))),
     }

@@ -47,15 +47,18 @@ where
         let caller = request.extensions().get::<Caller>().cloned();
         let key = idempotency_key(request.headers())?;
         let route = format!("{} {}\n", request.method(), request.uri());
-        let body = Bytes::from_request(request, state).await.map_err(|error| {
-            ApiError::invalid(format!("the body cannot be read: {error}"))
-        })?;
+        let body = Bytes::from_request(request, state)
+            .await
+            .map_err(|error| ApiError::invalid(format!("the body cannot be read: {error}")))?;
         let key = key.map(|key| {
             let actor = caller.as_ref().map_or("", |caller| &*caller.name);
             let mut hash = Sha256::new();
             hash.update(route.as_bytes());
             hash.update(&body);
-            RequestKey { key: format!("{actor}/{key}").into(), request_hash: hash.finalize().into() }
+            RequestKey {
+                key: format!("{actor}/{key}").into(),
+                request_hash: hash.finalize().into(),
+            }
         });
         let value = if body.len() > LARGE_BODY {
             let parsed = tokio::task::spawn_blocking(move || parse(&body)).await;
@@ -123,8 +126,9 @@ pub(super) fn page_size(limit: Option<u32>) -> ApiResult<u32> {
 fn parse<T: DeserializeOwned>(body: &[u8]) -> ApiResult<T> {
     // A change without a body takes `()`.
     let body = if body.is_empty() { b"null" } else { body };
-    serde_json::from_slice(body)
-        .map_err(|error| ApiError::invalid(format!("the body is not what this route takes: {error}")))
+    serde_json::from_slice(body).map_err(|error| {
+        ApiError::invalid(format!("the body is not what this route takes: {error}"))
+    })
 }
 
 fn idempotency_key(headers: &HeaderMap) -> ApiResult<Option<String>> {

@@ -15,7 +15,8 @@ use crate::api::task::{
 };
 use crate::domain::TaskId;
 use crate::domain::task::{TaskSpec, TaskState};
-use crate::storage;
+use crate::domain::uri::{Uri, UriError};
+use crate::storage::{self, StorageError};
 
 use super::super::engine::command::{Command, NewTask, Reply};
 use super::super::engine::service::RequestKey;
@@ -129,11 +130,10 @@ pub(super) async fn wait(
             wait.settle(id);
         }
     }
-    let mut stopping = app.stopping.clone();
     tokio::select! {
         () = wait.done() => {}
         () = tokio::time::sleep(Duration::from_secs(timeout_seconds.into())) => {}
-        _ = stopping.wait_for(|stopping| *stopping) => {}
+        () = app.stop_asked() => {}
     }
     drop(wait);
     let found = app.store.readers.task_states(ids.clone()).await?;
@@ -210,7 +210,7 @@ async fn change(
 fn prepare(position: usize, spec: TaskSpec) -> ApiResult<NewTask> {
     let at = |problem: String| ApiError::invalid(format!("tasks[{position}]: {problem}"));
     spec.check().map_err(|error| at(error.to_string()))?;
-    storage::check_spec(&spec).map_err(|error| at(error.to_string()))?;
+    check_addresses(&spec).map_err(at)?;
     let text = serde_json::to_string(&spec).map_err(|error| at(error.to_string()))?;
     Ok(NewTask {
         name: spec.name,
@@ -219,6 +219,17 @@ fn prepare(position: usize, spec: TaskSpec) -> ApiResult<NewTask> {
         after: spec.after,
         spec: text.into(),
     })
+}
+
+/// Whether the data of a task is where some agent can get it.
+fn check_addresses(spec: &TaskSpec) -> Result<(), String> {
+    let check = |text: &String, check: fn(&Uri) -> Result<(), StorageError>| {
+        let uri: Uri = text.parse().map_err(|error: UriError| error.to_string())?;
+        check(&uri).map_err(|error| error.to_string())
+    };
+    spec.input.iter().try_for_each(|uri| check(uri, storage::check_input))?;
+    spec.resource.iter().try_for_each(|uri| check(uri, storage::check_resource))?;
+    spec.output.iter().try_for_each(|uri| check(uri, storage::check_output))
 }
 
 /// Adds what only the engine knows.

@@ -10,7 +10,7 @@ use crate::api::error::ErrorBody;
 use crate::api::token::{CreateToken, CreatedToken, TokenList, TokenView};
 use crate::domain::TokenId;
 
-use super::super::auth::{Principal, Secret};
+use super::super::auth::{Principal, Secret, TokenHash};
 use super::super::engine::command::{Command, Reply};
 use super::App;
 use super::error::{ApiError, ApiResult};
@@ -61,7 +61,7 @@ pub(super) async fn create(
     let secret = Secret::generate().map_err(|error| {
         ApiError::new(crate::api::ErrorCode::Internal, format!("no randomness: {error}"))
     })?;
-    let hash = secret.hash();
+    let hash = secret.hash().0;
     let command = Command::CreateToken { name: name.clone(), role, hash };
     let id = match app.engine.apply(&caller.name, command, key).await? {
         Reply::Token(id) => id,
@@ -71,12 +71,17 @@ pub(super) async fn create(
     if !stored.iter().any(|(stored, row)| *stored == id && row.hash == hash) {
         return Err(ApiError::new(
             crate::api::ErrorCode::Conflict,
-            format!("token {id} was made by this request before, and its secret is shown once only"),
+            format!(
+                "token {id} was made by this request before, and its secret is shown once only"
+            ),
         )
         .hint(format!("revoke it (scitq manage token revoke {id}) and make another")));
     }
-    app.tokens.insert(hash, Principal { token: Some(id), name: name.clone(), role, worker: None });
-    let token = secret.reveal().to_owned();
+    app.tokens.insert(
+        TokenHash(hash),
+        Principal { token: Some(id), name: name.clone(), role, worker: None },
+    );
+    let token = secret.expose().to_owned();
     Ok((StatusCode::CREATED, Json(CreatedToken { id, name, role, token })))
 }
 

@@ -5,9 +5,7 @@ use rusqlite::{Connection, Row, Transaction, params, params_from_iter};
 use rustc_hash::FxHashMap;
 
 use crate::api::execution::{ExecutionView, ListExecutions};
-use crate::domain::execution::{
-    ExecutionState, Failure, Outcome, OutputSizes, ResourceUsage,
-};
+use crate::domain::execution::{ExecutionState, Failure, Outcome, OutputSizes, ResourceUsage};
 use crate::domain::{ExecutionId, TaskId, Timestamp, WorkerId};
 
 use super::super::engine::change::{Ending, ExecutionRow};
@@ -195,8 +193,7 @@ fn read(row: &Row<'_>) -> Result<(ExecutionId, ExecutionRow), StoreError> {
     let ending: Option<Ending> =
         ending.map(|text| word("ending of an execution", &text)).transpose()?;
     let date = |column| row.get::<_, Option<i64>>(column).map(|date| date.map(Timestamp));
-    let outcome =
-        if state.is_final() { Some(Box::new(read_outcome(row)?)) } else { None };
+    let outcome = if state.is_final() { Some(Box::new(read_outcome(row)?)) } else { None };
     Ok((
         ExecutionId::from_sql(row.get(0)?),
         ExecutionRow {

@@ -20,11 +20,7 @@ pub struct ReadTask {
 }
 
 /// The live state as the database has it. Leases start anew at `now`.
-pub(super) fn load(
-    connection: &Connection,
-    policy: Policy,
-    now: Now,
-) -> Result<State, StoreError> {
+pub(super) fn load(connection: &Connection, policy: Policy, now: Now) -> Result<State, StoreError> {
     let transaction = connection.unchecked_transaction()?;
     let (store, epoch) = meta::load_identity(&transaction)?;
     let mut state = State::new(policy, store, epoch, meta::load_next_ids(&transaction)?);
@@ -83,6 +79,7 @@ fn load_workers(connection: &Connection, state: &mut State, now: Now) -> Result<
                 executions: rustc_hash::FxHashSet::default(),
                 held: 0,
                 candidate_key: None,
+                leaving: false,
                 deleting: false,
             },
         );

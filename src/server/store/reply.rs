@@ -33,8 +33,6 @@ pub(super) fn write(
 pub(super) fn find(connection: &Connection, key: &str) -> rusqlite::Result<Option<StoredReply>> {
     connection
         .prepare_cached("SELECT request_hash, reply FROM reply WHERE key = ?1")?
-        .query_row([key], |row| {
-            Ok(StoredReply { request_hash: row.get(0)?, reply: row.get(1)? })
-        })
+        .query_row([key], |row| Ok(StoredReply { request_hash: row.get(0)?, reply: row.get(1)? }))
         .optional()
 }

@@ -37,9 +37,7 @@ pub(super) fn load_unmet(connection: &Connection) -> rusqlite::Result<Vec<(TaskI
              WHERE task.state = 'waiting' AND needed.state IS NOT 'succeeded'
              ORDER BY 1, 2",
         )?
-        .query_map([], |row| {
-            Ok((TaskId::from_sql(row.get(0)?), TaskId::from_sql(row.get(1)?)))
-        })?
+        .query_map([], |row| Ok((TaskId::from_sql(row.get(0)?), TaskId::from_sql(row.get(1)?))))?
         .collect()
 }
 

@@ -195,7 +195,11 @@ fn list_one(
         bind(&mut sql, "task.state =", Value::Text(state.to_string()));
     }
     if let Some(batch) = &query.batch {
-        bind(&mut sql, "task.batch = (SELECT id FROM batch WHERE name =", Value::Text(batch.to_string()));
+        bind(
+            &mut sql,
+            "task.batch = (SELECT id FROM batch WHERE name =",
+            Value::Text(batch.to_string()),
+        );
         sql.push(')');
     }
     if let Some(name) = &query.name {

@@ -1,0 +1,290 @@
+//! The conversation over one welcome link: orders go down, reports come up and
+//! are acknowledged when they are on disk.
+//!
+//! Two halves that do not wait for each other: one reads, and may have to wait
+//! for the output store; the other writes.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::extract::ws::{Message, WebSocket};
+use bytes::Bytes;
+use futures_util::stream::{FuturesOrdered, SplitSink, SplitStream};
+use futures_util::{SinkExt, StreamExt};
+use rustc_hash::FxHashSet;
+use tokio::sync::mpsc;
+
+use crate::api::link::{
+    Down, Heartbeat, OutputChunk, Report, ReportEvent, Start, Up, Verdict, Welcome,
+};
+use crate::domain::execution::OutputSizes;
+use crate::domain::{ExecutionId, WorkerId};
+
+use super::super::engine::Refusal;
+use super::super::engine::command::{Command, Received, Reply};
+use super::super::engine::service::LinkMessage;
+use super::super::engine::state::LinkId;
+use super::super::output::OutputError;
+use super::App;
+use super::gate::Caller;
+
+/// Orders that are put into one write.
+const MOST_AT_ONCE: usize = 256;
+
+type Answer = Pin<Box<dyn Future<Output = Result<Down, Refusal>> + Send>>;
+
+/// One link.
+#[derive(Debug)]
+pub(super) struct Session {
+    reader: Reader,
+    orders: mpsc::UnboundedReceiver<LinkMessage>,
+}
+
+#[derive(Debug)]
+struct Reader {
+    app: Arc<App>,
+    caller: Caller,
+    worker: WorkerId,
+    link: LinkId,
+    mine: Mine,
+}
+
+/// The executions for which this agent may send output.
+type Mine = Arc<Mutex<FxHashSet<ExecutionId>>>;
+
+/// Why a link cannot go on.
+enum End {
+    /// The other side is gone, or will come back.
+    Closed,
+    /// What it says makes no sense.
+    Malformed(String),
+}
+
+impl Session {
+    pub(super) fn new(
+        app: &Arc<App>,
+        caller: &Caller,
+        worker: WorkerId,
+        link: LinkId,
+        orders: mpsc::UnboundedReceiver<LinkMessage>,
+        verdicts: &[(ExecutionId, Verdict)],
+    ) -> Self {
+        let mine = verdicts
+            .iter()
+            .filter(|(_, verdict)| matches!(verdict, Verdict::Keep | Verdict::Cancelled))
+            .map(|(id, _)| *id)
+            .collect();
+        let mine = Arc::new(Mutex::new(mine));
+        let reader = Reader { app: Arc::clone(app), caller: caller.clone(), worker, link, mine };
+        Self { reader, orders }
+    }
+
+    pub(super) const fn worker(&self) -> WorkerId {
+        self.reader.worker
+    }
+
+    pub(super) const fn link(&self) -> LinkId {
+        self.reader.link
+    }
+
+    /// Talks until one side leaves.
+    pub(super) async fn run(self, socket: WebSocket, welcome: &Welcome) {
+        let worker = self.worker();
+        let Ok(text) = serde_json::to_string(&Down::Welcome(Box::new(welcome.clone()))) else {
+            return;
+        };
+        let (mut sink, stream) = socket.split();
+        if sink.send(Message::Text(text.into())).await.is_err() {
+            return;
+        }
+        let (answers, incoming) = mpsc::unbounded_channel();
+        let app = Arc::clone(&self.reader.app);
+        let mine = Arc::clone(&self.reader.mine);
+        let ended = tokio::select! {
+            ended = self.reader.read(stream, answers) => ended,
+            ended = write(&mut sink, self.orders, incoming, &mine) => ended,
+            () = app.stop_asked() => End::Closed,
+        };
+        if let End::Malformed(problem) = ended {
+            tracing::warn!(%worker, %problem, "malformed frame; the link ends");
+        }
+        // The other side may be gone.
+        let _ = sink.close().await;
+    }
+}
+
+/// Sends orders and answers down, as many in one write as there are.
+async fn write(
+    sink: &mut SplitSink<WebSocket, Message>,
+    mut orders: mpsc::UnboundedReceiver<LinkMessage>,
+    mut incoming: mpsc::UnboundedReceiver<Answer>,
+    mine: &Mine,
+) -> End {
+    let mut answers: FuturesOrdered<Answer> = FuturesOrdered::new();
+    let mut batch = Vec::with_capacity(MOST_AT_ONCE);
+    loop {
+        let mut frames = Vec::new();
+        tokio::select! {
+            count = orders.recv_many(&mut batch, MOST_AT_ONCE) => {
+                if count == 0 {
+                    return End::Closed;
+                }
+                for order in batch.drain(..) {
+                    match order_frame(order, mine) {
+                        Ok(frame) => frames.push(frame),
+                        Err(end) => return end,
+                    }
+                }
+            }
+            Some(answer) = incoming.recv() => {
+                answers.push_back(answer);
+                continue;
+            }
+            Some(answer) = answers.next() => match answer.map(|down| serde_json::to_string(&down)) {
+                Ok(Ok(frame)) => frames.push(frame),
+                Ok(Err(error)) => return End::Malformed(error.to_string()),
+                Err(refusal) => {
+                    tracing::debug!(%refusal, "the link ends");
+                    return End::Closed;
+                }
+            },
+        }
+        for frame in frames {
+            if sink.feed(Message::Text(frame.into())).await.is_err() {
+                return End::Closed;
+            }
+        }
+        if sink.flush().await.is_err() {
+            return End::Closed;
+        }
+    }
+}
+
+fn order_frame(order: LinkMessage, mine: &Mine) -> Result<String, End> {
+    let text = match order {
+        LinkMessage::Start { execution, task, attempt, spec } => {
+            mine.lock().unwrap_or_else(PoisonError::into_inner).insert(execution);
+            Ok(Start::frame(execution, task, attempt, &spec))
+        }
+        LinkMessage::Order { execution, verdict } => {
+            serde_json::to_string(&Down::Order { execution, verdict })
+        }
+        LinkMessage::Settings { settings, wanted } => {
+            serde_json::to_string(&Down::Settings { settings, wanted })
+        }
+        LinkMessage::Close => return Err(End::Closed),
+    };
+    text.map_err(|error| End::Malformed(error.to_string()))
+}
+
+impl Reader {
+    async fn read(
+        self,
+        mut stream: SplitStream<WebSocket>,
+        answers: mpsc::UnboundedSender<Answer>,
+    ) -> End {
+        while let Some(Ok(message)) = stream.next().await {
+            let answer = match message {
+                Message::Text(text) => self.on_text(&text).await,
+                Message::Binary(frame) => self.on_output(&frame).await,
+                Message::Ping(_) | Message::Pong(_) => continue,
+                Message::Close(_) => return End::Closed,
+            };
+            match answer {
+                Ok(Some(answer)) => {
+                    if answers.send(answer).is_err() {
+                        return End::Closed;
+                    }
+                }
+                Ok(None) => {}
+                Err(end) => return end,
+            }
+        }
+        End::Closed
+    }
+
+    async fn on_text(&self, text: &str) -> Result<Option<Answer>, End> {
+        match serde_json::from_str(text).map_err(|error| End::Malformed(error.to_string()))? {
+            Up::Hello(_) => Err(End::Malformed("a second hello".to_owned())),
+            Up::Heartbeat(heartbeat) => Ok(Some(self.on_heartbeat(*heartbeat))),
+            Up::Reports { number, reports } => self.on_reports(number, reports).await.map(Some),
+        }
+    }
+
+    fn on_heartbeat(&self, heartbeat: Heartbeat) -> Answer {
+        let Heartbeat { number, stats, phases, draining } = heartbeat;
+        let (worker, link) = (self.worker, self.link);
+        let command = Command::Heartbeat { worker, link, stats, phases, draining };
+        let reply = self.app.engine.submit(&self.caller.name, command);
+        Box::pin(async move { reply.await.map(|_| Down::HeartbeatAck { number }) })
+    }
+
+    /// Passes reports on. What they say has ended has its output on disk first:
+    /// an end that is recorded promises complete output.
+    async fn on_reports(&self, number: u64, reports: Vec<Report>) -> Result<Answer, End> {
+        let ended: Vec<ExecutionId> = reports
+            .iter()
+            .filter(|report| matches!(report.event, ReportEvent::Finished { .. }))
+            .map(|report| report.execution)
+            .collect();
+        if !ended.is_empty() {
+            self.app.output.sync_all(ended.clone()).await.map_err(store_failed)?;
+        }
+        let mut received = Vec::with_capacity(reports.len());
+        for report in reports {
+            let mut output = OutputSizes::default();
+            if let ReportEvent::Finished { output: sent, .. } = &report.event {
+                output = self.app.output.sizes(report.execution).await.map_err(store_failed)?;
+                let is_mine = self.is_mine(report.execution);
+                if is_mine && (output.stdout < sent.stdout || output.stderr < sent.stderr) {
+                    // Cut off, the agent says hello and learns from where to send.
+                    tracing::warn!(execution = %report.execution, "output is missing; the link starts over");
+                    return Err(End::Closed);
+                }
+            }
+            received.push(Received { report, output });
+        }
+        for execution in ended {
+            self.mine.lock().unwrap_or_else(PoisonError::into_inner).remove(&execution);
+        }
+        let (worker, link) = (self.worker, self.link);
+        let command = Command::Report { worker, link, reports: received };
+        let reply = self.app.engine.submit(&self.caller.name, command);
+        Ok(Box::pin(async move {
+            let verdicts = match reply.await? {
+                Reply::Reported(verdicts) => verdicts,
+                _ => Vec::new(),
+            };
+            Ok(Down::Ack { number, verdicts })
+        }))
+    }
+
+    /// Stores a piece of output of an execution of this worker.
+    async fn on_output(&self, frame: &Bytes) -> Result<Option<Answer>, End> {
+        let chunk = OutputChunk::decode(frame)
+            .ok_or_else(|| End::Malformed("an output frame without header".to_owned()))?;
+        let OutputChunk { execution, stream, offset, bytes } = chunk;
+        if !self.is_mine(execution) {
+            // Late output of an execution that is over, or somebody else's.
+            return Ok(None);
+        }
+        match self.app.output.append(execution, stream, offset, bytes).await {
+            Ok(_) => Ok(None),
+            Err(OutputError::Gap { .. }) => {
+                let have = self.app.output.sizes(execution).await.map_err(store_failed)?;
+                Ok(Some(Box::pin(async move { Ok(Down::OutputFrom { execution, have }) })))
+            }
+            Err(error) => Err(store_failed(error)),
+        }
+    }
+
+    fn is_mine(&self, execution: ExecutionId) -> bool {
+        self.mine.lock().unwrap_or_else(PoisonError::into_inner).contains(&execution)
+    }
+}
+
+fn store_failed(error: OutputError) -> End {
+    tracing::error!(%error, "output cannot be stored");
+    End::Closed
+}

@@ -1,0 +1,127 @@
+//! The routes, and the OpenAPI document that describes them.
+
+use std::sync::Arc;
+
+use axum::extract::DefaultBodyLimit;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{Method, StatusCode, Uri};
+use axum::response::IntoResponse;
+use axum::{Json, Router};
+use utoipa::OpenApi;
+use utoipa::openapi::OpenApi as Document;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::api::error::ErrorCode;
+
+use super::super::auth::Need;
+use super::error::ApiError;
+use super::request::MAX_BODY;
+use super::{App, batches, events, executions, gate, link, output, status, tasks, tokens, workers};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "scitq", description = "A distributed task queue for heavy scientific tasks."),
+    components(schemas(crate::api::event::Event, crate::api::error::ErrorBody))
+)]
+struct Head;
+
+type Routes = OpenApiRouter<Arc<App>>;
+
+fn reading() -> Routes {
+    OpenApiRouter::new()
+        .routes(routes!(tasks::list))
+        .routes(routes!(tasks::show))
+        .routes(routes!(tasks::wait))
+        .routes(routes!(executions::list))
+        .routes(routes!(executions::show))
+        .routes(routes!(output::read))
+        .routes(routes!(workers::list))
+        .routes(routes!(workers::show))
+        .routes(routes!(batches::list))
+        .routes(routes!(status::show))
+        .routes(routes!(events::follow))
+}
+
+fn changing() -> Routes {
+    OpenApiRouter::new()
+        .routes(routes!(tasks::create))
+        .routes(routes!(tasks::relaunch))
+        .routes(routes!(tasks::cancel))
+        .routes(routes!(tasks::delete))
+        .routes(routes!(workers::update))
+        .routes(routes!(workers::delete))
+}
+
+fn administering() -> Routes {
+    OpenApiRouter::new()
+        .routes(routes!(tokens::list))
+        .routes(routes!(tokens::create))
+        .routes(routes!(tokens::revoke))
+}
+
+fn joining() -> Routes {
+    OpenApiRouter::new().routes(routes!(link::open))
+}
+
+/// The OpenAPI 3.1 document of `/api/v2`.
+#[must_use]
+pub fn document() -> Document {
+    let mut document = Head::openapi();
+    for routes in [reading(), changing(), administering(), joining()] {
+        document.merge(routes.split_for_parts().1);
+    }
+    document
+}
+
+/// Everything that the server answers.
+pub(super) fn router(app: &Arc<App>) -> Router {
+    let mut router = Router::new();
+    for (routes, need) in [
+        (reading(), Need::Read),
+        (changing(), Need::Change),
+        (administering(), Need::Administer),
+        (joining(), Need::JoinWorker),
+    ] {
+        let (routes, _) = routes.split_for_parts();
+        router = router.merge(gate::require(routes, app, need));
+    }
+    let text: Arc<str> = document().to_json().unwrap_or_default().into();
+    let describe = async move || ([(CONTENT_TYPE, "application/json")], text.to_string());
+    let router = router
+        .with_state(Arc::clone(app))
+        .route("/api/v2/openapi.json", axum::routing::get(describe))
+        .fallback(no_route)
+        .method_not_allowed_fallback(no_method)
+        .layer(DefaultBodyLimit::max(MAX_BODY));
+    gate::number(router)
+}
+
+async fn no_route(uri: Uri) -> ApiError {
+    ApiError::not_found(format!("there is no route {}", uri.path()))
+        .hint("GET /api/v2/openapi.json lists all routes")
+}
+
+async fn no_method(method: Method, uri: Uri) -> impl IntoResponse {
+    let error = ApiError::new(ErrorCode::Invalid, format!("{} takes no {method}", uri.path()))
+        .hint("GET /api/v2/openapi.json lists all routes");
+    (StatusCode::METHOD_NOT_ALLOWED, Json(error.body()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `docs/openapi.json` is the contract that clients read; `SCITQ_BLESS=1` rewrites it.
+    #[test]
+    fn the_committed_document_is_up_to_date() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/openapi.json");
+        let text = document().to_pretty_json().unwrap() + "\n";
+        if std::env::var_os("SCITQ_BLESS").is_some() {
+            std::fs::write(path, &text).unwrap();
+        }
+        let committed = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(committed == text, "docs/openapi.json is stale: run the tests with SCITQ_BLESS=1");
+        assert!(text.contains("\"openapi\": \"3.1"));
+    }
+}
