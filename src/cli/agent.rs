@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use clap::Args;
 use serde::Deserialize;
+use tokio::sync::mpsc::{Receiver, channel};
 
 use super::app::GlobalArgs;
 use super::error::{CliError, ErrorKind};
 use super::parse;
 use super::settings;
 use crate::agent::config::{KEEP_FAILED, UPLOAD_PATIENCE};
-use crate::agent::{self, AgentConfig, Secret};
+use crate::agent::{self, AgentConfig, Secret, Stop};
 use crate::domain::BatchName;
 use crate::domain::worker::WorkerSettings;
 use crate::runtime_dir::Surroundings;
@@ -34,6 +35,10 @@ SIGUSR1 makes it take nothing new and leave after its last command.")]
 pub struct AgentArgs {
     #[command(flatten)]
     options: AgentOptions,
+    /// Stop as on SIGTERM when standard input is closed: an agent of `serve`
+    /// ends with its server, however that ends
+    #[arg(long, hide = true)]
+    until_stdin_closes: bool,
 }
 
 /// The options, as flags, variables, and in `agent.toml`.
@@ -93,12 +98,37 @@ pub async fn cmd_agent(global: &GlobalArgs, args: AgentArgs) -> Result<u8, CliEr
             .map_err(|error| CliError::internal("cannot find this program").caused_by(&error))?,
     };
     super::logging::start();
-    let stops = agent::stops_from_signals()
+    let mut stops = agent::stops_from_signals()
         .map_err(|error| CliError::internal("cannot receive signals").caused_by(&error))?;
+    if args.until_stdin_closes {
+        stops = with_end_of_stdin(stops)
+            .map_err(|error| CliError::internal("cannot read standard input").caused_by(&error))?;
+    }
     agent::run(config, stops)
         .await
         .map(|()| 0)
         .map_err(|error| CliError::of(ErrorKind::Refused, &error))
+}
+
+/// The same stops, and one more when standard input is closed.
+fn with_end_of_stdin(mut signals: Receiver<Stop>) -> io::Result<Receiver<Stop>> {
+    let (sender, stops) = channel(8);
+    let on_end = sender.clone();
+    // A thread of its own, which ends with the process: reads of a pipe that
+    // nobody writes to cannot be called off.
+    std::thread::Builder::new().name("stdin".to_owned()).spawn(move || {
+        // Whatever ends the reading, nobody is at the other side any more.
+        let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
+        let _ = on_end.blocking_send(Stop::Detach);
+    })?;
+    tokio::spawn(async move {
+        while let Some(stop) = signals.recv().await {
+            if sender.send(stop).await.is_err() {
+                return;
+            }
+        }
+    });
+    Ok(stops)
 }
 
 /// The command line's options before the file's.

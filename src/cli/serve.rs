@@ -36,6 +36,7 @@ pub struct ServeArgs {
     data: Option<PathBuf>,
     /// Run an agent here as well, with so many slots [default: one per core]
     #[arg(long, value_name = "CONCURRENCY", num_args = 0..=1, require_equals = true)]
+    #[expect(clippy::option_option, reason = "absent, given, and given with a number")]
     with_agent: Option<Option<u32>>,
     /// Let these addresses in without a token; whoever uses them may run anything on every worker
     #[arg(long, value_name = "CIDR", value_delimiter = ',')]

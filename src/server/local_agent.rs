@@ -1,21 +1,26 @@
 //! `serve --with-agent`: an agent on the head itself, as a process of its own.
 //!
 //! It is the very agent that runs on any worker, so its commands survive the
-//! server, and the server's restart finds them running.
+//! server, and the server's restart finds them running. Its standard input is a
+//! pipe from the server: however the server ends, the pipe is closed, and the
+//! agent leaves its commands to their supervisor and ends too.
 
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStdin, Command};
 
 /// Time that the agent has to detach from its commands when the server stops.
 const DETACH_WITHIN: Duration = Duration::from_millis(800);
-/// Wait before an agent that ended is started again.
-const START_AGAIN: Duration = Duration::from_secs(2);
+/// Wait before an agent that ended is started again, doubled each time up to
+/// [`START_AGAIN_AT_MOST`]. The agent of a server that was killed may need a
+/// moment to leave.
+const START_AGAIN: Duration = Duration::from_millis(200);
+const START_AGAIN_AT_MOST: Duration = Duration::from_secs(10);
 
 /// The agent's process.
 #[derive(Debug)]
@@ -26,6 +31,8 @@ pub(super) struct LocalAgent {
     workdir: PathBuf,
     concurrency: Option<u32>,
     child: Child,
+    /// Kept apart from the child, whose `wait` would close it.
+    leash: Option<ChildStdin>,
 }
 
 impl LocalAgent {
@@ -40,36 +47,40 @@ impl LocalAgent {
         let server = format!("http://{address}");
         let workdir = std::path::absolute(data.join("agent"))?;
         let token_file = std::path::absolute(token_file)?;
-        let child = spawn(&program, &server, &token_file, &workdir, concurrency)?;
-        Ok(Self { program, server, token_file, workdir, concurrency, child })
+        let mut child = spawn(&program, &server, &token_file, &workdir, concurrency)?;
+        let leash = child.stdin.take();
+        Ok(Self { program, server, token_file, workdir, concurrency, child, leash })
     }
 
     /// Starts the agent again whenever it ends. Never returns.
     pub(super) async fn keep_alive(&mut self) -> Infallible {
+        let mut pause = START_AGAIN;
         loop {
+            let started = tokio::time::Instant::now();
             let status = self.child.wait().await;
             tracing::warn!(?status, "the agent ended; starting it again");
-            tokio::time::sleep(START_AGAIN).await;
-            match spawn(
-                &self.program,
-                &self.server,
-                &self.token_file,
-                &self.workdir,
-                self.concurrency,
-            ) {
-                Ok(child) => self.child = child,
+            if started.elapsed() > START_AGAIN_AT_MOST {
+                pause = START_AGAIN;
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(START_AGAIN_AT_MOST);
+            match self.start_again() {
+                Ok(mut child) => {
+                    self.leash = child.stdin.take();
+                    self.child = child;
+                }
                 Err(error) => tracing::error!(%error, "cannot start the agent"),
             }
         }
     }
 
+    fn start_again(&self) -> io::Result<Child> {
+        spawn(&self.program, &self.server, &self.token_file, &self.workdir, self.concurrency)
+    }
+
     /// Asks the agent to leave its commands to their supervisor and end.
-    pub(super) fn detach(&self) {
-        let pid = self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
-        if let Some(pid) = pid {
-            // It may have ended by itself.
-            let _ = kill_process(pid, Signal::TERM);
-        }
+    pub(super) fn detach(&mut self) {
+        self.leash = None;
     }
 
     /// Waits for the agent to end, but not for long: it needs no server to detach.
@@ -92,8 +103,7 @@ fn spawn(
     if let Some(concurrency) = concurrency {
         command.arg("--concurrency").arg(concurrency.to_string());
     }
-    // The agent outlives a server that is killed, and finds the next one.
     command.env("SCITQ_TOKEN_FILE", token_file).env_remove("SCITQ_TOKEN");
     // A group of its own: Ctrl-C is for the server, which then tells the agent.
-    command.stdin(std::process::Stdio::null()).process_group(0).spawn()
+    command.arg("--until-stdin-closes").stdin(Stdio::piped()).process_group(0).spawn()
 }

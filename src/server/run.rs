@@ -43,7 +43,7 @@ const GARBAGE_AGAIN: Duration = Duration::from_mins(1);
 pub enum ServeError {
     #[error(transparent)]
     DataDir(#[from] DataDirError),
-    #[error("cannot listen on {address}: {source}")]
+    #[error("cannot listen on {address}")]
     Listen { address: SocketAddr, source: io::Error },
     #[error("cannot use the database in {path}", path = .path.display())]
     Store { path: PathBuf, source: StoreError },

@@ -77,14 +77,13 @@ pub fn document() -> Document {
 /// Everything that the server answers.
 pub(super) fn router(app: &Arc<App>) -> Router {
     let mut router = Router::new();
-    for (routes, need) in [
+    for (described, need) in [
         (reading(), Need::Read),
         (changing(), Need::Change),
         (administering(), Need::Administer),
         (joining(), Need::JoinWorker),
     ] {
-        let (routes, _) = routes.split_for_parts();
-        router = router.merge(gate::require(routes, app, need));
+        router = router.merge(gate::require(described.into(), app, need));
     }
     let text: Arc<str> = document().to_json().unwrap_or_default().into();
     let describe = async move || ([(CONTENT_TYPE, "application/json")], text.to_string());
