@@ -139,6 +139,7 @@ fn run(arguments: &[OsString]) -> u8 {
 #[must_use]
 pub fn command() -> clap::Command {
     Cli::command()
+        .mut_subcommand("serve", |serve| with_variables(serve, "SCITQ_SERVE"))
         .mut_subcommand("agent", |agent| with_variables(agent, "SCITQ_AGENT"))
         .mut_subcommand("launch", |launch| with_variables(launch, "SCITQ_LAUNCH"))
 }

@@ -1,7 +1,7 @@
-//! `scitq serve`: the head node.
+//! `scitq serve`: run the head node.
 
-use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use ipnet::IpNet;
@@ -9,46 +9,68 @@ use tokio::sync::oneshot;
 
 use super::app::GlobalArgs;
 use super::error::{CliError, ErrorKind};
-use crate::runtime_dir;
+use super::output::Voice;
+use crate::api::client::DEFAULT_PORT;
+use crate::runtime_dir::Surroundings;
 use crate::server::{self, Ready, ServeConfig, ServeError};
 
-/// Run the server, which keeps the queue and gives tasks to agents
+/// Run the server that keeps the tasks and gives them to agents
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  scitq serve --with-agent             a server and a worker in one
-  scitq serve --listen 0.0.0.0:5000    for workers on other machines
+  scitq serve --with-agent
+  scitq serve --listen 0.0.0.0:5000 --data /srv/scitq
 
-The first token, an administrator's, is written to DIR/admin.token; the command
-line of the same user finds it. SIGTERM stops the server; nothing is lost.")]
+The first start makes the data directory, and in it admin.token, with which
+this user's scitq finds its way by itself. Give others a token of their own:
+scitq manage token create --name ada --role user
+SIGTERM stops the server, and nothing is lost.")]
 pub struct ServeArgs {
-    /// Listen here; port 0 takes any free one
-    #[arg(
-        long,
-        value_name = "ADDRESS",
-        default_value = "127.0.0.1:5000",
-        env = "SCITQ_LISTEN",
-        hide_env = true
-    )]
+    /// Listen on this address and port; port 0 is any free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:5000", value_parser = listen_address)]
     listen: SocketAddr,
-    /// Keep all data here, on a local disk [default: /var/lib/scitq for root, else ~/.local/state/scitq]
-    #[arg(long, value_name = "DIR", env = "SCITQ_DATA", hide_env = true)]
+    /// Keep everything in this directory, on a local disk [default: /var/lib/scitq for root, else ~/.local/state/scitq]
+    #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// Run an agent here as well, with so many slots [default: one per core]
-    #[arg(long, value_name = "CONCURRENCY", num_args = 0..=1, require_equals = true)]
-    #[expect(clippy::option_option, reason = "absent, given, and given with a number")]
-    with_agent: Option<Option<u32>>,
-    /// Let these addresses in without a token; whoever uses them may run anything on every worker
-    #[arg(long, value_name = "CIDR", value_delimiter = ',')]
+    /// Run an agent as well, with so many commands at once [default: one per core]
+    #[arg(long, value_name = "CONCURRENCY", num_args = 0..=1, require_equals = true, default_missing_value = "cores", value_parser = concurrency)]
+    with_agent: Option<Concurrency>,
+    /// Let these networks in without a token: whoever uses them may run anything on every worker; repeatable
+    #[arg(long, value_name = "CIDR", value_delimiter = ',', value_parser = network)]
     trust: Vec<IpNet>,
+}
+
+/// How many commands an agent runs at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Concurrency {
+    OnePerCore,
+    Fixed(u32),
+}
+
+impl Concurrency {
+    const fn count(self) -> Option<u32> {
+        match self {
+            Self::OnePerCore => None,
+            Self::Fixed(count) => Some(count),
+        }
+    }
+}
+
+/// Whether an agent was started with the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Worker {
+    Here,
+    Missing,
 }
 
 pub fn cmd_serve(global: &GlobalArgs, args: ServeArgs) -> Result<u8, CliError> {
     super::logging::start();
-    let data = args.data.or_else(runtime_dir::default_data_dir).ok_or_else(|| {
-        CliError::configuration("there is no home directory to keep the data in")
+    let surroundings = Surroundings::of_process();
+    let data = args.data.or_else(|| surroundings.default_data_dir()).ok_or_else(|| {
+        CliError::configuration("there is no home directory in which to keep the data")
             .hint("name a directory with --data")
     })?;
+    let data = std::path::absolute(&data).unwrap_or(data);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -57,36 +79,44 @@ pub fn cmd_serve(global: &GlobalArgs, args: ServeArgs) -> Result<u8, CliError> {
     let config = ServeConfig {
         listen: args.listen,
         data: data.clone(),
-        with_agent: args.with_agent,
+        with_agent: args.with_agent.map(Concurrency::count),
         trust: args.trust,
         ready: Some(ready),
     };
-    let outcome = runtime.block_on(async {
-        let greeting = async {
-            if let Ok(ready) = is_ready.await {
-                greet(global, &ready, &data, args.with_agent.is_some());
-            }
-        };
-        tokio::join!(server::run(config), greeting).0
-    });
+    let worker = if args.with_agent.is_some() { Worker::Here } else { Worker::Missing };
+    let voice = global.output().voice();
+    let greeting = async {
+        if let Ok(ready) = is_ready.await {
+            greet(voice, &ready, &data, &surroundings, worker);
+        }
+    };
+    let outcome = runtime.block_on(async { tokio::join!(server::run(config), greeting).0 });
     runtime.shutdown_background();
     outcome.map(|()| 0).map_err(|error| explain(&error))
 }
 
-fn greet(global: &GlobalArgs, ready: &Ready, data: &std::path::Path, with_agent: bool) {
-    let address = ready.address;
-    let voice = global.output().voice();
-    voice.status(format!("scitq serves http://{address}, its data is in {}", data.display()));
-    if with_agent {
-        voice.status("try:  scitq launch --follow -- echo hello");
-    } else {
-        voice.status(format!(
-            "try:  SCITQ_TOKEN_FILE={} scitq agent --server http://{address}",
-            ready.token_file.display()
-        ));
+/// Tells where the server is and what to do next.
+fn greet(voice: Voice, ready: &Ready, data: &Path, surroundings: &Surroundings, worker: Worker) {
+    let url = format!("http://{}", reachable(ready.address));
+    let token = ready.token_file.display();
+    voice.status(format_args!("scitq listens on {url} and keeps its data in {}", data.display()));
+    voice.status("try next:");
+    let is_found = surroundings.xdg_runtime.is_some()
+        || surroundings.default_data_dir().as_deref() == Some(data);
+    if !is_found {
+        voice.status(format_args!("  export SCITQ_SERVER={url} SCITQ_TOKEN_FILE={token}"));
     }
-    voice.status("      scitq manage task list");
-    voice.status("      scitq manage server status");
+    match worker {
+        Worker::Here => {
+            voice.status("  scitq launch --follow echo hello");
+            voice.status("  scitq manage worker list");
+        }
+        Worker::Missing => {
+            voice.status("  scitq agent");
+            voice.status("  scitq launch --follow echo hello");
+        }
+    }
+    voice.status("  scitq manage task list");
 }
 
 fn explain(error: &ServeError) -> CliError {
@@ -113,5 +143,77 @@ fn explain(error: &ServeError) -> CliError {
             "check the disk, then start the server again: it takes up where the last commit was",
         ),
         _ => told,
+    }
+}
+
+/// An address that a client of this machine can use.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        ip if !ip.is_unspecified() => address,
+        _ => SocketAddr::new(Ipv4Addr::LOCALHOST.into(), address.port()),
+    }
+}
+
+/// `ADDRESS:PORT`, an address alone, or `localhost` with or without a port.
+fn listen_address(text: &str) -> Result<SocketAddr, String> {
+    let numeric = text.replacen("localhost", "127.0.0.1", 1);
+    if let Ok(address) = numeric.parse::<SocketAddr>() {
+        return Ok(address);
+    }
+    match numeric.parse::<IpAddr>() {
+        Ok(ip) => Ok(SocketAddr::new(ip, DEFAULT_PORT)),
+        Err(_) => Err("write ADDRESS:PORT with a numeric address, such as 0.0.0.0:5000".to_owned()),
+    }
+}
+
+fn concurrency(text: &str) -> Result<Concurrency, String> {
+    match text.parse() {
+        _ if text == "cores" => Ok(Concurrency::OnePerCore),
+        Ok(0) => Err("an agent runs at least one command".to_owned()),
+        Ok(count) => Ok(Concurrency::Fixed(count)),
+        Err(_) => Err("write how many commands may run at once".to_owned()),
+    }
+}
+
+/// A network, or a single address.
+fn network(text: &str) -> Result<IpNet, String> {
+    text.parse().or_else(|_| {
+        text.parse::<IpAddr>()
+            .map(IpNet::from)
+            .map_err(|_| "write a network such as 10.0.0.0/8, or an address".to_owned())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_to_listen_on_may_be_short() {
+        let shown = |text| listen_address(text).map(|address| address.to_string());
+        assert_eq!(shown("0.0.0.0:80"), Ok("0.0.0.0:80".into()));
+        assert_eq!(shown("0.0.0.0"), Ok("0.0.0.0:5000".into()));
+        assert_eq!(shown("::1"), Ok("[::1]:5000".into()));
+        assert_eq!(shown("localhost:0"), Ok("127.0.0.1:0".into()));
+        assert!(shown("head:5000").is_err());
+    }
+
+    #[test]
+    fn everywhere_is_reached_at_home() {
+        assert_eq!(reachable("0.0.0.0:7".parse().unwrap()).to_string(), "127.0.0.1:7");
+        assert_eq!(reachable("[::1]:7".parse().unwrap()).to_string(), "[::1]:7");
+    }
+
+    #[test]
+    fn a_single_address_is_a_network_too() {
+        assert_eq!(network("127.0.0.1"), Ok("127.0.0.1/32".parse().unwrap()));
+        assert!(network("10.0.0.0/40").is_err());
+    }
+
+    #[test]
+    fn an_agent_has_a_slot() {
+        assert_eq!(concurrency("cores"), Ok(Concurrency::OnePerCore));
+        assert_eq!(concurrency("3"), Ok(Concurrency::Fixed(3)));
+        assert!(concurrency("0").is_err());
     }
 }

@@ -30,6 +30,7 @@ fn help_fits_a_screen() {
     Usage: scitq [OPTIONS] <COMMAND>
 
     Commands:
+      serve        Run the server that keeps the tasks and gives them to agents
       agent        Run an agent, which takes tasks from the server and runs them here
       launch       Queue a task and print its id
       manage       Look at tasks, workers and batches, and change them
