@@ -141,7 +141,7 @@ async fn open(
     let store_error = |source| ServeError::Store { path: data_dir.database(), source };
     let output_error = |source| ServeError::Output { path: data_dir.output(), source };
     let id = random_store_id().map_err(|error| ServeError::FirstToken(error.to_string()))?;
-    let (store, writer) = Store::open(&data_dir.database(), id).map_err(store_error)?;
+    let (store, writer) = Store::open(&data_dir.database(), &id).map_err(store_error)?;
     let store = Arc::new(store);
     let output = OutputStore::open(&data_dir.output(), OutputSettings::new(OUTPUT_LIMIT))
         .map_err(output_error)?;

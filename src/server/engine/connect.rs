@@ -31,9 +31,9 @@ impl State {
     pub(super) fn connect(
         &mut self,
         context: &mut Context<'_>,
-        connect: Connect,
+        connect: &Connect,
     ) -> Result<Reply, Refusal> {
-        let found = self.find_worker(&connect)?;
+        let found = self.find_worker(connect)?;
         if let Some(worker) = found.and_then(|id| self.workers.get(&id))
             && worker.link.is_some()
             && worker.instance != connect.instance
@@ -42,7 +42,7 @@ impl State {
         }
         let id = match found {
             Some(id) => id,
-            None => self.register(context, &connect),
+            None => self.register(context, connect),
         };
         let Some(worker) = self.workers.get_mut(&id) else { return Err(Refusal::NoWorker(id)) };
         worker.link = Some(connect.link);
@@ -59,7 +59,7 @@ impl State {
         let bound = connect.new_token.map(|hash| self.bind_token(context, id, hash));
         let (token, revoked) =
             bound.map_or((None, Vec::new()), |(token, revoked)| (Some(token), revoked));
-        let verdicts = self.reconcile(context, id, &connect);
+        let verdicts = self.reconcile(context, id, connect);
         self.record_worker(context, id);
         if let Some(worker) = self.workers.get(&id) {
             self.assign(context, worker.batch);

@@ -3,7 +3,7 @@
 //! Every change goes through [`State::apply`], which is pure: it reads no
 //! clock, does no I/O, and either refuses and changes nothing, or changes the
 //! state and says what has to be on disk ([`ChangeSet`]) and what is to be done
-//! afterwards ([`Effect`]). [`service`] is the loop around it: it hands the
+//! afterwards ([`Effect`]). `owner` is the loop around it: it hands the
 //! changes to the store and delivers replies, orders and events after the
 //! commit, and only then.
 
@@ -19,8 +19,10 @@ mod explain;
 mod finish;
 mod invariants;
 mod launch;
+mod owner;
 mod report;
 mod track;
+mod waiting;
 mod worker;
 
 use std::sync::Arc;
@@ -57,13 +59,15 @@ impl State {
             Command::DeleteTasks { tasks, dependents } => {
                 self.delete_tasks(context, &tasks, dependents)
             }
-            Command::UpdateWorker { worker, update } => self.update_worker(context, worker, update),
+            Command::UpdateWorker { worker, update } => {
+                self.update_worker(context, worker, &update)
+            }
             Command::DeleteWorker(worker) => self.delete_worker(context, worker),
             Command::CreateToken { name, role, hash } => {
                 Ok(self.create_token(context, name, role, hash))
             }
             Command::RevokeToken(token) => self.revoke_token(context, token),
-            Command::Connect(connect) => self.connect(context, *connect),
+            Command::Connect(connect) => self.connect(context, &connect),
             Command::Disconnect { worker, link } => Ok(self.disconnect(context, worker, link)),
             Command::Heartbeat { worker, link, stats, phases, draining } => {
                 self.heartbeat(context, worker, link, Pulse { stats, phases, draining })

@@ -18,7 +18,7 @@ impl State {
         &mut self,
         context: &mut Context<'_>,
         id: WorkerId,
-        update: UpdateWorker,
+        update: &UpdateWorker,
     ) -> Result<Reply, Refusal> {
         if self.workers.get(&id).is_none_or(|worker| worker.deleting) {
             return Err(Refusal::NoWorker(id));
@@ -26,7 +26,7 @@ impl State {
         audit(
             context,
             "worker.update",
-            format!("{id} {}", serde_json::to_string(&update).unwrap_or_default()),
+            format!("{id} {}", serde_json::to_string(update).unwrap_or_default()),
         );
         if let Some(name) = &update.batch {
             let batch = self.batch_of(context, name);

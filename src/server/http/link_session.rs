@@ -229,13 +229,18 @@ impl Reader {
             .map(|report| report.execution)
             .collect();
         if !ended.is_empty() {
-            self.app.output.sync_all(ended.clone()).await.map_err(store_failed)?;
+            self.app.output.sync_all(ended.clone()).await.map_err(|error| store_failed(&error))?;
         }
         let mut received = Vec::with_capacity(reports.len());
         for report in reports {
             let mut output = OutputSizes::default();
             if let ReportEvent::Finished { output: sent, .. } = &report.event {
-                output = self.app.output.sizes(report.execution).await.map_err(store_failed)?;
+                output = self
+                    .app
+                    .output
+                    .sizes(report.execution)
+                    .await
+                    .map_err(|error| store_failed(&error))?;
                 let is_mine = self.is_mine(report.execution);
                 if is_mine && (output.stdout < sent.stdout || output.stderr < sent.stderr) {
                     // Cut off, the agent says hello and learns from where to send.
@@ -272,10 +277,11 @@ impl Reader {
         match self.app.output.append(execution, stream, offset, bytes).await {
             Ok(_) => Ok(None),
             Err(OutputError::Gap { .. }) => {
-                let have = self.app.output.sizes(execution).await.map_err(store_failed)?;
+                let have =
+                    self.app.output.sizes(execution).await.map_err(|error| store_failed(&error))?;
                 Ok(Some(Box::pin(async move { Ok(Down::OutputFrom { execution, have }) })))
             }
-            Err(error) => Err(store_failed(error)),
+            Err(error) => Err(store_failed(&error)),
         }
     }
 
@@ -284,7 +290,7 @@ impl Reader {
     }
 }
 
-fn store_failed(error: OutputError) -> End {
+fn store_failed(error: &OutputError) -> End {
     tracing::error!(%error, "output cannot be stored");
     End::Closed
 }

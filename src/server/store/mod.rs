@@ -56,10 +56,10 @@ pub struct Store {
 
 impl Store {
     /// Opens the database at `path`, makes it if there is none, and starts its writer.
-    pub fn open(path: &Path, new_id: StoreId) -> Result<(Self, Writer), StoreError> {
+    pub fn open(path: &Path, new_id: &StoreId) -> Result<(Self, Writer), StoreError> {
         let mut connection = connection::open_writer(path)?;
         migrations::migrate(&mut connection, path)?;
-        meta::initialise(&connection, &new_id)?;
+        meta::initialise(&connection, new_id)?;
         let writer = Writer::start(connection, path)?;
         let readers = Arc::new(Readers::new(path));
         Ok((Self { path: path.to_owned(), readers }, writer))

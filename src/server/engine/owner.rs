@@ -1,0 +1,426 @@
+//! The engine's thread: the loop that alone owns the [`State`].
+
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rustc_hash::FxHashMap;
+
+use crate::domain::time::Clock;
+use crate::domain::{TaskId, Timestamp, WorkerId};
+
+use super::super::store::{CommitError, CommitJob, EngineReader, Store, StoreError, Writer};
+use super::change::ReplyRow;
+use super::service::{Audience, LinkMessage, LinkSender, Message, Request, RequestKey};
+use super::state::{LinkId, Policy};
+use super::waiting::Waiting;
+use super::{ChangeSet, Command, Context, Effect, Refusal, Reply, State};
+
+/// Time between two looks at the leases.
+const TICK: Duration = Duration::from_secs(1);
+/// Old replies are forgotten once in so many ticks.
+const FORGET_REPLIES_EVERY: u32 = 600;
+/// Commands that are applied before the writer is looked at again.
+const MOST_AT_ONCE: usize = 4096;
+/// Specs of new tasks that are kept in memory until they are assigned.
+const KEPT_SPECS: usize = 16_384;
+
+/// Request hash and reply by key.
+type RecentReplies = FxHashMap<Arc<str>, ([u8; 32], Reply)>;
+
+/// What the owner reaches outside of its thread.
+pub(super) struct Outside {
+    pub store: Arc<Store>,
+    pub reader: EngineReader,
+    pub writer: Writer,
+    pub clock: Arc<dyn Clock>,
+    pub audience: Arc<dyn Audience>,
+    pub messages: Sender<Message>,
+    pub outage: Arc<Mutex<Option<Arc<str>>>>,
+}
+
+/// The owner of the live state.
+pub(super) struct Owner {
+    state: State,
+    outside: Outside,
+    links: FxHashMap<WorkerId, (LinkId, LinkSender)>,
+    specs: FxHashMap<TaskId, Arc<str>>,
+    open: ChangeSet,
+    waiting: Waiting,
+    /// The writer is at work.
+    committing: bool,
+    /// Tasks that may be evicted once the commit under way is done.
+    evictable: Vec<TaskId>,
+    /// Replies of the open set, which are not on disk yet.
+    open_replies: RecentReplies,
+    /// Replies of the commit under way.
+    committing_replies: RecentReplies,
+    ticks: u32,
+}
+
+impl Owner {
+    /// Loads the state.
+    pub fn new(outside: Outside, policy: Policy) -> Result<Self, StoreError> {
+        Ok(Self {
+            state: outside.store.load(policy, outside.clock.now())?,
+            outside,
+            links: FxHashMap::default(),
+            specs: FxHashMap::default(),
+            open: ChangeSet::default(),
+            waiting: Waiting::default(),
+            committing: false,
+            evictable: Vec::new(),
+            open_replies: RecentReplies::default(),
+            committing_replies: RecentReplies::default(),
+            ticks: 0,
+        })
+    }
+
+    pub fn run(mut self, incoming: &Receiver<Message>) {
+        let mut next_tick = self.outside.clock.now().monotonic.after(TICK);
+        let mut stopping = false;
+        loop {
+            let wait = next_tick.since(self.outside.clock.now().monotonic);
+            match incoming.recv_timeout(wait) {
+                Ok(message) => {
+                    stopping |= self.on_message(message);
+                    for _ in 0..MOST_AT_ONCE {
+                        let Ok(message) = incoming.try_recv() else { break };
+                        stopping |= self.on_message(message);
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            let now = self.outside.clock.now().monotonic;
+            if now >= next_tick {
+                next_tick = now.after(TICK);
+                self.on_tick();
+            }
+            self.hand_over();
+            if stopping && !self.committing && self.nothing_open() {
+                break;
+            }
+        }
+    }
+
+    /// Handles one message; true when it says to stop.
+    fn on_message(&mut self, message: Message) -> bool {
+        match message {
+            Message::Apply(request) => self.on_request(*request),
+            Message::Query(question) => question(&self.state),
+            Message::Committed(outcome) => self.on_committed(outcome),
+            Message::GarbageCollected(executions) => self.open.collected_garbage.extend(executions),
+            Message::Stop => return true,
+        }
+        false
+    }
+
+    fn on_request(&mut self, request: Request) {
+        let Request { actor, command, key, link, reply } = request;
+        if let Some(reason) = self.current_outage() {
+            let _ = reply.send(Err(Refusal::Unavailable(reason)));
+            return;
+        }
+        let outcome = match self.repeated(key.as_ref()) {
+            Ok(Some(repeated)) => Ok(repeated),
+            Ok(None) => self.apply(&actor, command, link),
+            Err(refusal) => Err(refusal),
+        };
+        match outcome {
+            Ok(done) => {
+                if let Some(key) = key {
+                    self.remember(key, &done);
+                }
+                self.waiting.replies.push((reply, done));
+            }
+            // A refusal changes nothing, so it need not wait for the disk.
+            Err(refusal) => {
+                let _ = reply.send(Err(refusal));
+            }
+        }
+    }
+
+    fn apply(
+        &mut self,
+        actor: &Arc<str>,
+        command: Command,
+        link: Option<(LinkId, LinkSender)>,
+    ) -> Result<Reply, Refusal> {
+        self.recall(&command)?;
+        let mut effects = Vec::new();
+        let mut context = Context {
+            now: self.outside.clock.now(),
+            actor,
+            changes: &mut self.open,
+            effects: &mut effects,
+        };
+        let disconnected = match &command {
+            Command::Disconnect { worker, link } => Some((*worker, *link)),
+            _ => None,
+        };
+        let reply = self.state.apply(&mut context, command)?;
+        if let (Reply::Connected(connected), Some(link)) = (&reply, link) {
+            self.links.insert(connected.worker, link);
+        }
+        if let Some((worker, link)) = disconnected
+            && self.links.get(&worker).is_some_and(|(current, _)| *current == link)
+        {
+            self.links.remove(&worker);
+        }
+        self.keep_specs();
+        self.gather(effects);
+        Ok(reply)
+    }
+
+    /// Brings ended tasks that the command names into the live state.
+    fn recall(&mut self, command: &Command) -> Result<(), Refusal> {
+        let (named, with_requirements): (Vec<TaskId>, bool) = match command {
+            Command::CreateTasks(tasks) => {
+                (tasks.iter().flat_map(|task| task.after.iter().copied()).collect(), false)
+            }
+            Command::RelaunchTasks(tasks) => (tasks.clone(), true),
+            Command::CancelTasks(tasks) | Command::DeleteTasks { tasks, .. } => {
+                (tasks.clone(), false)
+            }
+            _ => return Ok(()),
+        };
+        for id in named {
+            let Some(requirements) = self.recall_one(id, with_requirements)? else { continue };
+            for required in requirements {
+                self.recall_one(required, false)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Brings one task in, if it is not there; answers what it requires.
+    fn recall_one(
+        &mut self,
+        id: TaskId,
+        with_requirements: bool,
+    ) -> Result<Option<Vec<TaskId>>, Refusal> {
+        if self.state.tasks.contains_key(&id) {
+            return Ok(None);
+        }
+        let found = self.outside.reader.find_task(id).map_err(|error| {
+            tracing::error!(%error, %id, "cannot read a task");
+            Refusal::Unavailable(error.to_string().into())
+        })?;
+        let Some(found) = found else { return Ok(None) };
+        if !found.task.life.state().is_final() {
+            return Ok(None);
+        }
+        let requirements = if with_requirements { found.requirements } else { Vec::new() };
+        self.state.recall_task(id, found.task, requirements.clone());
+        self.open.ended_tasks.push(id);
+        Ok(Some(requirements))
+    }
+
+    /// What was answered to this request when it came before.
+    fn repeated(&self, key: Option<&RequestKey>) -> Result<Option<Reply>, Refusal> {
+        let Some(key) = key else { return Ok(None) };
+        let recent = self.open_replies.get(&key.key);
+        if let Some((hash, reply)) = recent.or_else(|| self.committing_replies.get(&key.key)) {
+            return if *hash == key.request_hash {
+                Ok(Some(reply.clone()))
+            } else {
+                Err(Refusal::KeyReused)
+            };
+        }
+        let stored = self.outside.reader.find_reply(&key.key).map_err(|error| {
+            tracing::error!(%error, "cannot read a stored reply");
+            Refusal::Unavailable(error.to_string().into())
+        })?;
+        match stored {
+            None => Ok(None),
+            Some(stored) if stored.request_hash == key.request_hash => {
+                serde_json::from_str(&stored.reply).map(Some).map_err(|error| {
+                    tracing::error!(%error, "cannot understand a stored reply");
+                    Refusal::Unavailable("a stored reply cannot be read".into())
+                })
+            }
+            Some(_) => Err(Refusal::KeyReused),
+        }
+    }
+
+    fn remember(&mut self, key: RequestKey, reply: &Reply) {
+        if self.open_replies.contains_key(&key.key) {
+            return;
+        }
+        let Ok(text) = serde_json::to_string(reply) else { return };
+        self.open_replies.insert(Arc::clone(&key.key), (key.request_hash, reply.clone()));
+        self.open.replies.push(ReplyRow {
+            at: self.outside.clock.now().wall,
+            key: key.key,
+            request_hash: key.request_hash,
+            reply: text,
+        });
+    }
+
+    /// Keeps the specs of new tasks at hand: most are assigned soon.
+    fn keep_specs(&mut self) {
+        if self.open.new_tasks.is_empty() {
+            return;
+        }
+        for row in self.open.new_tasks.iter().rev().take(KEPT_SPECS) {
+            if self.specs.len() >= KEPT_SPECS || self.specs.contains_key(&row.id) {
+                break;
+            }
+            self.specs.insert(row.id, Arc::clone(&row.spec));
+        }
+    }
+
+    /// Turns effects into what waits for the commit.
+    fn gather(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Start { worker, execution, task, attempt } => {
+                    let Some((_, sender)) = self.links.get(&worker) else { continue };
+                    let sender = sender.clone();
+                    match self.specs.remove(&task) {
+                        Some(spec) => self
+                            .waiting
+                            .orders
+                            .push((sender, LinkMessage::Start { execution, task, attempt, spec })),
+                        None => self.waiting.starts.push((sender, execution, task, attempt)),
+                    }
+                }
+                Effect::Order { worker, execution, verdict } => {
+                    self.order(worker, LinkMessage::Order { execution, verdict });
+                }
+                Effect::Settings { worker, settings, wanted } => {
+                    self.order(worker, LinkMessage::Settings { settings, wanted });
+                }
+                Effect::CloseLink { worker } => {
+                    self.order(worker, LinkMessage::Close);
+                    self.links.remove(&worker);
+                }
+                Effect::TokensRevoked(tokens) => self.waiting.revoked.extend(tokens),
+                Effect::Publish(event) => self.waiting.events.push(event),
+                Effect::Ended(task) => self.waiting.ended.push(task),
+                Effect::OutputComplete(execution) => self.waiting.complete.push(execution),
+            }
+        }
+    }
+
+    fn order(&mut self, worker: WorkerId, message: LinkMessage) {
+        if let Some((_, sender)) = self.links.get(&worker) {
+            self.waiting.orders.push((sender.clone(), message));
+        }
+    }
+
+    fn on_tick(&mut self) {
+        if self.current_outage().is_some() {
+            // One row shows whether the disk takes changes again.
+            self.open.next_ids = Some(self.state.next);
+            return;
+        }
+        self.ticks = self.ticks.wrapping_add(1);
+        if self.ticks.is_multiple_of(FORGET_REPLIES_EVERY) {
+            let now: Timestamp = self.outside.clock.now().wall;
+            self.open.forget_replies_before = Some(self.state.forget_replies_before(now));
+        }
+        let server: Arc<str> = "server".into();
+        // A tick refuses nothing.
+        let _ = self.apply(&server, Command::Tick, None);
+    }
+
+    fn nothing_open(&self) -> bool {
+        self.open.is_empty() && self.open.ended_tasks.is_empty() && self.waiting.is_empty()
+    }
+
+    /// Gives the open set to the writer, if it is free and there is something to give.
+    fn hand_over(&mut self) {
+        if self.committing || self.nothing_open() {
+            return;
+        }
+        self.committing = true;
+        let changes = std::mem::take(&mut self.open);
+        let waiting = std::mem::take(&mut self.waiting);
+        self.committing_replies = std::mem::take(&mut self.open_replies);
+        self.evictable.extend_from_slice(&changes.ended_tasks);
+        let (messages, audience) =
+            (self.outside.messages.clone(), Arc::clone(&self.outside.audience));
+        self.outside.writer.commit(CommitJob {
+            changes,
+            then: Box::new(move |outcome| {
+                let outcome = match outcome {
+                    Ok(done) => {
+                        waiting.deliver(done, &*audience);
+                        Ok(())
+                    }
+                    Err(error) => {
+                        waiting.refuse(&error);
+                        Err(error)
+                    }
+                };
+                // The engine outlives its writer.
+                let _ = messages.send(Message::Committed(outcome));
+            }),
+        });
+    }
+
+    fn on_committed(&mut self, outcome: Result<(), CommitError>) {
+        self.committing = false;
+        match outcome {
+            Ok(()) => {
+                for id in std::mem::take(&mut self.evictable) {
+                    if !self.open.tasks.contains_key(&id) {
+                        self.state.evict_task(id);
+                    }
+                }
+                self.committing_replies.clear();
+                if self.set_outage(None) {
+                    tracing::info!("changes are stored again");
+                    self.state.restart_leases(self.outside.clock.now().monotonic);
+                }
+            }
+            Err(CommitError::Fatal(reason)) => {
+                self.set_outage(Some(Arc::clone(&reason)));
+                self.start_over(&CommitError::Fatal(Arc::clone(&reason)));
+                self.outside.audience.fatal(&reason);
+            }
+            Err(error) => {
+                let reason: Arc<str> = error.to_string().into();
+                if !self.set_outage(Some(Arc::clone(&reason))) {
+                    tracing::error!(%reason, "changes cannot be stored; they are refused until one can");
+                }
+                self.start_over(&error);
+                if let Err(error) = self.reload() {
+                    self.outside.audience.fatal(&error.to_string());
+                }
+            }
+        }
+    }
+
+    /// Drops all that is not on disk. Agents are cut off: when they come back,
+    /// both sides compare what they hold.
+    fn start_over(&mut self, error: &CommitError) {
+        std::mem::take(&mut self.waiting).refuse(error);
+        self.open = ChangeSet::default();
+        self.open_replies.clear();
+        self.committing_replies.clear();
+        self.specs.clear();
+        self.evictable.clear();
+        for (_, (_, sender)) in self.links.drain() {
+            let _ = sender.send(LinkMessage::Close);
+        }
+    }
+
+    fn reload(&mut self) -> Result<(), StoreError> {
+        self.state =
+            self.outside.store.load(self.state.policy.clone(), self.outside.clock.now())?;
+        Ok(())
+    }
+
+    fn current_outage(&self) -> Option<Arc<str>> {
+        self.outside.outage.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Notes an outage or its end; true when there was one before.
+    fn set_outage(&self, reason: Option<Arc<str>>) -> bool {
+        let mut outage = self.outside.outage.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut *outage, reason).is_some()
+    }
+}

@@ -1,0 +1,74 @@
+//! What waits for a commit, and is told when it is on disk, or that it is not.
+
+use std::sync::Arc;
+
+use crate::api::event::Event;
+use crate::domain::{ExecutionId, TaskId, TokenId};
+
+use super::super::store::{CommitDone, CommitError};
+use super::service::{Audience, LinkMessage, LinkSender, ReplySender};
+use super::{Refusal, Reply};
+
+/// What waits for one commit.
+#[derive(Default)]
+pub(super) struct Waiting {
+    pub replies: Vec<(ReplySender, Reply)>,
+    pub orders: Vec<(LinkSender, LinkMessage)>,
+    /// Starts whose specs were not at hand.
+    pub starts: Vec<(LinkSender, ExecutionId, TaskId, u32)>,
+    pub events: Vec<Event>,
+    pub ended: Vec<TaskId>,
+    pub complete: Vec<ExecutionId>,
+    pub revoked: Vec<TokenId>,
+}
+
+impl Waiting {
+    pub const fn is_empty(&self) -> bool {
+        self.replies.is_empty()
+            && self.orders.is_empty()
+            && self.starts.is_empty()
+            && self.events.is_empty()
+            && self.ended.is_empty()
+            && self.complete.is_empty()
+            && self.revoked.is_empty()
+    }
+
+    /// Tells everyone. Whoever has left is not told; nothing depends on it.
+    pub fn deliver(self, done: &CommitDone<'_>, audience: &dyn Audience) {
+        for (sender, message) in self.orders {
+            let _ = sender.send(message);
+        }
+        for (sender, execution, task, attempt) in self.starts {
+            if let Some(spec) = done.spec(task) {
+                let _ = sender.send(LinkMessage::Start { execution, task, attempt, spec });
+            } else {
+                tracing::error!(%task, "an assigned task has no spec");
+            }
+        }
+        for (reply, answer) in self.replies {
+            let _ = reply.send(Ok(answer));
+        }
+        if !self.revoked.is_empty() {
+            audience.tokens_revoked(&self.revoked);
+        }
+        if !self.ended.is_empty() {
+            audience.ended(&self.ended);
+        }
+        if !self.complete.is_empty() {
+            audience.output_complete(&self.complete);
+        }
+        if !self.events.is_empty() {
+            audience.publish(self.events);
+        }
+        if !done.deleted_executions.is_empty() {
+            audience.output_garbage(done.deleted_executions.clone());
+        }
+    }
+
+    pub fn refuse(self, error: &CommitError) {
+        let reason: Arc<str> = error.to_string().into();
+        for (reply, _) in self.replies {
+            let _ = reply.send(Err(Refusal::Unavailable(Arc::clone(&reason))));
+        }
+    }
+}
