@@ -13,7 +13,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use rustix::fs::{Access, access, fchown};
+use rustix::fs::{Access, FlockOperation, access, fchown, flock};
 use rustix::io::Errno;
 use rustix::process::{Gid, Uid};
 
@@ -92,12 +92,17 @@ fn find_program(name: &OsStr, request: &SpawnRequest) -> Result<PathBuf, SpawnRe
 
 /// Opens an output file. It belongs to the user of the command, who may open
 /// it once more by the name `/dev/stderr`.
+///
+/// The shared lock goes on to all who inherit the file: as long as it holds,
+/// somebody may still write, be it a daemon that the command left.
 fn open_output(path: &Path, request: &SpawnRequest) -> Result<File, SpawnRefusal> {
     let open = || -> io::Result<File> {
         let file = OpenOptions::new().create(true).append(true).open(path)?;
         if request.uid.is_some() || request.gid.is_some() {
             fchown(&file, request.uid.map(Uid::from_raw), request.gid.map(Gid::from_raw))?;
         }
+        // Where there are no locks, nobody will get an exclusive one either.
+        let _ = flock(&file, FlockOperation::NonBlockingLockShared);
         Ok(file)
     };
     open().map_err(|error| {

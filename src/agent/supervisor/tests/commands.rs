@@ -227,6 +227,24 @@ async fn orphans_are_reaped() {
 }
 
 #[tokio::test]
+async fn a_lock_tells_whether_anybody_may_still_write() {
+    let bench = Bench::new();
+    let (client, _, mut events) = bench.connect().await;
+    let script = "setsid sh -c ': > up; while [ ! -e stop ]; do sleep 0.01; done' 2> /dev/null & \
+                  while [ ! -e up ]; do sleep 0.01; done";
+    client.spawn(bench.shell(1, script)).await.unwrap();
+    events.end().await;
+    let is_free = |name: &str| {
+        let file = fs::File::open(bench.folder.path().join(name)).unwrap();
+        file.try_lock().is_ok()
+    };
+    assert!(is_free("1.err"));
+    assert!(!is_free("1.out"));
+    fs::write(bench.folder.path().join("stop"), "").unwrap();
+    until("the daemon is gone", || is_free("1.out")).await;
+}
+
+#[tokio::test]
 async fn many_commands_at_once_all_end_once() {
     const COUNT: u64 = 500;
     let bench = Bench::new();
