@@ -178,10 +178,13 @@ fn wal_size(wal: &Path) -> u64 {
     std::fs::metadata(wal).map_or(0, |metadata| metadata.len())
 }
 
-/// Writes the log back, as far as no reader needs it, and starts it anew.
+/// Writes the log back, as far as no reader needs it, and starts it anew when
+/// none does. Never waits for a reader: commits wait for us.
 fn checkpoint(connection: &Connection) {
+    let _ = connection.busy_timeout(Duration::ZERO);
     let outcome = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
     if let Err(error) = outcome {
         tracing::debug!(%error, "checkpoint put off");
     }
+    let _ = connection.busy_timeout(super::connection::PATIENCE);
 }
