@@ -131,9 +131,9 @@ impl Commands {
         });
     }
 
-    pub fn forget(&self, execution: ExecutionId) {
+    pub fn forget(&self, executions: Vec<ExecutionId>) {
         if let Some(client) = &self.client {
-            client.forget(execution);
+            client.forget(executions);
         }
     }
 

@@ -42,7 +42,7 @@ struct Making {
 
 #[derive(Debug)]
 enum Removal {
-    Discard { execution: ExecutionId, files: Files },
+    Discard(Vec<(ExecutionId, Files)>),
     Clean,
 }
 
@@ -51,6 +51,7 @@ struct Cleaner {
     workdir: PathBuf,
     cache: ResourceCache,
     keep_failed: Duration,
+    max_used_percent: f64,
     held: HeldFolders,
 }
 
@@ -89,7 +90,13 @@ impl Folders {
     ) -> io::Result<Self> {
         let (to_make, makings) = channel();
         let (to_remove, removals) = channel();
-        let cleaner = Cleaner { workdir: workdir.clone(), cache, keep_failed, held: held.clone() };
+        let cleaner = Cleaner {
+            workdir: workdir.clone(),
+            cache,
+            keep_failed,
+            max_used_percent: MAX_USED_PERCENT,
+            held: held.clone(),
+        };
         thread::Builder::new()
             .name("folders".to_owned())
             .spawn(move || make_all(&workdir, &makings, &events))?;
@@ -118,29 +125,32 @@ impl Folders {
         self.held.add(execution);
     }
 
-    /// The agent no longer holds this execution.
-    pub fn discard(&self, execution: ExecutionId, files: Files) {
-        self.held.remove(execution);
-        drop(self.to_remove.send(Removal::Discard { execution, files }));
+    /// The agent no longer holds these executions.
+    pub fn discard(&self, gone: Vec<(ExecutionId, Files)>) {
+        discard(&self.held, &self.to_remove, gone);
     }
 
-    /// What does the same once it is called.
+    /// What does the same for one execution once it is called.
     pub fn discard_later(
         &self,
         execution: ExecutionId,
         files: Files,
     ) -> impl FnOnce() + Send + use<> {
         let (held, to_remove) = (self.held.clone(), self.to_remove.clone());
-        move || {
-            held.remove(execution);
-            drop(to_remove.send(Removal::Discard { execution, files }));
-        }
+        move || discard(&held, &to_remove, vec![(execution, files)])
     }
 
     /// Removes what was kept for long enough, and more when the disk is full.
     pub fn clean(&self) {
         drop(self.to_remove.send(Removal::Clean));
     }
+}
+
+fn discard(held: &HeldFolders, to_remove: &Sender<Removal>, gone: Vec<(ExecutionId, Files)>) {
+    for (execution, _) in &gone {
+        held.remove(*execution);
+    }
+    drop(to_remove.send(Removal::Discard(gone)));
 }
 
 /// Makes the directory of a task. Blocks.
@@ -175,8 +185,14 @@ impl Cleaner {
     fn work(&self, removals: &Receiver<Removal>) {
         while let Ok(removal) = removals.recv() {
             match removal {
-                Removal::Discard { execution, files: Files::Remove } => self.remove(execution),
-                Removal::Discard { execution, files: Files::Keep } => self.date(execution),
+                Removal::Discard(gone) => {
+                    for (execution, files) in gone {
+                        match files {
+                            Files::Remove => self.remove(execution),
+                            Files::Keep => self.date(execution),
+                        }
+                    }
+                }
                 Removal::Clean => self.clean(),
             }
         }
@@ -250,11 +266,11 @@ impl Cleaner {
         let Ok(disk) = rustix::fs::statvfs(&self.workdir) else { return false };
         let used = disk.f_blocks.saturating_sub(disk.f_bfree) as f64;
         let usable = used + disk.f_bavail as f64;
-        usable > 0.0 && used / usable * 100.0 > MAX_USED_PERCENT
+        usable > 0.0 && used / usable * 100.0 > self.max_used_percent
     }
 
     fn evict_resources(&self) {
-        match self.cache.evict_until(100.0 - MAX_USED_PERCENT) {
+        match self.cache.evict_until(100.0 - self.max_used_percent) {
             Ok(evicted) => {
                 for entry in evicted {
                     tracing::info!(?entry, "removed a resource: the disk is full");
@@ -262,5 +278,85 @@ impl Cleaner {
             }
             Err(error) => tracing::warn!(%error, "cannot remove unused resources"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Bench {
+        folder: tempfile::TempDir,
+        cleaner: Cleaner,
+    }
+
+    impl Bench {
+        /// Kept are the executions 1 and 3 for an hour, 2 for a minute; 3 is held.
+        fn new(keep_failed: Duration, max_used_percent: f64) -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let workdir = folder.path().to_owned();
+            let held = HeldFolders::default();
+            held.add(ExecutionId(3));
+            for (number, age) in [(1, 3_600), (2, 60), (3, 3_600)] {
+                let dirs = TaskDirs::new(&workdir, ExecutionId(number));
+                dirs.create((None, None)).unwrap();
+                let wall = u64::try_from(SystemClock.now().wall.0).unwrap();
+                let date =
+                    SystemTime::UNIX_EPOCH + Duration::from_micros(wall) - Duration::from_secs(age);
+                File::open(dirs.root()).unwrap().set_modified(date).unwrap();
+            }
+            let cache = ResourceCache::open(&workdir, Arc::new(SystemClock)).unwrap();
+            let cleaner = Cleaner { workdir, cache, keep_failed, max_used_percent, held };
+            Self { folder, cleaner }
+        }
+
+        fn cleaned(&self) -> Vec<u64> {
+            self.cleaner.clean();
+            let mut left: Vec<u64> = list_executions(self.folder.path())
+                .unwrap()
+                .into_iter()
+                .map(|execution| execution.0)
+                .collect();
+            left.sort_unstable();
+            left
+        }
+    }
+
+    #[test]
+    fn files_of_failures_go_after_their_time_and_those_in_use_stay() {
+        assert_eq!(Bench::new(Duration::from_mins(30), 100.0).cleaned(), [2, 3]);
+        assert_eq!(Bench::new(Duration::from_hours(2), 100.0).cleaned(), [1, 2, 3]);
+    }
+
+    #[test]
+    fn all_that_is_not_in_use_goes_when_the_disk_is_full() {
+        assert_eq!(Bench::new(Duration::from_hours(2), 0.0).cleaned(), [3]);
+    }
+
+    #[test]
+    fn what_is_kept_is_dated_anew() {
+        let bench = Bench::new(Duration::from_mins(30), 100.0);
+        bench.cleaner.date(ExecutionId(1));
+        assert_eq!(bench.cleaned(), [1, 2, 3]);
+    }
+
+    #[test]
+    fn fresh_ground_has_nothing_of_another_task() {
+        let bench = Bench::new(Duration::from_hours(2), 100.0);
+        let order = Order {
+            execution: ExecutionId(1),
+            task: crate::domain::TaskId(1),
+            attempt: 1,
+            store: (crate::domain::StoreId("s".to_owned()), crate::domain::Epoch(1)),
+            spec: serde_json::from_str(r#"{"command":"true"}"#).unwrap(),
+        };
+        let dirs = TaskDirs::new(bench.folder.path(), ExecutionId(1));
+        let file = dirs.input().join("file");
+        fs::write(&file, "").unwrap();
+        make(bench.folder.path(), &order, Ground::Begun).unwrap();
+        assert!(file.exists());
+        make(bench.folder.path(), &order, Ground::Fresh).unwrap();
+        assert!(!file.exists());
+        assert!(dirs.output().exists());
     }
 }

@@ -10,8 +10,7 @@ use tokio::task::JoinHandle;
 use crate::agent::cache::ResourceCache;
 use crate::agent::fsm::{Effect, Event, Files, Ground, Order, TransferFailure};
 use crate::agent::link::ToLink;
-use crate::agent::logs::{OutputFiles, OutputOrder};
-use crate::agent::outbox::Letter;
+use crate::agent::outbox::Outbox;
 use crate::agent::stage::{self, StageError};
 use crate::agent::telemetry::Sampler;
 use crate::agent::workdir::TaskDirs;
@@ -24,6 +23,7 @@ use crate::storage::{Note, Transfer};
 
 use super::commands::Commands;
 use super::folders::{self, Folders};
+use super::output::Output;
 
 /// How the agent introduces itself.
 #[derive(Debug)]
@@ -45,9 +45,17 @@ pub struct Hands {
     pub cache: ResourceCache,
     pub sampler: Arc<Mutex<Sampler>>,
     pub link: UnboundedSender<ToLink>,
-    pub logs: UnboundedSender<OutputOrder>,
+    pub output: Output,
     pub events: UnboundedSender<Event>,
     pub transfers: HashMap<ExecutionId, Moving>,
+    pub late: Late,
+}
+
+/// What may wait a moment, so that it is done for many executions at once.
+#[derive(Debug, Default)]
+pub struct Late {
+    forgotten: Vec<ExecutionId>,
+    discarded: Vec<(ExecutionId, Files)>,
 }
 
 /// A download or upload under way.
@@ -58,25 +66,26 @@ pub struct Moving {
 }
 
 impl Hands {
-    /// Carries out one effect; what is to be written down goes into `letter`.
-    /// Says whether the agent shall leave.
-    pub fn perform(&mut self, effect: Effect, concurrency: u32, letter: &mut Letter) -> bool {
+    /// Carries out one effect; what is to be written down is noted in the
+    /// outbox. Says whether the agent shall leave.
+    pub fn perform(&mut self, effect: Effect, concurrency: u32, outbox: &mut Outbox) -> bool {
         match effect {
-            Effect::Journal(record) => letter.records.push(record),
+            Effect::Journal(record) => outbox.note(&record),
             Effect::Prepare { order, ground } => self.prepare(order, ground),
             Effect::Spawn(order) => self.commands.spawn(&order, concurrency),
             Effect::Signal { execution, signal } => self.commands.signal(execution, signal),
-            Effect::ForgetCommand(execution) => self.commands.forget(execution),
+            Effect::ForgetCommand(execution) => self.late.forgotten.push(execution),
             Effect::Upload(order) => self.upload(&order),
             Effect::StopTransfer(execution) => self.stop_transfer(execution),
-            Effect::FollowOutput { execution, link, from } => {
-                let dirs = TaskDirs::new(&self.workdir, execution);
-                let files = OutputFiles { stdout: dirs.stdout(), stderr: dirs.stderr() };
-                self.output(OutputOrder::Follow { execution, link, from, files });
+            Effect::FollowNewOutput { execution, link } => {
+                self.output.follow_new(execution, link);
             }
-            Effect::FinishOutput { execution } => self.output(OutputOrder::Finish { execution }),
-            Effect::StopOutput(execution) => self.output(OutputOrder::Stop { execution }),
-            Effect::StopAllOutput => self.output(OutputOrder::StopAll),
+            Effect::FollowOutput { execution, link, from } => {
+                self.output.follow(execution, link, from);
+            }
+            Effect::FinishOutput { execution } => self.output.finish(execution),
+            Effect::StopOutput(execution) => self.output.stop(execution),
+            Effect::StopAllOutput => self.output.stop_all(),
             Effect::Discard { execution, files } => self.discard(execution, files),
             Effect::SendHello { link, store, held, draining } => {
                 let hello = Hello {
@@ -110,6 +119,26 @@ impl Hands {
             Effect::Exit => return true,
         }
         false
+    }
+
+    /// Whether something waits for [`Self::do_late`].
+    pub fn has_late(&self) -> bool {
+        self.output.has_fresh()
+            || !self.late.forgotten.is_empty()
+            || !self.late.discarded.is_empty()
+    }
+
+    /// Does what was put off. The records of it are written, or the disk takes
+    /// none: what is told twice does no harm.
+    pub fn do_late(&mut self) {
+        self.output.hand_over();
+        let Late { forgotten, discarded } = std::mem::take(&mut self.late);
+        if !forgotten.is_empty() {
+            self.commands.forget(forgotten);
+        }
+        if !discarded.is_empty() {
+            self.folders.discard(discarded);
+        }
     }
 
     /// Notes that a transfer has answered.
@@ -175,7 +204,7 @@ impl Hands {
     /// A directory goes only after the transfer that works in it has ended.
     fn discard(&mut self, execution: ExecutionId, files: Files) {
         let Some(moving) = self.transfers.remove(&execution) else {
-            return self.folders.discard(execution, files);
+            return self.late.discarded.push((execution, files));
         };
         moving.transfer.cancel.cancel();
         let discard = self.folders.discard_later(execution, files);
@@ -207,12 +236,6 @@ impl Hands {
 
     fn send(&self, frame: ToLink) {
         drop(self.link.send(frame));
-    }
-
-    fn output(&self, order: OutputOrder) {
-        if self.logs.send(order).is_err() {
-            tracing::error!("the thread that reads output has gone");
-        }
     }
 }
 

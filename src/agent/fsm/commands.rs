@@ -59,7 +59,7 @@ impl AgentState {
             && stop != Some(StopReason::Superseded)
             && !orphaned
         {
-            self.send_output(turn, id, link, OutputSizes::default());
+            turn.wants(Effect::FollowNewOutput { execution: id, link });
         }
     }
 
@@ -106,7 +106,7 @@ impl AgentState {
         let is_lost = matches!(end.exit, Exit::Lost { .. });
         let is_cancelled = held.stop == Some(StopReason::Cancelled);
         let upload = if held.order.spec.output.is_some() && !is_lost && !is_cancelled {
-            Upload::AwaitingLeave
+            Upload::AwaitingLeave { failing: None }
         } else {
             Upload::Done
         };
@@ -186,7 +186,7 @@ impl AgentState {
             self.executions.get(&id).is_some_and(|held| matches!(held.stage, Stage::Running));
         let ending = Ending { outcome, ended_at, upload, output: None };
         self.set_stage(id, Stage::Ending(Box::new(ending)));
-        if upload == Upload::AwaitingLeave {
+        if matches!(upload, Upload::AwaitingLeave { .. }) {
             self.report(id, turn.now.wall, ReportEvent::Uploading { exit_code });
         }
         let orphaned = self.executions.get(&id).is_none_or(|held| held.orphaned);
