@@ -16,7 +16,9 @@ use crate::domain::worker::Machine;
 
 use super::cache::ResourceCache;
 use super::config::{AgentConfig, Stop};
-use super::driver::{Commands, Driver, Folders, Hands, HeldFolders, Identity, Late, Output};
+use super::driver::{
+    Commands, Driver, FolderCare, Folders, Hands, HeldFolders, Identity, Maker, Output,
+};
 use super::error::AgentError;
 use super::files;
 use super::fsm::{AgentState, Event, Files, Limits, Record};
@@ -107,14 +109,13 @@ async fn start(config: AgentConfig, workdir: PathBuf) -> Result<(Driver, Event),
     for record in &replay.records {
         held.add(record.execution());
     }
-    let folders = Folders::start(
-        workdir.clone(),
-        cache.clone(),
-        config.keep_failed,
+    let care = FolderCare {
+        maker: Maker::new(workdir.clone())?,
+        cache: cache.clone(),
+        keep_failed: config.keep_failed,
         held,
-        events_sender.clone(),
-    )
-    .map_err(no_thread)?;
+    };
+    let folders = Folders::start(care, events_sender.clone()).map_err(no_thread)?;
     folders.discard(replay.to_remove.iter().map(|id| (*id, Files::Remove)).collect());
     restore(&mut state, replay.records);
 
@@ -148,7 +149,7 @@ async fn start(config: AgentConfig, workdir: PathBuf) -> Result<(Driver, Event),
         link: frames_sender,
         events: events_sender,
         transfers: HashMap::new(),
-        late: Late::default(),
+        discarded: Vec::new(),
     };
     let link = tokio::spawn(link.run());
     Ok((Driver { state, hands, outbox, events, link, late_at: None }, first))

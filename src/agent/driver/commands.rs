@@ -131,9 +131,9 @@ impl Commands {
         });
     }
 
-    pub fn forget(&self, executions: Vec<ExecutionId>) {
+    pub fn forget(&self, execution: ExecutionId) {
         if let Some(client) = &self.client {
-            client.forget(executions);
+            client.forget(execution);
         }
     }
 

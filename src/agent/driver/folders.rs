@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -14,7 +14,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use crate::agent::cache::ResourceCache;
 use crate::agent::fsm::{Event, Files, Ground, Order, TransferFailure};
-use crate::agent::workdir::{TaskDirs, WorkdirError, list_executions};
+use crate::agent::workdir::{SpareDirs, TaskDirs, WorkdirError, list_executions};
 use crate::clock::SystemClock;
 use crate::domain::{Clock, ExecutionId, Timestamp};
 
@@ -27,7 +27,26 @@ pub struct Folders {
     to_make: Sender<Making>,
     to_remove: Sender<Removal>,
     cleaner: JoinHandle<()>,
+    maker: Maker,
     held: HeldFolders,
+}
+
+/// What the threads work with.
+#[derive(Debug)]
+pub struct FolderCare {
+    pub maker: Maker,
+    pub cache: ResourceCache,
+    /// For how long the files of a failed task are kept.
+    pub keep_failed: Duration,
+    /// The executions that the agent has.
+    pub held: HeldFolders,
+}
+
+/// Makes and removes the directories of tasks.
+#[derive(Debug, Clone)]
+pub struct Maker {
+    workdir: PathBuf,
+    spares: Arc<SpareDirs>,
 }
 
 /// The directories that must not be cleaned away.
@@ -48,7 +67,7 @@ enum Removal {
 
 /// The thread that removes.
 struct Cleaner {
-    workdir: PathBuf,
+    maker: Maker,
     cache: ResourceCache,
     keep_failed: Duration,
     max_used_percent: f64,
@@ -77,33 +96,34 @@ impl HeldFolders {
 }
 
 impl Folders {
-    /// Starts the threads. `held` are the executions that the agent has.
+    /// Starts the threads.
     ///
     /// # Errors
     /// The system has no thread to give.
-    pub fn start(
-        workdir: PathBuf,
-        cache: ResourceCache,
-        keep_failed: Duration,
-        held: HeldFolders,
-        events: UnboundedSender<Event>,
-    ) -> io::Result<Self> {
+    pub fn start(care: FolderCare, events: UnboundedSender<Event>) -> io::Result<Self> {
+        let FolderCare { maker, cache, keep_failed, held } = care;
         let (to_make, makings) = channel();
         let (to_remove, removals) = channel();
         let cleaner = Cleaner {
-            workdir: workdir.clone(),
+            maker: maker.clone(),
             cache,
             keep_failed,
             max_used_percent: MAX_USED_PERCENT,
             held: held.clone(),
         };
+        let thread_maker = maker.clone();
         thread::Builder::new()
             .name("folders".to_owned())
-            .spawn(move || make_all(&workdir, &makings, &events))?;
+            .spawn(move || thread_maker.make_all(&makings, &events))?;
         let cleaner = thread::Builder::new()
             .name("cleaner".to_owned())
             .spawn(move || cleaner.work(&removals))?;
-        Ok(Self { to_make, to_remove, cleaner, held })
+        Ok(Self { to_make, to_remove, cleaner, maker, held })
+    }
+
+    /// For those who make a directory in a thread of their own.
+    pub fn maker(&self) -> Maker {
+        self.maker.clone()
     }
 
     /// Waits until everything that shall go is gone. Blocks.
@@ -153,16 +173,41 @@ fn discard(held: &HeldFolders, to_remove: &Sender<Removal>, gone: Vec<(Execution
     drop(to_remove.send(Removal::Discard(gone)));
 }
 
-/// Makes the directory of a task. Blocks.
-///
-/// # Errors
-/// It cannot be made, or what is in its place cannot be removed.
-pub fn make(workdir: &Path, order: &Order, ground: Ground) -> Result<(), WorkdirError> {
-    let dirs = TaskDirs::new(workdir, order.execution);
-    if ground == Ground::Fresh && dirs.root().exists() {
-        dirs.remove()?;
+impl Maker {
+    /// # Errors
+    /// What an agent before this one left cannot be removed.
+    pub fn new(workdir: PathBuf) -> Result<Self, WorkdirError> {
+        let spares = Arc::new(SpareDirs::open(&workdir)?);
+        Ok(Self { workdir, spares })
     }
-    dirs.create((order.spec.uid, order.spec.gid))
+
+    /// Makes the directory of a task. Blocks.
+    ///
+    /// # Errors
+    /// It cannot be made, or what is in its place cannot be removed.
+    pub fn make(&self, order: &Order, ground: Ground) -> Result<(), WorkdirError> {
+        let dirs = self.dirs(order.execution);
+        let owner = (order.spec.uid, order.spec.gid);
+        match (ground, dirs.root().exists()) {
+            (_, false) => self.spares.create(&dirs, owner),
+            (Ground::Begun, true) => dirs.create(owner),
+            (Ground::Fresh, true) => {
+                dirs.remove()?;
+                dirs.create(owner)
+            }
+        }
+    }
+
+    fn make_all(&self, makings: &Receiver<Making>, events: &UnboundedSender<Event>) {
+        while let Ok(Making { order, ground }) = makings.recv() {
+            let result = self.make(&order, ground).map_err(|error| no_folder(&error));
+            drop(events.send(Event::Prepared { execution: order.execution, result }));
+        }
+    }
+
+    fn dirs(&self, execution: ExecutionId) -> TaskDirs {
+        TaskDirs::new(&self.workdir, execution)
+    }
 }
 
 /// The failure of a task whose directory cannot be made.
@@ -172,13 +217,6 @@ pub fn no_folder(error: &WorkdirError) -> TransferFailure {
         None => error.to_string(),
     };
     TransferFailure { reason, transient: false }
-}
-
-fn make_all(workdir: &Path, makings: &Receiver<Making>, events: &UnboundedSender<Event>) {
-    while let Ok(Making { order, ground }) = makings.recv() {
-        let result = make(workdir, &order, ground).map_err(|error| no_folder(&error));
-        drop(events.send(Event::Prepared { execution: order.execution, result }));
-    }
 }
 
 impl Cleaner {
@@ -199,14 +237,14 @@ impl Cleaner {
     }
 
     fn remove(&self, execution: ExecutionId) {
-        if let Err(error) = TaskDirs::new(&self.workdir, execution).remove() {
+        if let Err(error) = self.maker.spares.remove(&self.maker.dirs(execution)) {
             tracing::warn!(%execution, error = %no_folder(&error).reason, "files are left behind");
         }
     }
 
     /// The date of the directory tells since when it is kept.
     fn date(&self, execution: ExecutionId) {
-        let dirs = TaskDirs::new(&self.workdir, execution);
+        let dirs = self.maker.dirs(execution);
         let now = u64::try_from(SystemClock.now().wall.0).unwrap_or(0);
         let date = SystemTime::UNIX_EPOCH + Duration::from_micros(now);
         let dated = File::open(dirs.root()).and_then(|folder| folder.set_modified(date));
@@ -245,13 +283,13 @@ impl Cleaner {
 
     /// The directories that are kept, oldest first.
     fn kept(&self) -> Result<Vec<Kept>, WorkdirError> {
-        let executions = list_executions(&self.workdir)?;
+        let executions = list_executions(&self.maker.workdir)?;
         let mut kept: Vec<Kept> = executions
             .into_iter()
             .filter(|execution| !self.held.has(*execution))
             .filter_map(|execution| {
-                let root = TaskDirs::new(&self.workdir, execution).root().to_owned();
-                let modified = fs::metadata(root).ok()?.modified().ok()?;
+                let modified =
+                    fs::metadata(self.maker.dirs(execution).root()).ok()?.modified().ok()?;
                 let since = modified.duration_since(SystemTime::UNIX_EPOCH).ok()?;
                 let at = Timestamp(i64::try_from(since.as_micros()).ok()?);
                 Some(Kept { execution, at })
@@ -263,7 +301,7 @@ impl Cleaner {
 
     #[expect(clippy::cast_precision_loss, reason = "a share of a disk, rounded")]
     fn is_disk_full(&self) -> bool {
-        let Ok(disk) = rustix::fs::statvfs(&self.workdir) else { return false };
+        let Ok(disk) = rustix::fs::statvfs(&self.maker.workdir) else { return false };
         let used = disk.f_blocks.saturating_sub(disk.f_bfree) as f64;
         let usable = used + disk.f_bavail as f64;
         usable > 0.0 && used / usable * 100.0 > self.max_used_percent
@@ -306,7 +344,8 @@ mod tests {
                 File::open(dirs.root()).unwrap().set_modified(date).unwrap();
             }
             let cache = ResourceCache::open(&workdir, Arc::new(SystemClock)).unwrap();
-            let cleaner = Cleaner { workdir, cache, keep_failed, max_used_percent, held };
+            let maker = Maker::new(workdir).unwrap();
+            let cleaner = Cleaner { maker, cache, keep_failed, max_used_percent, held };
             Self { folder, cleaner }
         }
 
@@ -353,9 +392,9 @@ mod tests {
         let dirs = TaskDirs::new(bench.folder.path(), ExecutionId(1));
         let file = dirs.input().join("file");
         fs::write(&file, "").unwrap();
-        make(bench.folder.path(), &order, Ground::Begun).unwrap();
+        bench.cleaner.maker.make(&order, Ground::Begun).unwrap();
         assert!(file.exists());
-        make(bench.folder.path(), &order, Ground::Fresh).unwrap();
+        bench.cleaner.maker.make(&order, Ground::Fresh).unwrap();
         assert!(!file.exists());
         assert!(dirs.output().exists());
     }

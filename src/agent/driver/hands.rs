@@ -22,8 +22,12 @@ use crate::domain::{Clock, ExecutionId};
 use crate::storage::{Note, Transfer};
 
 use super::commands::Commands;
-use super::folders::{self, Folders};
+use super::folders::{self, Folders, Maker};
 use super::output::Output;
+
+/// So many directories are handed to the cleaner at once: some of those that it
+/// keeps serve the next tasks.
+const MANY_DISCARDED: usize = 16;
 
 /// How the agent introduces itself.
 #[derive(Debug)]
@@ -48,14 +52,8 @@ pub struct Hands {
     pub output: Output,
     pub events: UnboundedSender<Event>,
     pub transfers: HashMap<ExecutionId, Moving>,
-    pub late: Late,
-}
-
-/// What may wait a moment, so that it is done for many executions at once.
-#[derive(Debug, Default)]
-pub struct Late {
-    forgotten: Vec<ExecutionId>,
-    discarded: Vec<(ExecutionId, Files)>,
+    /// What is handed to the cleaner in a moment, so that it wakes up less often.
+    pub discarded: Vec<(ExecutionId, Files)>,
 }
 
 /// A download or upload under way.
@@ -63,6 +61,14 @@ pub struct Late {
 pub struct Moving {
     transfer: Transfer,
     task: JoinHandle<()>,
+}
+
+/// What it takes to fetch the data of a task.
+struct Download {
+    maker: Maker,
+    dirs: TaskDirs,
+    cache: ResourceCache,
+    ground: Ground,
 }
 
 impl Hands {
@@ -74,7 +80,7 @@ impl Hands {
             Effect::Prepare { order, ground } => self.prepare(order, ground),
             Effect::Spawn(order) => self.commands.spawn(&order, concurrency),
             Effect::Signal { execution, signal } => self.commands.signal(execution, signal),
-            Effect::ForgetCommand(execution) => self.late.forgotten.push(execution),
+            Effect::ForgetCommand(execution) => self.commands.forget(execution),
             Effect::Upload(order) => self.upload(&order),
             Effect::StopTransfer(execution) => self.stop_transfer(execution),
             Effect::FollowNewOutput { execution, link } => {
@@ -121,23 +127,22 @@ impl Hands {
         false
     }
 
+    /// Whether [`Self::do_late`] shall not wait.
+    pub const fn has_much(&self) -> bool {
+        self.discarded.len() >= MANY_DISCARDED
+    }
+
     /// Whether something waits for [`Self::do_late`].
     pub fn has_late(&self) -> bool {
-        self.output.has_fresh()
-            || !self.late.forgotten.is_empty()
-            || !self.late.discarded.is_empty()
+        self.output.has_fresh() || !self.discarded.is_empty()
     }
 
     /// Does what was put off. The records of it are written, or the disk takes
     /// none: what is told twice does no harm.
     pub fn do_late(&mut self) {
         self.output.hand_over();
-        let Late { forgotten, discarded } = std::mem::take(&mut self.late);
-        if !forgotten.is_empty() {
-            self.commands.forget(forgotten);
-        }
-        if !discarded.is_empty() {
-            self.folders.discard(discarded);
+        if !self.discarded.is_empty() {
+            self.folders.discard(std::mem::take(&mut self.discarded));
         }
     }
 
@@ -158,9 +163,14 @@ impl Hands {
             return self.folders.make(order, ground);
         }
         self.folders.hold(order.execution);
-        let (workdir, cache) = (self.workdir.clone(), self.cache.clone());
+        let download = Download {
+            maker: self.folders.maker(),
+            dirs: TaskDirs::new(&self.workdir, order.execution),
+            cache: self.cache.clone(),
+            ground,
+        };
         self.start_transfer(&order, async move |order, transfer| {
-            let result = download(workdir, &order, ground, cache, &transfer).await;
+            let result = download.run(&order, &transfer).await;
             Event::Prepared { execution: order.execution, result }
         });
     }
@@ -204,7 +214,7 @@ impl Hands {
     /// A directory goes only after the transfer that works in it has ended.
     fn discard(&mut self, execution: ExecutionId, files: Files) {
         let Some(moving) = self.transfers.remove(&execution) else {
-            return self.late.discarded.push((execution, files));
+            return self.discarded.push((execution, files));
         };
         moving.transfer.cancel.cancel();
         let discard = self.folders.discard_later(execution, files);
@@ -239,28 +249,23 @@ impl Hands {
     }
 }
 
-async fn download(
-    workdir: PathBuf,
-    order: &Arc<Order>,
-    ground: Ground,
-    cache: ResourceCache,
-    transfer: &Transfer,
-) -> Result<(), TransferFailure> {
-    let dirs = TaskDirs::new(&workdir, order.execution);
-    let making = order.clone();
-    let made = tokio::task::spawn_blocking(move || folders::make(&workdir, &making, ground)).await;
-    match made {
-        Ok(made) => made.map_err(|error| folders::no_folder(&error))?,
-        Err(error) => {
-            return Err(TransferFailure { reason: error.to_string(), transient: false });
+impl Download {
+    async fn run(self, order: &Arc<Order>, transfer: &Transfer) -> Result<(), TransferFailure> {
+        let Self { maker, dirs, cache, ground } = self;
+        let making = order.clone();
+        match tokio::task::spawn_blocking(move || maker.make(&making, ground)).await {
+            Ok(made) => made.map_err(|error| folders::no_folder(&error))?,
+            Err(error) => {
+                return Err(TransferFailure { reason: error.to_string(), transient: false });
+            }
         }
-    }
-    match stage::download(&order.spec, &dirs, &cache, transfer).await {
-        Ok(staged) => {
-            log_notes(order.execution, &staged.notes);
-            Ok(())
+        match stage::download(&order.spec, &dirs, &cache, transfer).await {
+            Ok(staged) => {
+                log_notes(order.execution, &staged.notes);
+                Ok(())
+            }
+            Err(error) => Err(failure(&error)),
         }
-        Err(error) => Err(failure(&error)),
     }
 }
 

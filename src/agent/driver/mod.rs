@@ -12,7 +12,7 @@ mod output;
 mod turn;
 
 pub use commands::Commands;
-pub use folders::{Folders, HeldFolders};
-pub use hands::{Hands, Identity, Late};
+pub use folders::{FolderCare, Folders, HeldFolders, Maker};
+pub use hands::{Hands, Identity};
 pub use output::Output;
 pub use turn::Driver;

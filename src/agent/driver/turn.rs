@@ -136,7 +136,7 @@ impl Driver {
         if self.outbox.has_frames() || may_try_again || (is_late && !self.outbox.is_empty()) {
             self.outbox.write(now);
         }
-        if is_late {
+        if is_late || self.hands.has_much() {
             self.late_at = None;
             self.hands.do_late();
         }
