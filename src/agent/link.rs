@@ -31,12 +31,21 @@ use super::waits::Waits;
 /// Where the server takes links.
 pub const PATH: &str = "/api/v2/agent/link";
 
-/// Time for a connection and the opening of the WebSocket.
-const DIAL: Duration = Duration::from_secs(3);
+/// How long the other side is waited for.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// For a connection and the opening of the WebSocket.
+    pub dial: Duration,
+    /// A link that brought nothing for so long is dead: heartbeats are
+    /// acknowledged every 5 s.
+    pub silence: Duration,
+}
 
-/// A link that brought nothing for so long is dead: heartbeats are
-/// acknowledged every 5 s.
-const SILENCE: Duration = Duration::from_secs(15);
+impl Default for Patience {
+    fn default() -> Self {
+        Self { dial: Duration::from_secs(3), silence: Duration::from_secs(15) }
+    }
+}
 
 /// Waits between two dials.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
@@ -84,6 +93,15 @@ pub struct Link {
     /// Some server has welcomed this agent: it has work that must not be left.
     was_welcomed: bool,
     waits: Waits,
+    patience: Patience,
+}
+
+/// The link's ends inside the agent.
+#[derive(Debug)]
+pub struct Channels {
+    pub frames: UnboundedReceiver<ToLink>,
+    pub output: Receiver<OutputFrame>,
+    pub events: UnboundedSender<Event>,
 }
 
 /// Why a conversation ended.
@@ -105,7 +123,7 @@ enum End {
 enum DialError {
     #[error("the server refuses the token")]
     Unauthorized,
-    #[error("no connection within {} s", DIAL.as_secs())]
+    #[error("no connection in time")]
     TimedOut,
     #[error(transparent)]
     Connect(std::io::Error),
@@ -119,12 +137,22 @@ impl Link {
     pub fn new(
         server: ServerAddress,
         tokens: Tokens,
-        frames: UnboundedReceiver<ToLink>,
-        output: Receiver<OutputFrame>,
-        events: UnboundedSender<Event>,
+        patience: Patience,
+        channels: Channels,
     ) -> Self {
         let waits = Waits::new(FIRST_WAIT, LONGEST_WAIT);
-        Self { server, tokens, frames, output, events, number: 0, was_welcomed: false, waits }
+        let Channels { frames, output, events } = channels;
+        Self {
+            server,
+            tokens,
+            frames,
+            output,
+            events,
+            number: 0,
+            was_welcomed: false,
+            waits,
+            patience,
+        }
     }
 
     /// Keeps a link up until the sender of the frames is dropped: then what is
@@ -134,7 +162,8 @@ impl Link {
     /// The server refuses this agent, and has never taken it.
     pub async fn run(mut self) -> Result<(), LinkError> {
         loop {
-            let wait = match timeout(DIAL, self.dial()).await.unwrap_or(Err(DialError::TimedOut)) {
+            let dialled = timeout(self.patience.dial, self.dial()).await;
+            let wait = match dialled.unwrap_or(Err(DialError::TimedOut)) {
                 Ok(socket) => {
                     self.number += 1;
                     let link = self.number;
@@ -185,6 +214,7 @@ impl Link {
     async fn converse(&mut self, socket: Socket) -> End {
         let (mut sink, mut stream) = socket.split();
         let mut reader = Reader {
+            silence: self.patience.silence,
             link: self.number,
             events: &self.events,
             tokens: &mut self.tokens,
@@ -275,6 +305,7 @@ impl Link {
 
 /// The half that listens.
 struct Reader<'a> {
+    silence: Duration,
     link: u64,
     events: &'a UnboundedSender<Event>,
     tokens: &'a mut Tokens,
@@ -285,7 +316,9 @@ struct Reader<'a> {
 impl Reader<'_> {
     async fn read(&mut self, stream: &mut SplitStream<Socket>) -> End {
         loop {
-            let Ok(message) = timeout(SILENCE, stream.next()).await else { return End::Silent };
+            let Ok(message) = timeout(self.silence, stream.next()).await else {
+                return End::Silent;
+            };
             let text = match message {
                 None | Some(Ok(Message::Close(_))) => return End::Closed,
                 Some(Err(error)) => return End::Broken(Box::new(error)),
@@ -407,3 +440,6 @@ fn encode(frame: &Up) -> Option<String> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,12 +16,14 @@ use crate::domain::worker::Machine;
 
 use super::cache::ResourceCache;
 use super::config::{AgentConfig, Stop};
-use super::driver::{Commands, Driver, Folders, Hands, HeldFolders, Identity};
+use super::driver::{
+    Commands, Driver, FolderCare, Folders, Hands, HeldFolders, Identity, Maker, Output,
+};
 use super::error::AgentError;
 use super::files;
 use super::fsm::{AgentState, Event, Files, Limits, Record};
 use super::journal::{Journal, Replay};
-use super::link::Link;
+use super::link::{Channels, Link, Patience};
 use super::logs::LogReader;
 use super::outbox::Outbox;
 use super::runner::{UserEnvironment, WorkerFacts};
@@ -107,17 +109,14 @@ async fn start(config: AgentConfig, workdir: PathBuf) -> Result<(Driver, Event),
     for record in &replay.records {
         held.add(record.execution());
     }
-    let folders = Folders::start(
-        workdir.clone(),
-        cache.clone(),
-        config.keep_failed,
+    let care = FolderCare {
+        maker: Maker::new(workdir.clone())?,
+        cache: cache.clone(),
+        keep_failed: config.keep_failed,
         held,
-        events_sender.clone(),
-    )
-    .map_err(no_thread)?;
-    for execution in &replay.to_remove {
-        folders.discard(*execution, Files::Remove);
-    }
+    };
+    let folders = Folders::start(care, events_sender.clone()).map_err(no_thread)?;
+    folders.discard(replay.to_remove.iter().map(|id| (*id, Files::Remove)).collect());
     restore(&mut state, replay.records);
 
     let facts = worker_facts(&config, &machine);
@@ -127,9 +126,10 @@ async fn start(config: AgentConfig, workdir: PathBuf) -> Result<(Driver, Event),
     let (output_sender, output) = channel(OUTPUT_QUEUE);
     let (logs_sender, orders) = unbounded_channel();
     start_log_reader(LogReader::new(orders, output_sender, events_sender.clone()))?;
-    let outbox = Outbox::start(journal, frames_sender.clone()).map_err(no_thread)?;
+    let outbox = Outbox::new(journal, frames_sender.clone());
     let tokens = Tokens::new(bound, config.token);
-    let link = Link::new(config.server, tokens, frames, output, events_sender.clone());
+    let channels = Channels { frames, output, events: events_sender.clone() };
+    let link = Link::new(config.server, tokens, Patience::default(), channels);
     let identity = Identity {
         name: config.name,
         machine,
@@ -139,6 +139,7 @@ async fn start(config: AgentConfig, workdir: PathBuf) -> Result<(Driver, Event),
     };
     let sampler = Sampler::new(&workdir, SystemClock.now().monotonic);
     let hands = Hands {
+        output: Output::new(workdir.clone(), logs_sender, events_sender.clone()),
         workdir,
         identity,
         commands,
@@ -146,11 +147,12 @@ async fn start(config: AgentConfig, workdir: PathBuf) -> Result<(Driver, Event),
         cache,
         sampler: Arc::new(Mutex::new(sampler)),
         link: frames_sender,
-        logs: logs_sender,
         events: events_sender,
         transfers: HashMap::new(),
+        discarded: Vec::new(),
     };
-    Ok((Driver { state, hands, outbox, events, link: tokio::spawn(link.run()) }, first))
+    let link = tokio::spawn(link.run());
+    Ok((Driver { state, hands, outbox, events, link, late_at: None }, first))
 }
 
 fn open_journal(workdir: &Path) -> Result<(Journal, Replay), AgentError> {

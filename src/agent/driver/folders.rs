@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -14,7 +14,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use crate::agent::cache::ResourceCache;
 use crate::agent::fsm::{Event, Files, Ground, Order, TransferFailure};
-use crate::agent::workdir::{TaskDirs, WorkdirError, list_executions};
+use crate::agent::workdir::{SpareDirs, TaskDirs, WorkdirError, list_executions};
 use crate::clock::SystemClock;
 use crate::domain::{Clock, ExecutionId, Timestamp};
 
@@ -27,7 +27,26 @@ pub struct Folders {
     to_make: Sender<Making>,
     to_remove: Sender<Removal>,
     cleaner: JoinHandle<()>,
+    maker: Maker,
     held: HeldFolders,
+}
+
+/// What the threads work with.
+#[derive(Debug)]
+pub struct FolderCare {
+    pub maker: Maker,
+    pub cache: ResourceCache,
+    /// For how long the files of a failed task are kept.
+    pub keep_failed: Duration,
+    /// The executions that the agent has.
+    pub held: HeldFolders,
+}
+
+/// Makes and removes the directories of tasks.
+#[derive(Debug, Clone)]
+pub struct Maker {
+    workdir: PathBuf,
+    spares: Arc<SpareDirs>,
 }
 
 /// The directories that must not be cleaned away.
@@ -42,15 +61,16 @@ struct Making {
 
 #[derive(Debug)]
 enum Removal {
-    Discard { execution: ExecutionId, files: Files },
+    Discard(Vec<(ExecutionId, Files)>),
     Clean,
 }
 
 /// The thread that removes.
 struct Cleaner {
-    workdir: PathBuf,
+    maker: Maker,
     cache: ResourceCache,
     keep_failed: Duration,
+    max_used_percent: f64,
     held: HeldFolders,
 }
 
@@ -76,27 +96,34 @@ impl HeldFolders {
 }
 
 impl Folders {
-    /// Starts the threads. `held` are the executions that the agent has.
+    /// Starts the threads.
     ///
     /// # Errors
     /// The system has no thread to give.
-    pub fn start(
-        workdir: PathBuf,
-        cache: ResourceCache,
-        keep_failed: Duration,
-        held: HeldFolders,
-        events: UnboundedSender<Event>,
-    ) -> io::Result<Self> {
+    pub fn start(care: FolderCare, events: UnboundedSender<Event>) -> io::Result<Self> {
+        let FolderCare { maker, cache, keep_failed, held } = care;
         let (to_make, makings) = channel();
         let (to_remove, removals) = channel();
-        let cleaner = Cleaner { workdir: workdir.clone(), cache, keep_failed, held: held.clone() };
+        let cleaner = Cleaner {
+            maker: maker.clone(),
+            cache,
+            keep_failed,
+            max_used_percent: MAX_USED_PERCENT,
+            held: held.clone(),
+        };
+        let thread_maker = maker.clone();
         thread::Builder::new()
             .name("folders".to_owned())
-            .spawn(move || make_all(&workdir, &makings, &events))?;
+            .spawn(move || thread_maker.make_all(&makings, &events))?;
         let cleaner = thread::Builder::new()
             .name("cleaner".to_owned())
             .spawn(move || cleaner.work(&removals))?;
-        Ok(Self { to_make, to_remove, cleaner, held })
+        Ok(Self { to_make, to_remove, cleaner, maker, held })
+    }
+
+    /// For those who make a directory in a thread of their own.
+    pub fn maker(&self) -> Maker {
+        self.maker.clone()
     }
 
     /// Waits until everything that shall go is gone. Blocks.
@@ -118,23 +145,19 @@ impl Folders {
         self.held.add(execution);
     }
 
-    /// The agent no longer holds this execution.
-    pub fn discard(&self, execution: ExecutionId, files: Files) {
-        self.held.remove(execution);
-        drop(self.to_remove.send(Removal::Discard { execution, files }));
+    /// The agent no longer holds these executions.
+    pub fn discard(&self, gone: Vec<(ExecutionId, Files)>) {
+        discard(&self.held, &self.to_remove, gone);
     }
 
-    /// What does the same once it is called.
+    /// What does the same for one execution once it is called.
     pub fn discard_later(
         &self,
         execution: ExecutionId,
         files: Files,
     ) -> impl FnOnce() + Send + use<> {
         let (held, to_remove) = (self.held.clone(), self.to_remove.clone());
-        move || {
-            held.remove(execution);
-            drop(to_remove.send(Removal::Discard { execution, files }));
-        }
+        move || discard(&held, &to_remove, vec![(execution, files)])
     }
 
     /// Removes what was kept for long enough, and more when the disk is full.
@@ -143,16 +166,48 @@ impl Folders {
     }
 }
 
-/// Makes the directory of a task. Blocks.
-///
-/// # Errors
-/// It cannot be made, or what is in its place cannot be removed.
-pub fn make(workdir: &Path, order: &Order, ground: Ground) -> Result<(), WorkdirError> {
-    let dirs = TaskDirs::new(workdir, order.execution);
-    if ground == Ground::Fresh && dirs.root().exists() {
-        dirs.remove()?;
+fn discard(held: &HeldFolders, to_remove: &Sender<Removal>, gone: Vec<(ExecutionId, Files)>) {
+    for (execution, _) in &gone {
+        held.remove(*execution);
     }
-    dirs.create((order.spec.uid, order.spec.gid))
+    drop(to_remove.send(Removal::Discard(gone)));
+}
+
+impl Maker {
+    /// # Errors
+    /// What an agent before this one left cannot be removed.
+    pub fn new(workdir: PathBuf) -> Result<Self, WorkdirError> {
+        let spares = Arc::new(SpareDirs::open(&workdir)?);
+        Ok(Self { workdir, spares })
+    }
+
+    /// Makes the directory of a task. Blocks.
+    ///
+    /// # Errors
+    /// It cannot be made, or what is in its place cannot be removed.
+    pub fn make(&self, order: &Order, ground: Ground) -> Result<(), WorkdirError> {
+        let dirs = self.dirs(order.execution);
+        let owner = (order.spec.uid, order.spec.gid);
+        match (ground, dirs.root().exists()) {
+            (_, false) => self.spares.create(&dirs, owner),
+            (Ground::Begun, true) => dirs.create(owner),
+            (Ground::Fresh, true) => {
+                dirs.remove()?;
+                dirs.create(owner)
+            }
+        }
+    }
+
+    fn make_all(&self, makings: &Receiver<Making>, events: &UnboundedSender<Event>) {
+        while let Ok(Making { order, ground }) = makings.recv() {
+            let result = self.make(&order, ground).map_err(|error| no_folder(&error));
+            drop(events.send(Event::Prepared { execution: order.execution, result }));
+        }
+    }
+
+    fn dirs(&self, execution: ExecutionId) -> TaskDirs {
+        TaskDirs::new(&self.workdir, execution)
+    }
 }
 
 /// The failure of a task whose directory cannot be made.
@@ -164,33 +219,32 @@ pub fn no_folder(error: &WorkdirError) -> TransferFailure {
     TransferFailure { reason, transient: false }
 }
 
-fn make_all(workdir: &Path, makings: &Receiver<Making>, events: &UnboundedSender<Event>) {
-    while let Ok(Making { order, ground }) = makings.recv() {
-        let result = make(workdir, &order, ground).map_err(|error| no_folder(&error));
-        drop(events.send(Event::Prepared { execution: order.execution, result }));
-    }
-}
-
 impl Cleaner {
     fn work(&self, removals: &Receiver<Removal>) {
         while let Ok(removal) = removals.recv() {
             match removal {
-                Removal::Discard { execution, files: Files::Remove } => self.remove(execution),
-                Removal::Discard { execution, files: Files::Keep } => self.date(execution),
+                Removal::Discard(gone) => {
+                    for (execution, files) in gone {
+                        match files {
+                            Files::Remove => self.remove(execution),
+                            Files::Keep => self.date(execution),
+                        }
+                    }
+                }
                 Removal::Clean => self.clean(),
             }
         }
     }
 
     fn remove(&self, execution: ExecutionId) {
-        if let Err(error) = TaskDirs::new(&self.workdir, execution).remove() {
+        if let Err(error) = self.maker.spares.remove(&self.maker.dirs(execution)) {
             tracing::warn!(%execution, error = %no_folder(&error).reason, "files are left behind");
         }
     }
 
     /// The date of the directory tells since when it is kept.
     fn date(&self, execution: ExecutionId) {
-        let dirs = TaskDirs::new(&self.workdir, execution);
+        let dirs = self.maker.dirs(execution);
         let now = u64::try_from(SystemClock.now().wall.0).unwrap_or(0);
         let date = SystemTime::UNIX_EPOCH + Duration::from_micros(now);
         let dated = File::open(dirs.root()).and_then(|folder| folder.set_modified(date));
@@ -229,13 +283,13 @@ impl Cleaner {
 
     /// The directories that are kept, oldest first.
     fn kept(&self) -> Result<Vec<Kept>, WorkdirError> {
-        let executions = list_executions(&self.workdir)?;
+        let executions = list_executions(&self.maker.workdir)?;
         let mut kept: Vec<Kept> = executions
             .into_iter()
             .filter(|execution| !self.held.has(*execution))
             .filter_map(|execution| {
-                let root = TaskDirs::new(&self.workdir, execution).root().to_owned();
-                let modified = fs::metadata(root).ok()?.modified().ok()?;
+                let modified =
+                    fs::metadata(self.maker.dirs(execution).root()).ok()?.modified().ok()?;
                 let since = modified.duration_since(SystemTime::UNIX_EPOCH).ok()?;
                 let at = Timestamp(i64::try_from(since.as_micros()).ok()?);
                 Some(Kept { execution, at })
@@ -247,14 +301,14 @@ impl Cleaner {
 
     #[expect(clippy::cast_precision_loss, reason = "a share of a disk, rounded")]
     fn is_disk_full(&self) -> bool {
-        let Ok(disk) = rustix::fs::statvfs(&self.workdir) else { return false };
+        let Ok(disk) = rustix::fs::statvfs(&self.maker.workdir) else { return false };
         let used = disk.f_blocks.saturating_sub(disk.f_bfree) as f64;
         let usable = used + disk.f_bavail as f64;
-        usable > 0.0 && used / usable * 100.0 > MAX_USED_PERCENT
+        usable > 0.0 && used / usable * 100.0 > self.max_used_percent
     }
 
     fn evict_resources(&self) {
-        match self.cache.evict_until(100.0 - MAX_USED_PERCENT) {
+        match self.cache.evict_until(100.0 - self.max_used_percent) {
             Ok(evicted) => {
                 for entry in evicted {
                     tracing::info!(?entry, "removed a resource: the disk is full");
@@ -262,5 +316,86 @@ impl Cleaner {
             }
             Err(error) => tracing::warn!(%error, "cannot remove unused resources"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Bench {
+        folder: tempfile::TempDir,
+        cleaner: Cleaner,
+    }
+
+    impl Bench {
+        /// Kept are the executions 1 and 3 for an hour, 2 for a minute; 3 is held.
+        fn new(keep_failed: Duration, max_used_percent: f64) -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let workdir = folder.path().to_owned();
+            let held = HeldFolders::default();
+            held.add(ExecutionId(3));
+            for (number, age) in [(1, 3_600), (2, 60), (3, 3_600)] {
+                let dirs = TaskDirs::new(&workdir, ExecutionId(number));
+                dirs.create((None, None)).unwrap();
+                let wall = u64::try_from(SystemClock.now().wall.0).unwrap();
+                let date =
+                    SystemTime::UNIX_EPOCH + Duration::from_micros(wall) - Duration::from_secs(age);
+                File::open(dirs.root()).unwrap().set_modified(date).unwrap();
+            }
+            let cache = ResourceCache::open(&workdir, Arc::new(SystemClock)).unwrap();
+            let maker = Maker::new(workdir).unwrap();
+            let cleaner = Cleaner { maker, cache, keep_failed, max_used_percent, held };
+            Self { folder, cleaner }
+        }
+
+        fn cleaned(&self) -> Vec<u64> {
+            self.cleaner.clean();
+            let mut left: Vec<u64> = list_executions(self.folder.path())
+                .unwrap()
+                .into_iter()
+                .map(|execution| execution.0)
+                .collect();
+            left.sort_unstable();
+            left
+        }
+    }
+
+    #[test]
+    fn files_of_failures_go_after_their_time_and_those_in_use_stay() {
+        assert_eq!(Bench::new(Duration::from_mins(30), 100.0).cleaned(), [2, 3]);
+        assert_eq!(Bench::new(Duration::from_hours(2), 100.0).cleaned(), [1, 2, 3]);
+    }
+
+    #[test]
+    fn all_that_is_not_in_use_goes_when_the_disk_is_full() {
+        assert_eq!(Bench::new(Duration::from_hours(2), 0.0).cleaned(), [3]);
+    }
+
+    #[test]
+    fn what_is_kept_is_dated_anew() {
+        let bench = Bench::new(Duration::from_mins(30), 100.0);
+        bench.cleaner.date(ExecutionId(1));
+        assert_eq!(bench.cleaned(), [1, 2, 3]);
+    }
+
+    #[test]
+    fn fresh_ground_has_nothing_of_another_task() {
+        let bench = Bench::new(Duration::from_hours(2), 100.0);
+        let order = Order {
+            execution: ExecutionId(1),
+            task: crate::domain::TaskId(1),
+            attempt: 1,
+            store: (crate::domain::StoreId("s".to_owned()), crate::domain::Epoch(1)),
+            spec: serde_json::from_str(r#"{"command":"true"}"#).unwrap(),
+        };
+        let dirs = TaskDirs::new(bench.folder.path(), ExecutionId(1));
+        let file = dirs.input().join("file");
+        fs::write(&file, "").unwrap();
+        bench.cleaner.maker.make(&order, Ground::Begun).unwrap();
+        assert!(file.exists());
+        bench.cleaner.maker.make(&order, Ground::Fresh).unwrap();
+        assert!(!file.exists());
+        assert!(dirs.output().exists());
     }
 }

@@ -10,8 +10,7 @@ use tokio::task::JoinHandle;
 use crate::agent::cache::ResourceCache;
 use crate::agent::fsm::{Effect, Event, Files, Ground, Order, TransferFailure};
 use crate::agent::link::ToLink;
-use crate::agent::logs::{OutputFiles, OutputOrder};
-use crate::agent::outbox::Letter;
+use crate::agent::outbox::Outbox;
 use crate::agent::stage::{self, StageError};
 use crate::agent::telemetry::Sampler;
 use crate::agent::workdir::TaskDirs;
@@ -23,7 +22,12 @@ use crate::domain::{Clock, ExecutionId};
 use crate::storage::{Note, Transfer};
 
 use super::commands::Commands;
-use super::folders::{self, Folders};
+use super::folders::{self, Folders, Maker};
+use super::output::Output;
+
+/// So many directories are handed to the cleaner at once: some of those that it
+/// keeps serve the next tasks.
+const MANY_DISCARDED: usize = 16;
 
 /// How the agent introduces itself.
 #[derive(Debug)]
@@ -45,9 +49,11 @@ pub struct Hands {
     pub cache: ResourceCache,
     pub sampler: Arc<Mutex<Sampler>>,
     pub link: UnboundedSender<ToLink>,
-    pub logs: UnboundedSender<OutputOrder>,
+    pub output: Output,
     pub events: UnboundedSender<Event>,
     pub transfers: HashMap<ExecutionId, Moving>,
+    /// What is handed to the cleaner in a moment, so that it wakes up less often.
+    pub discarded: Vec<(ExecutionId, Files)>,
 }
 
 /// A download or upload under way.
@@ -57,26 +63,35 @@ pub struct Moving {
     task: JoinHandle<()>,
 }
 
+/// What it takes to fetch the data of a task.
+struct Download {
+    maker: Maker,
+    dirs: TaskDirs,
+    cache: ResourceCache,
+    ground: Ground,
+}
+
 impl Hands {
-    /// Carries out one effect; what is to be written down goes into `letter`.
-    /// Says whether the agent shall leave.
-    pub fn perform(&mut self, effect: Effect, concurrency: u32, letter: &mut Letter) -> bool {
+    /// Carries out one effect; what is to be written down is noted in the
+    /// outbox. Says whether the agent shall leave.
+    pub fn perform(&mut self, effect: Effect, concurrency: u32, outbox: &mut Outbox) -> bool {
         match effect {
-            Effect::Journal(record) => letter.records.push(record),
+            Effect::Journal(record) => outbox.note(&record),
             Effect::Prepare { order, ground } => self.prepare(order, ground),
             Effect::Spawn(order) => self.commands.spawn(&order, concurrency),
             Effect::Signal { execution, signal } => self.commands.signal(execution, signal),
             Effect::ForgetCommand(execution) => self.commands.forget(execution),
             Effect::Upload(order) => self.upload(&order),
             Effect::StopTransfer(execution) => self.stop_transfer(execution),
-            Effect::FollowOutput { execution, link, from } => {
-                let dirs = TaskDirs::new(&self.workdir, execution);
-                let files = OutputFiles { stdout: dirs.stdout(), stderr: dirs.stderr() };
-                self.output(OutputOrder::Follow { execution, link, from, files });
+            Effect::FollowNewOutput { execution, link } => {
+                self.output.follow_new(execution, link);
             }
-            Effect::FinishOutput { execution } => self.output(OutputOrder::Finish { execution }),
-            Effect::StopOutput(execution) => self.output(OutputOrder::Stop { execution }),
-            Effect::StopAllOutput => self.output(OutputOrder::StopAll),
+            Effect::FollowOutput { execution, link, from } => {
+                self.output.follow(execution, link, from);
+            }
+            Effect::FinishOutput { execution } => self.output.finish(execution),
+            Effect::StopOutput(execution) => self.output.stop(execution),
+            Effect::StopAllOutput => self.output.stop_all(),
             Effect::Discard { execution, files } => self.discard(execution, files),
             Effect::SendHello { link, store, held, draining } => {
                 let hello = Hello {
@@ -112,6 +127,25 @@ impl Hands {
         false
     }
 
+    /// Whether [`Self::do_late`] shall not wait.
+    pub const fn has_much(&self) -> bool {
+        self.discarded.len() >= MANY_DISCARDED
+    }
+
+    /// Whether something waits for [`Self::do_late`].
+    pub fn has_late(&self) -> bool {
+        self.output.has_fresh() || !self.discarded.is_empty()
+    }
+
+    /// Does what was put off. The records of it are written, or the disk takes
+    /// none: what is told twice does no harm.
+    pub fn do_late(&mut self) {
+        self.output.hand_over();
+        if !self.discarded.is_empty() {
+            self.folders.discard(std::mem::take(&mut self.discarded));
+        }
+    }
+
     /// Notes that a transfer has answered.
     pub fn on_transfer_over(&mut self, execution: ExecutionId) {
         self.transfers.remove(&execution);
@@ -129,9 +163,14 @@ impl Hands {
             return self.folders.make(order, ground);
         }
         self.folders.hold(order.execution);
-        let (workdir, cache) = (self.workdir.clone(), self.cache.clone());
+        let download = Download {
+            maker: self.folders.maker(),
+            dirs: TaskDirs::new(&self.workdir, order.execution),
+            cache: self.cache.clone(),
+            ground,
+        };
         self.start_transfer(&order, async move |order, transfer| {
-            let result = download(workdir, &order, ground, cache, &transfer).await;
+            let result = download.run(&order, &transfer).await;
             Event::Prepared { execution: order.execution, result }
         });
     }
@@ -175,7 +214,7 @@ impl Hands {
     /// A directory goes only after the transfer that works in it has ended.
     fn discard(&mut self, execution: ExecutionId, files: Files) {
         let Some(moving) = self.transfers.remove(&execution) else {
-            return self.folders.discard(execution, files);
+            return self.discarded.push((execution, files));
         };
         moving.transfer.cancel.cancel();
         let discard = self.folders.discard_later(execution, files);
@@ -208,36 +247,25 @@ impl Hands {
     fn send(&self, frame: ToLink) {
         drop(self.link.send(frame));
     }
-
-    fn output(&self, order: OutputOrder) {
-        if self.logs.send(order).is_err() {
-            tracing::error!("the thread that reads output has gone");
-        }
-    }
 }
 
-async fn download(
-    workdir: PathBuf,
-    order: &Arc<Order>,
-    ground: Ground,
-    cache: ResourceCache,
-    transfer: &Transfer,
-) -> Result<(), TransferFailure> {
-    let dirs = TaskDirs::new(&workdir, order.execution);
-    let making = order.clone();
-    let made = tokio::task::spawn_blocking(move || folders::make(&workdir, &making, ground)).await;
-    match made {
-        Ok(made) => made.map_err(|error| folders::no_folder(&error))?,
-        Err(error) => {
-            return Err(TransferFailure { reason: error.to_string(), transient: false });
+impl Download {
+    async fn run(self, order: &Arc<Order>, transfer: &Transfer) -> Result<(), TransferFailure> {
+        let Self { maker, dirs, cache, ground } = self;
+        let making = order.clone();
+        match tokio::task::spawn_blocking(move || maker.make(&making, ground)).await {
+            Ok(made) => made.map_err(|error| folders::no_folder(&error))?,
+            Err(error) => {
+                return Err(TransferFailure { reason: error.to_string(), transient: false });
+            }
         }
-    }
-    match stage::download(&order.spec, &dirs, &cache, transfer).await {
-        Ok(staged) => {
-            log_notes(order.execution, &staged.notes);
-            Ok(())
+        match stage::download(&order.spec, &dirs, &cache, transfer).await {
+            Ok(staged) => {
+                log_notes(order.execution, &staged.notes);
+                Ok(())
+            }
+            Err(error) => Err(failure(&error)),
         }
-        Err(error) => Err(failure(&error)),
     }
 }
 

@@ -8,9 +8,11 @@ mod commands;
 mod folders;
 mod hands;
 mod oom;
+mod output;
 mod turn;
 
 pub use commands::Commands;
-pub use folders::{Folders, HeldFolders};
+pub use folders::{FolderCare, Folders, HeldFolders, Maker};
 pub use hands::{Hands, Identity};
+pub use output::Output;
 pub use turn::Driver;

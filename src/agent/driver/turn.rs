@@ -10,10 +10,10 @@ use crate::agent::config::Stop;
 use crate::agent::error::AgentError;
 use crate::agent::fsm::{AgentState, Event};
 use crate::agent::link::LinkError;
-use crate::agent::outbox::{Letter, Outbox};
+use crate::agent::outbox::Outbox;
 use crate::api::link::{Down, HEARTBEAT_SECONDS};
 use crate::clock::SystemClock;
-use crate::domain::Clock;
+use crate::domain::{Clock, Monotonic};
 
 use super::hands::Hands;
 
@@ -26,8 +26,11 @@ const CLEAN: Duration = Duration::from_mins(1);
 /// Longest sleep for a deadline: the timer does not see a suspended machine.
 const MAX_SLEEP: Duration = Duration::from_secs(5);
 
-/// How long the writing of the last reports may take when the agent leaves.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+/// How long that which can be done for many executions at once waits for more.
+const LATE: Duration = Duration::from_millis(100);
+
+/// How long the sending of the last reports may take when the agent leaves.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// How long the removal of files may take when the agent leaves for good.
 const LAST_REMOVALS: Duration = Duration::from_mins(1);
@@ -40,6 +43,8 @@ pub struct Driver {
     pub outbox: Outbox,
     pub events: UnboundedReceiver<Event>,
     pub link: JoinHandle<Result<(), LinkError>>,
+    /// When what was put off is done.
+    pub late_at: Option<Monotonic>,
 }
 
 impl Driver {
@@ -60,7 +65,7 @@ impl Driver {
                 self.leave(Some(LAST_REMOVALS)).await;
                 return Ok(());
             }
-            let until_deadline = self.until_deadline();
+            let rest = self.rest();
             tokio::select! {
                 biased;
                 stop = stops.recv() => match stop {
@@ -74,11 +79,12 @@ impl Driver {
                     }
                 },
                 end = &mut self.link => return Err(why_no_link(end)),
+                // Before the events, which may never be at an end.
+                _ = heartbeats.tick() => events.push(Event::HeartbeatDue),
+                _ = cleanings.tick() => self.hands.folders.clean(),
                 event = self.hands.commands.next_event() => events.push(event),
                 _ = self.events.recv_many(&mut events, MAX_EVENTS) => {}
-                _ = heartbeats.tick() => events.push(Event::HeartbeatDue),
-                () = sleep(until_deadline.unwrap_or(MAX_SLEEP)), if until_deadline.is_some() => {}
-                _ = cleanings.tick() => self.hands.folders.clean(),
+                () = sleep(rest.unwrap_or(MAX_SLEEP)), if rest.is_some() => {}
             }
             self.take_what_is_ready(&mut events);
         }
@@ -95,7 +101,8 @@ impl Driver {
             };
             events.push(event);
         }
-        if self.until_deadline().is_some_and(|wait| wait.is_zero()) {
+        let now = SystemClock.now().monotonic;
+        if self.state.next_deadline().is_some_and(|deadline| deadline <= now) {
             events.push(Event::Tick);
         }
     }
@@ -103,17 +110,39 @@ impl Driver {
     /// Reacts to the events. Says whether the agent shall leave.
     fn take(&mut self, events: &mut Vec<Event>) -> bool {
         let now = SystemClock.now();
-        let mut letter = Letter::default();
         let mut leaves = false;
-        for event in events.drain(..) {
-            self.notice(&event);
-            for effect in self.state.on(now, event) {
-                leaves |= self.hands.perform(effect, self.state.concurrency(), &mut letter);
+        while !events.is_empty() {
+            for event in events.drain(..) {
+                self.notice(&event);
+                for effect in self.state.on(now, event) {
+                    leaves |=
+                        self.hands.perform(effect, self.state.concurrency(), &mut self.outbox);
+                }
             }
+            // Some effects are answered on the spot.
+            events.extend(std::iter::from_fn(|| self.events.try_recv().ok()));
         }
-        letter.frames.extend(std::iter::from_fn(|| self.state.next_reports(now)));
-        self.outbox.post(letter);
+        while let Some((link, frame)) = self.state.next_reports(now) {
+            self.outbox.post(link, frame);
+        }
+        self.write(now.monotonic);
         leaves
+    }
+
+    /// Writes and sends what cannot wait, and the rest when it is time.
+    fn write(&mut self, now: Monotonic) {
+        let is_late = self.late_at.is_some_and(|at| at <= now);
+        let may_try_again = self.outbox.retry_at().is_some_and(|at| at <= now);
+        if self.outbox.has_frames() || may_try_again || (is_late && !self.outbox.is_empty()) {
+            self.outbox.write(now);
+        }
+        if is_late || self.hands.has_much() {
+            self.late_at = None;
+            self.hands.do_late();
+        }
+        if self.late_at.is_none() && (self.hands.has_late() || !self.outbox.is_empty()) {
+            self.late_at = Some(now.after(LATE));
+        }
     }
 
     fn notice(&mut self, event: &Event) {
@@ -143,26 +172,22 @@ impl Driver {
         }
     }
 
-    fn until_deadline(&self) -> Option<Duration> {
-        let deadline = self.state.next_deadline()?;
-        Some(deadline.since(SystemClock.now().monotonic).min(MAX_SLEEP))
+    /// How long nothing is due.
+    fn rest(&self) -> Option<Duration> {
+        let next = self.state.next_deadline().into_iter().chain(self.late_at).min()?;
+        Some(next.since(SystemClock.now().monotonic).min(MAX_SLEEP))
     }
 
     /// Hands on what can be handed on; commands run on under the supervisor.
     async fn leave(mut self, patience: Option<Duration>) {
         tracing::info!("leaving");
         self.hands.stop_all_transfers();
-        let Hands { commands, folders, link, logs, .. } = self.hands;
-        drop(logs);
-        let outbox = self.outbox;
-        let written = tokio::task::spawn_blocking(move || outbox.finish());
-        if tokio::time::timeout(LAST_WORDS, written).await.is_err() {
-            tracing::warn!(
-                "the journal takes no more: what is not written is told by the next agent"
-            );
-        }
+        self.outbox.write(SystemClock.now().monotonic);
+        self.hands.do_late();
+        drop(self.outbox);
+        let Hands { commands, folders, link, .. } = self.hands;
         drop(link);
-        if tokio::time::timeout(LAST_WORDS / 2, &mut self.link).await.is_err() {
+        if tokio::time::timeout(LAST_WORDS, &mut self.link).await.is_err() {
             self.link.abort();
         }
         commands.leave().await;

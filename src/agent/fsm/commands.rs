@@ -59,7 +59,7 @@ impl AgentState {
             && stop != Some(StopReason::Superseded)
             && !orphaned
         {
-            self.send_output(turn, id, link, OutputSizes::default());
+            turn.wants(Effect::FollowNewOutput { execution: id, link });
         }
     }
 
@@ -85,7 +85,8 @@ impl AgentState {
             signal: None,
             usage: None,
         };
-        self.end(turn, id, outcome, turn.now.wall, Upload::Done);
+        let ended_at = turn.now.wall;
+        self.end(turn, id, Ending { outcome, ended_at, upload: Upload::Done, output: None });
     }
 
     pub(super) fn on_ended(&mut self, turn: &mut Turn, id: ExecutionId, end: CommandEnd) {
@@ -106,13 +107,13 @@ impl AgentState {
         let is_lost = matches!(end.exit, Exit::Lost { .. });
         let is_cancelled = held.stop == Some(StopReason::Cancelled);
         let upload = if held.order.spec.output.is_some() && !is_lost && !is_cancelled {
-            Upload::AwaitingLeave
+            Upload::AwaitingLeave { failing: None }
         } else {
             Upload::Done
         };
         let ended_at = end.ended_at;
         let outcome = classify(&held.order, held.stop, end);
-        self.end(turn, id, outcome, ended_at, upload);
+        self.end(turn, id, Ending { outcome, ended_at, upload, output: None });
     }
 
     pub(super) fn on_tick(&mut self, turn: &mut Turn) {
@@ -173,20 +174,12 @@ impl AgentState {
         }
     }
 
-    fn end(
-        &mut self,
-        turn: &mut Turn,
-        id: ExecutionId,
-        outcome: Outcome,
-        ended_at: Timestamp,
-        upload: Upload,
-    ) {
-        let exit_code = outcome.exit_code;
+    fn end(&mut self, turn: &mut Turn, id: ExecutionId, ending: Ending) {
+        let (exit_code, upload) = (ending.outcome.exit_code, ending.upload);
         let is_followed =
             self.executions.get(&id).is_some_and(|held| matches!(held.stage, Stage::Running));
-        let ending = Ending { outcome, ended_at, upload, output: None };
         self.set_stage(id, Stage::Ending(Box::new(ending)));
-        if upload == Upload::AwaitingLeave {
+        if matches!(upload, Upload::AwaitingLeave { .. }) {
             self.report(id, turn.now.wall, ReportEvent::Uploading { exit_code });
         }
         let orphaned = self.executions.get(&id).is_none_or(|held| held.orphaned);

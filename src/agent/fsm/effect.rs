@@ -38,6 +38,11 @@ pub enum Effect {
     Upload(Arc<Order>),
     /// Stop the download or upload; its answer no longer matters.
     StopTransfer(ExecutionId),
+    /// Send the output of a command that has just started, as it grows.
+    FollowNewOutput {
+        execution: ExecutionId,
+        link: u64,
+    },
     /// Send the command's output from here on, as it grows.
     FollowOutput {
         execution: ExecutionId,

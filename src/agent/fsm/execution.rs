@@ -86,8 +86,11 @@ pub struct Ending {
 pub enum Upload {
     /// Nothing to send, or all sent.
     Done,
-    /// The server has not said yet that this execution is the active one.
-    AwaitingLeave,
+    /// The server has not said yet, or not lately, that this execution is the
+    /// active one.
+    AwaitingLeave {
+        failing: Option<Failing>,
+    },
     Running {
         failing: Option<Failing>,
     },

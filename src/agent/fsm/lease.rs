@@ -1,11 +1,11 @@
-//! The right to start commands: it ends some time after the last word from the
-//! server, before the server gives the executions to others.
+//! The right to start commands and to send outputs: it ends some time after the
+//! last word from the server, before the server gives the executions to others.
 
 use std::time::Duration;
 
 use crate::domain::Monotonic;
 
-/// No command starts later than this before the server counts the worker as
+/// Nothing starts later than this before the server counts the worker as
 /// lost. Half of the time to loss where that is less than a minute.
 const MARGIN: Duration = Duration::from_secs(30);
 
@@ -19,6 +19,8 @@ pub struct Lease {
     /// acknowledgement proves less, it may have lain in a buffer while the
     /// machine was suspended.
     heard_at: Option<Monotonic>,
+    /// Outputs may be sent under it at this moment.
+    has_uploads: bool,
 }
 
 impl Lease {
@@ -31,11 +33,34 @@ impl Lease {
         self.heard_at = self.heard_at.max(Some(sent_at));
     }
 
-    pub fn allows_start(&self, now: Monotonic) -> bool {
-        let Some(heard_at) = self.heard_at else { return false };
-        let Some(lost_after) = self.lost_after else { return true };
+    /// Whether commands may be started, and outputs be sent.
+    pub fn holds(&self, now: Monotonic) -> bool {
+        self.heard_at.is_some() && self.ends_at().is_none_or(|end| now <= end)
+    }
+
+    /// Outputs are sent under it from now on.
+    pub const fn cover_uploads(&mut self) {
+        self.has_uploads = true;
+    }
+
+    /// Whether it has ended while outputs were sent. Says so once.
+    pub fn withdraw_uploads(&mut self, now: Monotonic) -> bool {
+        let has_ended = self.has_uploads && !self.holds(now);
+        self.has_uploads &= !has_ended;
+        has_ended
+    }
+
+    /// When [`Self::withdraw_uploads`] is due unless the lease is renewed.
+    pub fn uploads_end_at(&self) -> Option<Monotonic> {
+        let end = self.ends_at().filter(|_| self.has_uploads)?;
+        Some(end.after(Duration::from_micros(1)))
+    }
+
+    /// When it ends unless it is renewed; none: never, or it has not begun.
+    fn ends_at(&self) -> Option<Monotonic> {
+        let lost_after = self.lost_after?;
         let margin = MARGIN.min(lost_after / 2);
-        now.since(heard_at) <= lost_after.saturating_sub(margin)
+        Some(self.heard_at?.after(lost_after.saturating_sub(margin)))
     }
 }
 
@@ -50,13 +75,13 @@ mod tests {
     #[test]
     fn commands_start_only_soon_after_word_from_the_server() {
         let mut lease = Lease::default();
-        assert!(!lease.allows_start(at(0)));
+        assert!(!lease.holds(at(0)));
         lease.set_lost_after(Some(Duration::from_mins(10)));
         lease.renew(at(100));
-        assert!(lease.allows_start(at(670)));
-        assert!(!lease.allows_start(at(671)));
+        assert!(lease.holds(at(670)));
+        assert!(!lease.holds(at(671)));
         lease.renew(at(50));
-        assert!(lease.allows_start(at(670)), "an older acknowledgement takes nothing away");
+        assert!(lease.holds(at(670)), "an older acknowledgement takes nothing away");
     }
 
     #[test]
@@ -64,14 +89,14 @@ mod tests {
         let mut lease = Lease::default();
         lease.set_lost_after(Some(Duration::from_secs(20)));
         lease.renew(at(0));
-        assert!(lease.allows_start(at(10)));
-        assert!(!lease.allows_start(at(11)));
+        assert!(lease.holds(at(10)));
+        assert!(!lease.holds(at(11)));
     }
 
     #[test]
     fn a_worker_that_is_never_lost_may_always_start() {
         let mut lease = Lease::default();
         lease.renew(at(0));
-        assert!(lease.allows_start(at(1_000_000)));
+        assert!(lease.holds(at(1_000_000)));
     }
 }

@@ -10,7 +10,7 @@ use crate::domain::execution::{FailureClass, Outcome, OutputSizes};
 use crate::domain::worker::WantedState;
 
 use super::effect::{Effect, Files, Ground};
-use super::execution::{Execution, Order, Stage, StopReason, Upload};
+use super::execution::{Execution, Order, Stage, Upload};
 use super::record::Record;
 use super::reports::ReportKind;
 use super::state::{AgentState, Turn};
@@ -127,22 +127,31 @@ impl AgentState {
                 self.refresh_startable(id);
             }
             ReportKind::Started => held.start_known = true,
-            ReportKind::Uploading => {
-                let order = held.order.clone();
-                if let Stage::Ending(ending) = &mut held.stage
-                    && ending.upload == Upload::AwaitingLeave
-                    && held.stop != Some(StopReason::Superseded)
-                {
-                    ending.upload = Upload::Running { failing: None };
-                    turn.wants(Effect::Upload(order));
-                }
-            }
+            ReportKind::Uploading => self.on_leave(turn, id),
             ReportKind::Finished => {
                 if let Stage::Reported(reported) = &held.stage {
                     let files = reported.files;
                     self.forget(turn, id, files);
                 }
             }
+        }
+    }
+
+    /// The server has said that this execution is the active one. If it said so
+    /// long ago, to a machine that was asleep, it is asked once more.
+    fn on_leave(&mut self, turn: &mut Turn, id: ExecutionId) {
+        let is_fresh = self.lease.holds(turn.now.monotonic);
+        let Some(held) = self.executions.get_mut(&id) else { return };
+        let order = held.order.clone();
+        let Stage::Ending(ending) = &mut held.stage else { return };
+        let Upload::AwaitingLeave { failing } = ending.upload else { return };
+        let exit_code = ending.outcome.exit_code;
+        if is_fresh {
+            ending.upload = Upload::Running { failing };
+            self.lease.cover_uploads();
+            turn.wants(Effect::Upload(order));
+        } else {
+            self.report(id, turn.now.wall, ReportEvent::Uploading { exit_code });
         }
     }
 

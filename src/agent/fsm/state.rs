@@ -112,6 +112,7 @@ impl AgentState {
     /// The one way from state to state.
     pub fn on(&mut self, now: Now, event: Event) -> Vec<Effect> {
         let mut turn = Turn { now, effects: Vec::new() };
+        self.withdraw_leave(&mut turn);
         self.react(&mut turn, event);
         self.start_ready(&mut turn);
         self.leave_if_done(&mut turn);
@@ -129,7 +130,8 @@ impl AgentState {
     /// When [`Event::Tick`] is due.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Monotonic> {
-        self.deadlines.first().map(|(at, _)| *at)
+        let of_executions = self.deadlines.first().map(|(at, _)| *at);
+        of_executions.into_iter().chain(self.lease.uploads_end_at()).min()
     }
 
     /// Whether the agent holds this execution.
@@ -202,7 +204,7 @@ impl AgentState {
     fn start_ready(&mut self, turn: &mut Turn) {
         if self.startable.is_empty()
             || !self.supervisor_is_up
-            || !self.lease.allows_start(turn.now.monotonic)
+            || !self.lease.holds(turn.now.monotonic)
         {
             return;
         }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::api::link::ReportEvent;
 use crate::domain::ExecutionId;
 use crate::domain::execution::{Failure, FailureClass, OutputSizes};
 
@@ -65,6 +66,30 @@ impl AgentState {
             None => Failure { class: FailureClass::Upload, reason: failure.reason },
         });
         self.finish_if_done(turn, id);
+    }
+
+    /// When the server has not been heard of for too long, another worker may
+    /// have the task, and be about to send its own outputs: ours wait, and need
+    /// leave once more.
+    pub(super) fn withdraw_leave(&mut self, turn: &mut Turn) {
+        if !self.lease.withdraw_uploads(turn.now.monotonic) {
+            return;
+        }
+        let ids: Vec<ExecutionId> = self.executions.keys().copied().collect();
+        for id in ids {
+            let Some(held) = self.executions.get_mut(&id) else { continue };
+            let Stage::Ending(ending) = &mut held.stage else { continue };
+            let failing = match ending.upload {
+                Upload::Running { failing } => failing,
+                Upload::Waiting { failing } => Some(failing),
+                Upload::Done | Upload::AwaitingLeave { .. } => continue,
+            };
+            ending.upload = Upload::AwaitingLeave { failing };
+            let exit_code = ending.outcome.exit_code;
+            self.set_deadline(id, None);
+            turn.wants(Effect::StopTransfer(id));
+            self.report(id, turn.now.wall, ReportEvent::Uploading { exit_code });
+        }
     }
 
     /// Has the output sent from `have` on, if there is any.

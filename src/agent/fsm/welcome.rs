@@ -153,7 +153,7 @@ impl AgentState {
         let untold_start = held.started_at.filter(|_| !held.start_known);
         let untold_acceptance = !held.acceptance_known;
         let exit_code = match &held.stage {
-            Stage::Ending(ending) if ending.upload == Upload::AwaitingLeave => {
+            Stage::Ending(ending) if matches!(ending.upload, Upload::AwaitingLeave { .. }) => {
                 Some(ending.outcome.exit_code)
             }
             _ => None,

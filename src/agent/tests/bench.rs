@@ -90,7 +90,12 @@ impl Bench {
     }
 
     pub fn start_agent(&self) -> Agent {
-        let config = AgentConfig {
+        let (stops, receiver) = channel(1);
+        Agent { task: tokio::spawn(run(self.config(), receiver)), stops }
+    }
+
+    pub fn config(&self) -> AgentConfig {
+        AgentConfig {
             server: format!("http://{}", self.listener.local_addr().unwrap()).parse().unwrap(),
             token: self.token.clone(),
             name: "w".to_owned(),
@@ -100,9 +105,16 @@ impl Bench {
             keep_failed: self.keep_failed,
             upload_patience: Duration::from_mins(1),
             program: self.program.clone(),
-        };
-        let (stops, receiver) = channel(1);
-        Agent { task: tokio::spawn(run(config, receiver)), stops }
+        }
+    }
+
+    pub fn kill_supervisor(&self) {
+        kill_process(self.supervisor().unwrap(), Signal::KILL).unwrap();
+    }
+
+    fn supervisor(&self) -> Option<Pid> {
+        let text = fs::read_to_string(self.workdir.join("journal/supervisor.lock")).ok()?;
+        Pid::from_raw(text.trim().parse().ok()?)
     }
 
     /// The agent's next dial, refused with this HTTP status.
@@ -163,9 +175,7 @@ impl Bench {
 impl Drop for Bench {
     /// Ends the supervisor and what runs under it.
     fn drop(&mut self) {
-        let lock = self.workdir.join("journal/supervisor.lock");
-        let pid = fs::read_to_string(lock).ok().and_then(|text| text.trim().parse().ok());
-        let Some(supervisor) = pid.and_then(Pid::from_raw) else { return };
+        let Some(supervisor) = self.supervisor() else { return };
         let _ = kill_process(supervisor, Signal::KILL);
         for pid in session_of(supervisor.as_raw_nonzero().get()) {
             let _ = kill_process(pid, Signal::KILL);

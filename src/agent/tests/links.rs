@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::agent::link::LinkError;
 use crate::agent::{AgentError, Secret, Stop};
 use crate::api::link::{Down, RefusedLink, ReportEvent, Verdict};
-use crate::domain::execution::Phase;
+use crate::domain::execution::{FailureClass, Phase};
 
 use super::bench::{Agent, Bench, Session, welcome};
 
@@ -203,5 +203,20 @@ async fn a_worker_that_seems_connected_already_tries_again() {
     let message = "another one".to_owned();
     session.send(Down::Refused { reason: RefusedLink::AlreadyConnected, message }).await;
     bench.welcome().await;
+    agent.stop(Stop::Detach).await.unwrap();
+}
+
+#[tokio::test]
+async fn when_the_supervisor_dies_its_commands_are_lost_and_others_run_on() {
+    let bench = Bench::new().await;
+    let agent = bench.start_agent();
+    let mut session = bench.welcome().await;
+    session.start(1, &shell("echo up; sleep 1000")).await;
+    session.until("its output", |session| session.stdout(1) == "up\n").await;
+    bench.kill_supervisor();
+    let failure = session.until_ended(1).await.failure.unwrap();
+    assert_eq!(failure.class, FailureClass::Lost);
+    session.start(2, &json!({ "command": "true" })).await;
+    assert_eq!(session.until_ended(2).await.exit_code, Some(0));
     agent.stop(Stop::Detach).await.unwrap();
 }

@@ -280,6 +280,7 @@ pub fn brief(effect: &Effect) -> String {
         Effect::FollowOutput { from, .. } => {
             format!("follow output({}, {})", from.stdout, from.stderr)
         }
+        Effect::FollowNewOutput { .. } => "follow new output".to_owned(),
         Effect::FinishOutput { .. } => "finish output".to_owned(),
         Effect::StopOutput(_) => "stop output".to_owned(),
         Effect::StopAllOutput => "stop all output".to_owned(),

@@ -7,3 +7,4 @@ mod restart;
 mod rules;
 mod server;
 mod table;
+mod world;

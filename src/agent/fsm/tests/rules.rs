@@ -211,6 +211,7 @@ fn a_failed_upload_is_tried_for_a_day_with_growing_waits() {
     while bench.state.holds(id(1)) && bench.outcomes(1).is_empty() {
         bench.uploaded(1, Err(failure(true)));
         tries += 1;
+        bench.heartbeat();
         while bench.outcomes(1).is_empty()
             && !bench.pass(1).iter().any(|effect| matches!(effect, Effect::Upload(_)))
         {
@@ -221,6 +222,23 @@ fn a_failed_upload_is_tried_for_a_day_with_growing_waits() {
     assert!((86_000..86_400).contains(&seconds), "{seconds} s");
     assert!((290..320).contains(&tries), "{tries} tries");
     assert_eq!(bench.ack().last(), Some(&Effect::Discard { execution: id(1), files: Files::Keep }));
+}
+
+#[test]
+fn outputs_wait_while_the_server_is_away_for_too_long() {
+    let mut bench = Bench::linked();
+    bench.run(1, WITH_OUTPUT);
+    bench.ended(1, code(0));
+    bench.ack();
+    bench.hang_up();
+    assert!(bench.pass(570).is_empty());
+    assert_eq!(bench.pass(1), [Effect::StopTransfer(id(1))]);
+    bench.uploaded(1, Err(failure(true)));
+    let mut again = welcome("s");
+    again.verdicts = vec![(id(1), Verdict::Keep)];
+    let is_upload = |effect: &Effect| matches!(effect, Effect::Upload(_));
+    assert!(!bench.dial(again).iter().any(is_upload));
+    assert!(bench.ack().iter().any(is_upload), "they go once there is leave again");
 }
 
 #[test]

@@ -135,7 +135,7 @@ fn describe(bench: &Bench) -> String {
         Stage::Ending(ending) => {
             let upload = match ending.upload {
                 Upload::Done => "",
-                Upload::AwaitingLeave => " (awaiting leave)",
+                Upload::AwaitingLeave { .. } => " (awaiting leave)",
                 Upload::Running { .. } => " (uploading)",
                 Upload::Waiting { .. } => " (upload waits)",
             };
