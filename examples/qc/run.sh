@@ -57,6 +57,7 @@ for s in s1 s2 s3 s4 s5 s6 s7 s8; do
   echo "$s: tasks $clean, $nohost, $sample" >&2
 done
 
+# shellcheck disable=SC2016  # the worker's shell expands them
 # With --follow, launch shows what the task writes, and ends with its exit code.
 "$scitq" launch --name gather --shell=bash --follow --after "${last[*]}" \
   --input "$data/reads/" --input "$data/clean/" --input "$data/nohost/" --input "$data/sample/" \

@@ -6,7 +6,8 @@
 #   SCITQ_BIN   a scitq program to use instead of building one
 set -euo pipefail
 
-project=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+project=$(cd "$here/../.." && pwd)
 
 if [[ -n ${SCITQ_BIN:-} ]]; then
   scitq=$(realpath "$SCITQ_BIN")
@@ -26,7 +27,7 @@ tasks=()
 
 # The processes that belong to this run: all have its folder in their environment.
 own_processes() {
-  grep -lF "$folder" /proc/[0-9]*/environ 2>/dev/null | cut -d/ -f3 | grep -vx "$$" || true
+  grep -lF "$folder" /proc/[0-9]*/environ 2>/dev/null | cut -d/ -f3 || true
 }
 
 clean_up() {
@@ -39,6 +40,7 @@ clean_up() {
     done
     kill -TERM "$server" 2>/dev/null || true
     wait "$server" 2>/dev/null || true
+    unset SCITQ_TOKEN_FILE # so that the programs below are not taken for such processes
     # Their supervisor leaves by itself when it has none left.
     for ((i = 0; i < 50; i++)); do
       [[ -n $(own_processes) ]] || break
@@ -71,6 +73,12 @@ queue() {
   echo "${tasks[-1]}"
 }
 
+# Queues a task and shows its output as it comes.
+queue_and_follow() {
+  show launch --follow "$@"
+  "$scitq" launch --follow "$@" </dev/null
+}
+
 say "Starting a server with a worker of two slots"
 show serve --with-agent=2 --listen 127.0.0.1:0 --data "$folder/data"
 # In a session of its own, so that Ctrl-C comes to this script alone.
@@ -86,41 +94,36 @@ until [[ -s $folder/data/server.json ]]; do
   sleep 0.05
 done
 SCITQ_SERVER=$(sed -n 's/.*"address" *: *"\([^"]*\)".*/\1/p' "$folder/data/server.json")
-export SCITQ_SERVER SCITQ_TOKEN_FILE="$folder/data/admin.token" SCITQ_QUICKSTART="$folder"
+export SCITQ_SERVER SCITQ_TOKEN_FILE="$folder/data/admin.token"
 "$scitq" manage server status
 
-say "Queueing four tasks; each estimates pi from 300,000 random points and leaves a file"
+say "Queueing four tasks; each estimates pi from random points and leaves a file"
+cp "$here/pi.awk" "$here/mean.sh" "$folder"
+# $INPUT and $OUTPUT are folders that the worker makes for each task.
 for part in 1 2 3 4; do
-  queue --name "pi-$part" --shell --output "file://$folder/parts/" -- \
-    "awk 'BEGIN { srand($part); n = 300000
-  for (i = 0; i < n; i++) { x = rand(); y = rand(); hits += x * x + y * y < 1 }
-  printf \"%.5f\n\", 4 * hits / n }' >\$OUTPUT/part-$part"
+  queue --name "pi-$part" --input "file://$folder/pi.awk" --output "file://$folder/parts/" \
+    --shell "awk -v seed=$part -f \$INPUT/pi.awk >\$OUTPUT/part-$part"
 done
 
-say "Queueing one that waits for them, and following it: its output comes while it runs"
-show launch --name mean --follow --shell --after "${tasks[*]}" \
-  --input "file://$folder/parts/" --output "file://$folder/result/" -- '…'
-"$scitq" launch --name mean --follow --shell --after "${tasks[*]}" \
-  --input "file://$folder/parts/" --output "file://$folder/result/" -- '
-    for part in $(find $INPUT -name "part-*" | sort); do
-      echo "$(date +%T.%N | cut -c1-12) $(basename $part): pi is about $(cat $part)"
-      sleep 0.3
-    done
-    find $INPUT -name "part-*" -exec cat {} + |
-      awk "{ sum += \$1 } END { printf \"pi is about %.5f\n\", sum / NR }" >$OUTPUT/pi.txt' </dev/null
+say "Queueing one that waits for the four, and following what it writes while it runs"
+queue_and_follow --name mean --after "${tasks[*]}" \
+  --input "file://$folder/parts/" --input "file://$folder/mean.sh" --output "file://$folder/result/" \
+  --shell "sh \$INPUT/mean.sh \$INPUT \$OUTPUT/pi.txt"
 
-say "What was done"
+say "What was done, and what came out"
 show manage task list
 "$scitq" manage task list
 echo "\$ cat $folder/result/pi.txt"
 cat "$folder/result/pi.txt"
 
-say "That is all. This server and its files are removed now. To go on:"
+say "That is all: the server and its files are removed now. To go on"
 cat <<TXT
-  $scitq serve --with-agent           a server with a worker, in a terminal of its own
-  $scitq launch -- COMMAND…           queue a command
-  $scitq launch --follow -- COMMAND…  queue it and watch it
-  $scitq manage task list             see what became of it
-  $project/examples/qc/run.sh         a pipeline on sequencing reads
-  $scitq --help                       and README.md
+$scitq serve --with-agent
+    a server with a worker, in a terminal of its own; then, in another one:
+$scitq launch --follow -- COMMAND
+    queues a command and shows what it writes
+$scitq manage task list
+    what became of it
+$scitq --help, README.md, examples/qc/README.md
+    all the rest
 TXT

@@ -97,8 +97,8 @@ impl std::fmt::Debug for Environment<'_> {
     }
 }
 
-/// A token, or the reason why there is none.
-type Found = Result<String, String>;
+/// A token with where it came from, or the reason why there is none.
+type Found = Result<(String, String), String>;
 
 /// The settings of this process.
 ///
@@ -127,7 +127,7 @@ pub fn resolve(environment: &Environment<'_>) -> Result<Settings, CliError> {
     };
     let found = find_token(environment, &config, local.as_ref(), &address, &mut warnings)?;
     let (token, token_hint) = match found {
-        Ok(token) => (Some(token), "the token that was sent is not one of this server".to_owned()),
+        Ok((token, source)) => (Some(token), format!("the token that was sent came from {source}")),
         Err(hint) => (None, hint),
     };
     Ok(Settings { address, token, token_hint, warnings })
@@ -142,16 +142,12 @@ fn find_token(
 ) -> Result<Found, CliError> {
     let variable = |which: Variable| (environment.variable)(which.name).filter(|v| !v.is_empty());
     if let Some(token) = variable(TOKEN) {
-        let token = token.into_string();
-        return token
-            .map(|token| Ok(token.trim().to_owned()))
-            .map_err(|_| CliError::configuration(format!("{} is no text", TOKEN.name)));
+        let no_text = |_| CliError::configuration(format!("{} is no text", TOKEN.name));
+        let token = token.into_string().map_err(no_text)?;
+        return Ok(Ok((token.trim().to_owned(), TOKEN.name.to_owned())));
     }
     if let Some(path) = variable(TOKEN_FILE) {
-        let path = PathBuf::from(path);
-        return read_token(&path, warnings).map(Ok).map_err(|error| {
-            unreadable_token(&path, &error).hint(format!("{} names it", TOKEN_FILE.name))
-        });
+        return read_named_token(Path::new(&path), TOKEN_FILE.name, warnings).map(Ok);
     }
     if config.token.is_some() || config.token_file.is_some() {
         let of = config.server.as_deref().map(parse_address).transpose()?;
@@ -163,12 +159,10 @@ fn find_token(
         }
     }
     if let Some(token) = &config.token {
-        return Ok(Ok(token.trim().to_owned()));
+        return Ok(Ok((token.trim().to_owned(), "client.toml".to_owned())));
     }
     if let Some(path) = &config.token_file {
-        return read_token(path, warnings)
-            .map(Ok)
-            .map_err(|error| unreadable_token(path, &error).hint("client.toml names it"));
+        return read_named_token(path, "client.toml", warnings).map(Ok);
     }
     Ok(find_local_token(local, address, warnings))
 }
@@ -190,6 +184,7 @@ fn find_local_token(
     }
     let path = file.token_file.display();
     read_token(&file.token_file, warnings)
+        .map(|token| (token, format!("{path}, the local server's own")))
         .map_err(|error| format!("the local server's token in {path} cannot be read: {error}"))
 }
 
@@ -199,9 +194,19 @@ fn parse_address(text: &str) -> Result<ServerAddress, CliError> {
     })
 }
 
-fn unreadable_token(path: &Path, error: &io::Error) -> CliError {
-    CliError::configuration(format!("cannot read the access token in `{}`", path.display()))
-        .caused_by(error)
+/// The token in a file that somebody named, who must then have one.
+fn read_named_token(
+    path: &Path,
+    named_by: &str,
+    warnings: &mut Vec<String>,
+) -> Result<(String, String), CliError> {
+    let shown = path.display();
+    let token = read_token(path, warnings).map_err(|error| {
+        CliError::configuration(format!("cannot read the access token in `{shown}`"))
+            .caused_by(&error)
+            .hint(format!("{named_by} names it"))
+    })?;
+    Ok((token, format!("{shown}, which {named_by} names")))
 }
 
 /// The token in a file, which nobody else should be able to read.

@@ -1,3 +1,20 @@
 //! Tests of the whole: each starts the real program and looks at it from outside.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a test fails by panicking, and shows the logs when it does"
+)]
 
+mod access;
+mod examples;
+mod faults;
+mod harness;
+mod launching;
+mod managing;
+mod scheduling;
+mod serving;
+mod surroundings;
 mod tidy;
+mod wire;

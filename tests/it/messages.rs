@@ -171,7 +171,7 @@ fn destroying_without_a_terminal_wants_consent() {
     assert_snapshot!(said(&["manage", "task", "delete", "12", "13"]), @r#"
     exit 1
     --
-    error: cannot ask whether to delete 2 tasks: this is no terminal
+    error: cannot ask whether to delete tasks 12, 13: this is no terminal
     hint: add --yes to do it without being asked
     "#);
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -56,7 +57,7 @@ impl fmt::Debug for ClientConfig {
 pub struct Patience {
     /// None: for ever. Zero: not at all.
     pub limit: Option<Duration>,
-    /// Told once per request, when the waiting begins.
+    /// Told once per outage, when the waiting begins.
     pub notice: Option<Notice>,
 }
 
@@ -82,6 +83,8 @@ pub(super) struct Transport {
     http: reqwest::Client,
     address: ServerAddress,
     patience: Patience,
+    /// Whether an outage was told and no answer has come since; clones share it.
+    outage: Arc<AtomicBool>,
 }
 
 impl Transport {
@@ -108,7 +111,12 @@ impl Transport {
             .timeout(ANSWER_LIMIT)
             .build()
             .map_err(|error| ClientError::from_transport(config.address.to_string(), &error))?;
-        Ok(Self { http, address: config.address, patience: config.patience })
+        Ok(Self {
+            http,
+            address: config.address,
+            patience: config.patience,
+            outage: Arc::default(),
+        })
     }
 
     pub(super) const fn address(&self) -> &ServerAddress {
@@ -155,10 +163,12 @@ impl Transport {
         let begun = Instant::now();
         let mut pause = PAUSES.0;
         let mut lost_once = false;
-        let mut told = false;
         loop {
             let error = match self.attempt(&request).await {
-                Ok(answer) => return Ok(answer),
+                Ok(answer) => {
+                    self.outage.store(false, Ordering::Relaxed);
+                    return Ok(answer);
+                }
                 Err(error) => error,
             };
             lost_once |= matches!(error, ClientError::Lost { .. });
@@ -174,11 +184,11 @@ impl Transport {
             // no outage: the next try makes a new one.
             let is_outage =
                 !matches!(error, ClientError::Lost { .. }) || begun.elapsed() > PAUSES.1;
-            if is_outage && !told {
-                told = true;
-                if let Some(notice) = &self.patience.notice {
-                    notice(&error);
-                }
+            if is_outage
+                && let Some(notice) = &self.patience.notice
+                && !self.outage.swap(true, Ordering::Relaxed)
+            {
+                notice(&error);
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(PAUSES.1);

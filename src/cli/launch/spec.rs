@@ -14,10 +14,11 @@ use crate::domain::uri::{Uri, UriError};
 /// The task that these options describe.
 ///
 /// # Errors
-/// A URI that is none, a shell with more than one word, an empty command.
+/// A URI that is none, a shell with more than one word, and whatever the
+/// server would refuse by itself.
 pub fn task_spec(args: &LaunchArgs) -> Result<TaskSpec, CliError> {
     let output = args.output.as_deref().map(|text| checked("--output", text)).transpose()?;
-    Ok(TaskSpec {
+    let spec = TaskSpec {
         command: command(&args.command, args.shell.as_deref())?,
         name: args.name.clone(),
         batch: args.batch.clone().unwrap_or_default(),
@@ -32,7 +33,9 @@ pub fn task_spec(args: &LaunchArgs) -> Result<TaskSpec, CliError> {
         download_timeout: args.download_timeout,
         run_timeout: args.run_timeout,
         after: parse::flatten(&args.after),
-    })
+    };
+    spec.check().map_err(|error| CliError::usage(error.to_string()))?;
+    Ok(spec)
 }
 
 /// Several words travel as they are. One word with blanks in it is a command

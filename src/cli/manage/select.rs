@@ -18,6 +18,9 @@ use crate::domain::{BatchName, TaskId};
 /// Tasks of one name that an error lists at most.
 const NAMESAKES: u32 = 10;
 
+/// Tasks that a question names one by one at most.
+const FEW: usize = 8;
+
 /// One task.
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
@@ -92,6 +95,10 @@ impl Selected {
         match self {
             Self::Named(ids) | Self::Fitting(ids) => match ids.as_slice() {
                 [id] => format!("task {id}"),
+                few if few.len() <= FEW => {
+                    let shown: Vec<String> = few.iter().map(ToString::to_string).collect();
+                    format!("tasks {}", shown.join(", "))
+                }
                 ids => format!("{} tasks", ids.len()),
             },
         }
