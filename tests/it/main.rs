@@ -13,6 +13,7 @@ mod faults;
 mod harness;
 mod launching;
 mod managing;
+mod messages;
 mod scheduling;
 mod serving;
 mod surroundings;
