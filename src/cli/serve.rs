@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::Args;
 use ipnet::IpNet;
@@ -10,9 +11,11 @@ use tokio::sync::oneshot;
 use super::app::GlobalArgs;
 use super::error::{CliError, ErrorKind};
 use super::output::Voice;
+use super::parse;
 use crate::api::client::DEFAULT_PORT;
+use crate::api::link::HEARTBEAT_SECONDS;
 use crate::runtime_dir::Surroundings;
-use crate::server::{self, Ready, ServeConfig, ServeError};
+use crate::server::{self, Policy, Ready, ServeConfig, ServeError};
 
 /// Run the server that keeps the tasks and gives them to agents
 #[derive(Debug, Args)]
@@ -38,6 +41,31 @@ pub struct ServeArgs {
     /// Let these networks in without a token: whoever uses them may run anything on every worker; repeatable
     #[arg(long, value_name = "CIDR", value_delimiter = ',', value_parser = network)]
     trust: Vec<IpNet>,
+    /// See a worker that is silent for so long as offline
+    #[arg(long, value_name = "DURATION", default_value = "15s", value_parser = silence)]
+    offline_after: Duration,
+    /// Give what a worker runs to others when it is silent for so long, or `never`
+    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = loss)]
+    lost_after: Loss,
+}
+
+/// Shortest silence that means something: two heartbeats.
+const SHORTEST_SILENCE: Duration = Duration::from_secs(2 * HEARTBEAT_SECONDS);
+
+/// When a silent worker is lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Loss {
+    Never,
+    After(Duration),
+}
+
+impl Loss {
+    const fn time(self) -> Option<Duration> {
+        match self {
+            Self::Never => None,
+            Self::After(time) => Some(time),
+        }
+    }
 }
 
 /// How many commands an agent runs at once.
@@ -81,6 +109,11 @@ pub fn cmd_serve(global: &GlobalArgs, args: ServeArgs) -> Result<u8, CliError> {
         data: data.clone(),
         with_agent: args.with_agent.map(Concurrency::count),
         trust: args.trust,
+        policy: Policy {
+            offline_after: args.offline_after,
+            lost_after: args.lost_after.time(),
+            ..Policy::default()
+        },
         ready: Some(ready),
     };
     let worker = if args.with_agent.is_some() { Worker::Here } else { Worker::Missing };
@@ -93,6 +126,19 @@ pub fn cmd_serve(global: &GlobalArgs, args: ServeArgs) -> Result<u8, CliError> {
     let outcome = runtime.block_on(async { tokio::join!(server::run(config), greeting).0 });
     runtime.shutdown_background();
     outcome.map(|()| 0).map_err(|error| explain(&error))
+}
+
+fn silence(text: &str) -> Result<Duration, String> {
+    let time = parse::duration(text)?;
+    if time < SHORTEST_SILENCE {
+        let shortest = SHORTEST_SILENCE.as_secs();
+        return Err(format!("agents speak every {HEARTBEAT_SECONDS} s; {shortest} s is the least"));
+    }
+    Ok(time)
+}
+
+fn loss(text: &str) -> Result<Loss, String> {
+    if text == "never" { Ok(Loss::Never) } else { silence(text).map(Loss::After) }
 }
 
 /// Tells where the server is and what to do next.

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 use tokio::sync::oneshot;
 
+use super::engine::state::Policy;
+
 /// Everything that a server needs to know.
 #[derive(Debug)]
 pub struct ServeConfig {
@@ -18,6 +20,8 @@ pub struct ServeConfig {
     pub with_agent: Option<Option<u32>>,
     /// Networks from which no token is wanted.
     pub trust: Vec<IpNet>,
+    /// Limits and waiting times.
+    pub policy: Policy,
     /// Hears when the server takes requests.
     pub ready: Option<oneshot::Sender<Ready>>,
 }

@@ -13,4 +13,5 @@ pub mod store;
 pub mod trust;
 
 pub use config::{Ready, ServeConfig};
+pub use engine::state::Policy;
 pub use run::{ServeError, run};

@@ -25,7 +25,6 @@ use super::data_dir::{DataDir, DataDirError, write_private};
 use super::engine::Refusal;
 use super::engine::command::{Command, Reply};
 use super::engine::service::{Audience, Engine};
-use super::engine::state::Policy;
 use super::events::EventHub;
 use super::http::{App, Waits};
 use super::local_agent::LocalAgent;
@@ -164,7 +163,7 @@ async fn open(
         garbage: garbage.clone(),
         fatal,
     };
-    let policy = Policy::default();
+    let policy = config.policy.clone();
     let (engine, thread) = Engine::start(
         Arc::clone(&store),
         writer,

@@ -415,6 +415,12 @@ impl Server {
         self.path().join("work").join(&self.agents[id.0].options.name)
     }
 
+    /// Sends a signal to an agent, and to nothing else.
+    pub fn signal_agent(&self, id: AgentId, signal: Signal) {
+        let process = self.agents[id.0].process.as_ref().expect("the agent runs");
+        kill_process(Pid::from_child(process), signal).unwrap();
+    }
+
     /// Kills an agent, and nothing else, at once.
     pub fn kill9_agent(&mut self, id: AgentId) {
         let mut process = self.agents[id.0].process.take().expect("the agent runs");

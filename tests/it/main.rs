@@ -12,6 +12,7 @@ mod examples;
 mod faults;
 mod harness;
 mod launching;
+mod leases;
 mod managing;
 mod messages;
 mod scheduling;

@@ -220,5 +220,8 @@ fn an_option_may_come_from_a_variable() {
     command.env("SCITQ_LAUNCH_BATCH", "qc").env("SCITQ_LAUNCH_RUN_TIMEOUT", "2m");
     command.args(["launch", "--test", "--run-timeout", "1m", "true"]);
     let sent = Ran::of(command).ok().json();
-    assert_eq!((&sent["tasks"][0]["batch"], &sent["tasks"][0]["run_timeout"]), (&"qc".into(), &60.into()));
+    assert_eq!(
+        (&sent["tasks"][0]["batch"], &sent["tasks"][0]["run_timeout"]),
+        (&"qc".into(), &60.into())
+    );
 }
