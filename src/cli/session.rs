@@ -16,7 +16,7 @@ use crate::api::{Client, ClientError};
 pub struct Session {
     pub client: Client,
     pub output: Output,
-    token_hint: String,
+    token_hint: Option<String>,
 }
 
 impl Session {
@@ -41,7 +41,7 @@ impl Session {
     /// A session with this client, whose data `output` keeps.
     #[cfg(test)]
     pub fn of(client: Client, output: Output) -> Self {
-        Self { client, output, token_hint: String::new() }
+        Self { client, output, token_hint: None }
     }
 
     /// An error of the client, with what we know about our token.
@@ -49,7 +49,10 @@ impl Session {
     pub fn explain(&self, error: ClientError) -> CliError {
         let is_about_token = matches!(error, ClientError::Unauthenticated { .. });
         let error = CliError::from(error);
-        if is_about_token { error.hint(&self.token_hint) } else { error }
+        match &self.token_hint {
+            Some(hint) if is_about_token => error.hint(hint),
+            _ => error,
+        }
     }
 }
 

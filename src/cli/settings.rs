@@ -62,7 +62,7 @@ pub struct Settings {
     pub address: ServerAddress,
     pub token: Option<String>,
     /// What to look at when the server does not know us.
-    pub token_hint: String,
+    pub token_hint: Option<String>,
     /// What a person should know, such as a token that others can read.
     pub warnings: Vec<String>,
 }
@@ -97,8 +97,8 @@ impl std::fmt::Debug for Environment<'_> {
     }
 }
 
-/// A token with where it came from, or the reason why there is none.
-type Found = Result<(String, String), String>;
+/// A token with where it came from, or why there is none, if that is not plain.
+type Found = Result<(String, String), Option<String>>;
 
 /// The settings of this process.
 ///
@@ -127,7 +127,9 @@ pub fn resolve(environment: &Environment<'_>) -> Result<Settings, CliError> {
     };
     let found = find_token(environment, &config, local.as_ref(), &address, &mut warnings)?;
     let (token, token_hint) = match found {
-        Ok((token, source)) => (Some(token), format!("the token that was sent came from {source}")),
+        Ok((token, source)) => {
+            (Some(token), Some(format!("the token that was sent came from {source}")))
+        }
         Err(hint) => (None, hint),
     };
     Ok(Settings { address, token, token_hint, warnings })
@@ -152,10 +154,10 @@ fn find_token(
     if config.token.is_some() || config.token_file.is_some() {
         let of = config.server.as_deref().map(parse_address).transpose()?;
         if let Some(of) = of.filter(|of| of != address) {
-            return Ok(Err(format!(
+            return Ok(Err(Some(format!(
                 "the token in client.toml is for {of} and was not sent to {address}; set {}",
                 TOKEN.name
-            )));
+            ))));
         }
     }
     if let Some(token) = &config.token {
@@ -174,18 +176,19 @@ fn find_local_token(
     address: &ServerAddress,
     warnings: &mut Vec<String>,
 ) -> Found {
-    let none = || format!("set {} or {} to a token of {address}", TOKEN.name, TOKEN_FILE.name);
-    let Some(file) = local else { return Err(none()) };
+    let Some(file) = local else { return Err(None) };
     let is_it = file.address.parse::<ServerAddress>().is_ok_and(|of| {
         of == *address || (of.port() == address.port() && of.is_loopback() && address.is_loopback())
     });
     if !is_it {
-        return Err(none());
+        return Err(None);
     }
     let path = file.token_file.display();
     read_token(&file.token_file, warnings)
         .map(|token| (token, format!("{path}, the local server's own")))
-        .map_err(|error| format!("the local server's token in {path} cannot be read: {error}"))
+        .map_err(|error| {
+            Some(format!("the local server's token in {path} cannot be read: {error}"))
+        })
 }
 
 fn parse_address(text: &str) -> Result<ServerAddress, CliError> {
@@ -364,7 +367,7 @@ mod tests {
         let settings = home.resolve(Some("headless")).unwrap();
         assert_eq!(settings.token, None);
         assert_eq!(
-            settings.token_hint,
+            settings.token_hint.unwrap(),
             "the token in client.toml is for http://head:5000 and was not sent to http://headless:5000; set SCITQ_TOKEN"
         );
     }

@@ -1,9 +1,9 @@
 //! What the command line says, word for word: help, and the mistakes that
-//! people make most. None of these needs a server.
+//! people make most.
 
 use insta::assert_snapshot;
 
-use crate::harness::{Ran, SCITQ, World};
+use crate::harness::{Ran, SCITQ, Server, World};
 
 /// Runs a command line and gives its exit code and both streams.
 fn said(arguments: &[&str]) -> String {
@@ -11,9 +11,12 @@ fn said(arguments: &[&str]) -> String {
     let mut command = world.command(SCITQ);
     // Nobody listens there.
     command.env("SCITQ_SERVER", "127.0.0.1:1").args(arguments);
-    let ran = Ran::of(command);
+    shown(&Ran::of(command))
+}
+
+fn shown(ran: &Ran) -> String {
     let stdout = String::from_utf8_lossy(&ran.stdout);
-    let parts = [format!("exit {}", ran.code()), stdout.into_owned(), ran.stderr];
+    let parts = [format!("exit {}", ran.code()), stdout.into_owned(), ran.stderr.clone()];
     let parts: Vec<&str> = parts.iter().map(|part| part.trim_end()).collect();
     parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n--\n")
 }
@@ -224,4 +227,55 @@ fn an_option_may_come_from_a_variable() {
         (&sent["tasks"][0]["batch"], &sent["tasks"][0]["run_timeout"]),
         (&"qc".into(), &60.into())
     );
+}
+
+#[test]
+fn what_a_server_refuses_is_told_with_what_to_do() {
+    let server = Server::start();
+    let first = server.launch(&["--name", "twin", "--", "true"]);
+    let second = server.launch(&["--name", "twin", "--", "true"]);
+    assert_eq!((first.as_str(), second.as_str()), ("1", "2"));
+    let said = |ran: Ran| shown(&ran).replace(server.address(), "HOST");
+    let show = ["manage", "task", "show", "77"];
+    assert_snapshot!(said(server.scitq(&show)), @r"
+    exit 1
+    --
+    error: task 77 does not exist
+    ");
+    assert_snapshot!(said(server.scitq(&["manage", "task", "show", "-n", "twin"])), @r"
+    exit 1
+    --
+    error: several tasks have the name `twin`
+    hint: give the id of one: 2 (pending, batch Default), 1 (pending, batch Default)
+    ");
+    assert_snapshot!(said(server.scitq(&["manage", "task", "show", "-n", "none"])), @r"
+    exit 1
+    --
+    error: no task has the name `none`
+    hint: `scitq manage task list` shows the tasks and their names
+    ");
+    assert_snapshot!(said(server.scitq_as(None, &show)), @r"
+    exit 1
+    --
+    error: scitq at http://HOST does not let you in: a token is needed (`Authorization: Bearer <token>`)
+    hint: set SCITQ_TOKEN or SCITQ_TOKEN_FILE; `scitq manage token create` makes one
+    ");
+    assert_snapshot!(said(server.scitq_as(Some("wrong"), &show)), @r"
+    exit 1
+    --
+    error: scitq at http://HOST does not let you in: the token is not known here: it was revoked, or belongs to another server
+    hint: `scitq manage token create` makes a new one
+    hint: the token that was sent came from SCITQ_TOKEN
+    ");
+}
+
+#[test]
+fn a_list_in_a_pipe_is_whole() {
+    let server = Server::start();
+    let long = "x".repeat(300);
+    server.launch(&["--name", "esc\u{1b}[2J", "--", "echo", &long]);
+    let list = server.scitq(&["manage", "task", "list"]).ok();
+    assert!(list.text().contains(&long) && list.text().contains("esc\\u{1b}[2J"), "{list}");
+    let bare = server.scitq(&["manage", "task", "list", "-H", "--batch", "none"]).ok();
+    assert_eq!(bare.text(), "");
 }

@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::agent::cache::ResourceCache;
-use crate::agent::fsm::{Event, Files, Ground, Order, TransferFailure};
+use crate::agent::fsm::{Culprit, Event, Files, Ground, Order, TransferFailure};
 use crate::agent::workdir::{SpareDirs, TaskDirs, WorkdirError, list_executions};
 use crate::clock::SystemClock;
 use crate::domain::{Clock, ExecutionId, Timestamp};
@@ -216,7 +216,7 @@ pub fn no_folder(error: &WorkdirError) -> TransferFailure {
         Some(source) => format!("{error}: {source}"),
         None => error.to_string(),
     };
-    TransferFailure { reason, transient: false }
+    TransferFailure { reason, transient: false, culprit: Culprit::Worker }
 }
 
 impl Cleaner {

@@ -8,7 +8,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinHandle;
 
 use crate::agent::cache::ResourceCache;
-use crate::agent::fsm::{Effect, Event, Files, Ground, Order, TransferFailure};
+use crate::agent::fsm::{Culprit, Effect, Event, Files, Ground, Order, TransferFailure};
 use crate::agent::link::ToLink;
 use crate::agent::outbox::Outbox;
 use crate::agent::stage::{self, StageError};
@@ -256,7 +256,8 @@ impl Download {
         match tokio::task::spawn_blocking(move || maker.make(&making, ground)).await {
             Ok(made) => made.map_err(|error| folders::no_folder(&error))?,
             Err(error) => {
-                return Err(TransferFailure { reason: error.to_string(), transient: false });
+                let (reason, culprit) = (error.to_string(), Culprit::Worker);
+                return Err(TransferFailure { reason, transient: false, culprit });
             }
         }
         match stage::download(&order.spec, &dirs, &cache, transfer).await {
@@ -276,7 +277,11 @@ fn failure(error: &StageError) -> TransferFailure {
         reason = format!("{reason}: {source}");
         cause = source.source();
     }
-    TransferFailure { reason, transient: error.is_transient() }
+    let culprit = match error {
+        StageError::Storage(_) | StageError::Collision { .. } => Culprit::Data,
+        StageError::Folder { .. } | StageError::Internal { .. } => Culprit::Worker,
+    };
+    TransferFailure { reason, transient: error.is_transient(), culprit }
 }
 
 fn log_notes(execution: ExecutionId, notes: &[Note]) {

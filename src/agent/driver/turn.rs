@@ -11,7 +11,7 @@ use crate::agent::error::AgentError;
 use crate::agent::fsm::{AgentState, Event};
 use crate::agent::link::LinkError;
 use crate::agent::outbox::Outbox;
-use crate::api::link::{Down, HEARTBEAT_SECONDS};
+use crate::api::link::{Down, HEARTBEAT_SECONDS, Verdict, Welcome};
 use crate::clock::SystemClock;
 use crate::domain::{Clock, Monotonic};
 
@@ -145,30 +145,53 @@ impl Driver {
         }
     }
 
+    /// What people read of an event, and what it means for transfers.
     fn notice(&mut self, event: &Event) {
         match event {
             Event::Prepared { execution, .. } | Event::Uploaded { execution, .. } => {
                 self.hands.on_transfer_over(*execution);
             }
-            Event::Frame { frame: Down::Welcome(welcome), .. } => {
-                tracing::info!(
-                    worker = %welcome.worker,
-                    store = %welcome.store,
-                    "welcomed by the server"
-                );
-                let own = &self.hands.identity.settings;
-                if welcome.known && welcome.settings != *own {
-                    let (batch, concurrency) =
-                        (&welcome.settings.batch, welcome.settings.concurrency);
-                    let prefetch = welcome.settings.prefetch;
-                    tracing::info!(
-                        %batch, concurrency, prefetch,
-                        "the server knows this worker: its settings count"
-                    );
-                }
+            Event::Frame { frame, .. } => self.notice_frame(frame),
+            Event::Started { execution, .. } => tracing::debug!(%execution, "started"),
+            Event::Ended { execution, end } => {
+                tracing::debug!(%execution, exit = ?end.exit, "ended");
+            }
+            Event::NotStarted { execution, failure } => {
+                tracing::debug!(%execution, reason = %failure.reason, "not started");
             }
             Event::SupervisorDown => tracing::error!("lost the supervisor of the commands"),
             _ => {}
+        }
+    }
+
+    fn notice_frame(&self, frame: &Down) {
+        match frame {
+            Down::Start(start) => tracing::debug!(execution = %start.execution, "ordered"),
+            Down::Order { execution, verdict } => {
+                tracing::info!(%execution, ?verdict, "the server decided");
+            }
+            Down::Settings { settings, wanted } => {
+                tracing::info!(?settings, %wanted, "the settings were changed");
+            }
+            Down::Welcome(welcome) => self.notice_welcome(welcome),
+            _ => {}
+        }
+    }
+
+    fn notice_welcome(&self, welcome: &Welcome) {
+        let (worker, store) = (&welcome.worker, &welcome.store);
+        tracing::info!(%worker, %store, "welcomed by the server");
+        for (execution, verdict) in &welcome.verdicts {
+            match verdict {
+                Verdict::Unknown => {
+                    tracing::warn!(%execution, "the server does not know it: it runs on unreported");
+                }
+                verdict => tracing::debug!(%execution, ?verdict, "the server decided"),
+            }
+        }
+        if welcome.known && welcome.settings != self.hands.identity.settings {
+            let settings = &welcome.settings;
+            tracing::info!(?settings, "the server knows this worker: its settings count");
         }
     }
 

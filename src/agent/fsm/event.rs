@@ -103,4 +103,14 @@ pub struct TransferFailure {
     pub reason: String,
     /// Whether another try may go well.
     pub transient: bool,
+    pub culprit: Culprit,
+}
+
+/// Who made a transfer fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Culprit {
+    /// What the task names cannot be had.
+    Data,
+    /// This machine, its disk for one: elsewhere it may go well.
+    Worker,
 }

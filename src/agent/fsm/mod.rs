@@ -29,7 +29,7 @@ mod verdicts;
 mod welcome;
 
 pub use effect::{Effect, Files, Ground, Secret, StopSignal};
-pub use event::{CommandEnd, CommandState, Event, Exit, NotStarted, TransferFailure};
+pub use event::{CommandEnd, CommandState, Culprit, Event, Exit, NotStarted, TransferFailure};
 pub use execution::{Order, StopReason};
 pub use record::Record;
 pub use state::{AgentState, Limits};

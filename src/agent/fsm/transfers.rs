@@ -7,7 +7,7 @@ use crate::domain::ExecutionId;
 use crate::domain::execution::{Failure, FailureClass, OutputSizes};
 
 use super::effect::Effect;
-use super::event::TransferFailure;
+use super::event::{Culprit, TransferFailure};
 use super::execution::{Failing, Stage, StopReason, Upload};
 use super::state::{AgentState, Link, Turn};
 
@@ -28,7 +28,11 @@ impl AgentState {
         match result {
             Ok(()) => self.set_stage(id, Stage::Ready),
             Err(failure) => {
-                self.finish_without_run(turn, id, FailureClass::Download, failure.reason);
+                let class = match failure.culprit {
+                    Culprit::Data => FailureClass::Download,
+                    Culprit::Worker => FailureClass::Internal,
+                };
+                self.finish_without_run(turn, id, class, failure.reason);
             }
         }
     }

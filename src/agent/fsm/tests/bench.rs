@@ -70,7 +70,8 @@ pub fn end(exit: Exit) -> CommandEnd {
 }
 
 pub fn failure(transient: bool) -> TransferFailure {
-    TransferFailure { reason: "no such file".to_owned(), transient }
+    let reason = "no such file".to_owned();
+    TransferFailure { reason, transient, culprit: Culprit::Data }
 }
 
 pub const PLAIN: &str = r#"{"command":"true"}"#;

@@ -174,6 +174,15 @@ fn a_failed_download_fails_the_execution() {
 }
 
 #[test]
+fn a_machine_that_cannot_keep_the_data_is_not_the_fault_of_the_task() {
+    let mut bench = Bench::linked();
+    bench.accept(1, PLAIN);
+    let full = TransferFailure { culprit: Culprit::Worker, ..failure(false) };
+    bench.on(Event::Prepared { execution: id(1), result: Err(full) });
+    assert_eq!(bench.class(1), Some(FailureClass::Internal));
+}
+
+#[test]
 fn outputs_are_sent_after_leave_whatever_the_exit_code() {
     let mut bench = Bench::linked();
     bench.run(1, WITH_OUTPUT);

@@ -1,0 +1,83 @@
+//! What scitq costs, next to what the machine can do without it.
+//!
+//! ```text
+//! cargo build --release && cargo run --release --example bench [-- --tasks N] [-- --only PART]
+//! ```
+//!
+//! Starts the release binary on free ports and in temporary directories, loads
+//! it, and prints one table. The load runs on the same cores as scitq: the
+//! figures are lower bounds. PART is one of `launch`, `queue`, `agents`.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a table is what it is for")]
+
+mod agents;
+mod launch;
+mod queue;
+mod scene;
+mod table;
+
+use std::path::PathBuf;
+
+use anyhow::{Context, bail};
+
+use table::Table;
+
+/// What the command line says.
+struct Options {
+    /// Tasks in the large queue.
+    tasks: u64,
+    /// The only part to run; all where none is named.
+    only: Option<String>,
+}
+
+fn main() -> anyhow::Result<()> {
+    let options = options()?;
+    let program = program()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let mut table = Table::default();
+    let is_wanted = |part| options.only.as_deref().is_none_or(|only| only == part);
+    runtime.block_on(async {
+        if is_wanted("launch") {
+            launch::measure(&program, &mut table).await.context("launch")?;
+        }
+        if is_wanted("queue") {
+            queue::measure(&program, options.tasks, &mut table).await.context("queue")?;
+        }
+        if is_wanted("agents") {
+            agents::measure(&program, &mut table).await.context("agents")?;
+        }
+        anyhow::Ok(())
+    })?;
+    println!("{table}");
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    println!("{cores} cores, shared by scitq, its load and whatever else runs on this machine.");
+    Ok(())
+}
+
+fn options() -> anyhow::Result<Options> {
+    let mut options = Options { tasks: 1_000_000, only: None };
+    let mut words = std::env::args().skip(1);
+    while let Some(word) = words.next() {
+        let value = words.next().with_context(|| format!("`{word}` needs a value"))?;
+        match word.as_str() {
+            "--tasks" => options.tasks = value.parse().context("--tasks needs a number")?,
+            "--only" => options.only = Some(value),
+            _ => bail!("`{word}` is neither --tasks nor --only"),
+        }
+    }
+    Ok(options)
+}
+
+/// The release binary, which lies beside the folder of the examples.
+fn program() -> anyhow::Result<PathBuf> {
+    let own = std::env::current_exe()?;
+    let folder = own.parent().and_then(std::path::Path::parent);
+    let program = folder.context("this example lies in no build folder")?.join("scitq");
+    if !program.is_file() {
+        bail!("`{}` is missing: run `cargo build --release` first", program.display());
+    }
+    if cfg!(debug_assertions) {
+        eprintln!("warning: this is no release build; its figures mean little");
+    }
+    Ok(program)
+}

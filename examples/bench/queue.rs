@@ -1,0 +1,126 @@
+//! A long queue: to fill it, keep it in memory, look at it, and find it again.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, OpenFlags, params};
+use scitq::api::task::ListTasks;
+use scitq::domain::TaskId;
+
+use super::scene::Scene;
+use super::table::{Table, millis, rate};
+
+/// Tasks in one request.
+const ONE_REQUEST: u64 = 100_000;
+/// Times that a page is read; the median counts.
+const READS: usize = 9;
+
+pub async fn measure(program: &Path, tasks: u64, table: &mut Table) -> anyhow::Result<()> {
+    let mut scene = Scene::start(program, None).await?;
+    table.alone("server's memory, idle", mebibytes(scene.memory()?));
+    let rows = specs(0, ONE_REQUEST);
+    let body = request(&rows);
+    let start = Instant::now();
+    scene.queue(body, "request-0").await?;
+    let ours = rate(ONE_REQUEST, start.elapsed());
+    let bare = rate(ONE_REQUEST, bare_inserts(&scene.path().join("bare.db"), &rows)?);
+    let what = format!("{ONE_REQUEST} tasks in one durable request; bare: SQLite, one commit");
+    table.beside(what, ours, bare);
+    let mut queued = ONE_REQUEST;
+    while queued < tasks {
+        let count = ONE_REQUEST.min(tasks - queued);
+        scene.queue(request(&specs(queued, count)), &format!("request-{queued}")).await?;
+        queued += count;
+    }
+    table.alone(format!("server's memory, {queued} pending tasks"), mebibytes(scene.memory()?));
+    look(&scene, queued, table).await?;
+    let restart = scene.restart().await?;
+    table.alone(format!("kill -9 with {queued} tasks, start, first answer"), millis(restart));
+    table.alone("server's memory after that", mebibytes(scene.memory()?));
+    Ok(())
+}
+
+async fn look(scene: &Scene, queued: u64, table: &mut Table) -> anyhow::Result<()> {
+    let pages = [
+        ("first page of 100", ListTasks::default()),
+        ("newest page of 100", ListTasks { newest_first: true, ..ListTasks::default() }),
+        (
+            "middle page of 100",
+            ListTasks { cursor: Some(TaskId(queued / 2)), ..ListTasks::default() },
+        ),
+        (
+            "middle page of 100 pending",
+            ListTasks {
+                cursor: Some(TaskId(queued / 2)),
+                state: Some("pending".to_owned()),
+                ..ListTasks::default()
+            },
+        ),
+    ];
+    for (what, query) in pages {
+        let mut times = Vec::new();
+        for _ in 0..READS {
+            let start = Instant::now();
+            scene.client.list_tasks(&query).await?;
+            times.push(start.elapsed());
+        }
+        table.alone(format!("{what}, {queued} tasks"), millis(median(times)));
+    }
+    let mut times = Vec::new();
+    for _ in 0..READS {
+        let start = Instant::now();
+        scene.client.server_status().await?;
+        times.push(start.elapsed());
+    }
+    table.alone(format!("counters of all states, {queued} tasks"), millis(median(times)));
+    Ok(())
+}
+
+/// What one inserts who writes the same rows by hand: the same schema, one
+/// transaction, synced to the disk at its end.
+fn bare_inserts(path: &Path, specs: &[String]) -> anyhow::Result<Duration> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
+    let mut connection = Connection::open_with_flags(path, flags)?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+    connection.pragma_update(None, "cache_size", -64 * 1024)?;
+    connection.execute_batch(include_str!("../../src/server/store/migrations/0001.sql"))?;
+    connection.execute("INSERT INTO batch VALUES (1, 'Default', 0, 0, 0, 0, 0, 0, 0, 0)", [])?;
+    let start = Instant::now();
+    let transaction = connection.transaction()?;
+    {
+        let mut insert = transaction.prepare(
+            "INSERT INTO task (id, batch, state, state_since, attempts, retries_left, losses,
+                 hidden, created_at, created_by, name, spec)
+             VALUES (?1, 1, 'pending', ?2, 0, 0, 0, 0, ?2, 'admin', ?3, ?4)",
+        )?;
+        for (id, spec) in (1_i64..).zip(specs) {
+            insert.execute(params![id, 1_800_000_000_000_000_i64, format!("sample-{id}"), spec])?;
+        }
+    }
+    transaction.commit()?;
+    Ok(start.elapsed())
+}
+
+fn specs(first: u64, count: u64) -> Vec<String> {
+    let spec = |number: u64| {
+        format!(
+            r#"{{"command":"fastp -i sample-{number}.fastq.gz -o $OUTPUT/clean.fastq.gz","name":"sample-{number}","batch":"Default"}}"#
+        )
+    };
+    (first + 1..=first + count).map(spec).collect()
+}
+
+fn request(specs: &[String]) -> String {
+    format!(r#"{{"tasks":[{}]}}"#, specs.join(","))
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort_unstable();
+    times.get(times.len() / 2).copied().unwrap_or_default()
+}
+
+fn mebibytes(bytes: u64) -> String {
+    format!("{} MiB", bytes >> 20)
+}
