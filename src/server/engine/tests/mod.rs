@@ -1,0 +1,12 @@
+//! Tests of the engine: behaviours by name, random lives against the
+//! invariants and a model, and the loop with a real database.
+
+pub(in crate::server) mod bench;
+
+mod agents;
+mod deletion;
+mod ends;
+mod leases;
+mod requirements;
+
+mod tasks;
