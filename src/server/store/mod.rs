@@ -5,6 +5,7 @@
 
 mod audit;
 mod batch;
+pub mod check;
 mod connection;
 mod execution;
 mod load;
@@ -17,6 +18,9 @@ mod task;
 mod token;
 mod worker;
 mod writer;
+
+#[cfg(test)]
+mod tests;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -2,11 +2,11 @@
 //! invariants and a model, and the loop with a real database.
 
 pub(in crate::server) mod bench;
+pub(in crate::server) mod random;
 
 mod agents;
 mod deletion;
 mod ends;
 mod leases;
 mod requirements;
-
 mod tasks;
