@@ -124,11 +124,10 @@ fn check_counters(connection: &Connection, found: &mut Vec<String>) -> Result<()
         ))?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
-            let (id, counter, counted): (i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
-            if counter != counted {
-                found.push(format!(
-                    "D12: batch {id} counts {counter} {state} tasks and has {counted}"
-                ));
+            let (id, kept, counted): (i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+            if kept != counted {
+                found
+                    .push(format!("D12: batch {id} counts {kept} {state} tasks and has {counted}"));
             }
         }
     }

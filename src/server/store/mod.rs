@@ -20,7 +20,7 @@ mod worker;
 mod writer;
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -43,6 +43,8 @@ pub enum StoreError {
     NewerSchema { path: PathBuf, found: u32, known: u32 },
     #[error("cannot copy the database to {copy} before its migration", copy = .copy.display())]
     Copy { copy: PathBuf, source: rusqlite::Error },
+    #[error("cannot replace the copy {copy} of an earlier try", copy = .copy.display())]
+    OldCopy { copy: PathBuf, source: std::io::Error },
     #[error("the database holds {value:?} as {what}, which is no such thing")]
     Malformed { what: &'static str, value: String },
     #[error("cannot start the writer thread")]

@@ -18,7 +18,17 @@ use super::check::check;
 use super::{CommitError, CommitJob, Store, StoreError, Writer, connection};
 
 fn open(path: &Path) -> (Store, Writer) {
-    Store::open(path, StoreId("store".to_owned())).unwrap()
+    Store::open(path, &StoreId("store".to_owned())).unwrap()
+}
+
+/// A new database on a disk that is full when it has so many pages.
+pub(in crate::server) fn open_limited(path: &Path, pages: u32) -> (Store, Writer) {
+    drop(open(path));
+    let connection = connection::open_writer(path).unwrap();
+    connection.pragma_update(None, "max_page_count", pages).unwrap();
+    let readers = std::sync::Arc::new(super::Readers::new(path));
+    let store = Store { path: path.to_owned(), readers };
+    (store, Writer::start(connection, path).unwrap())
 }
 
 fn commit(writer: &Writer, changes: ChangeSet) -> Result<(), CommitError> {
@@ -134,7 +144,7 @@ fn every_breach_is_named() {
         ("DELETE FROM requirement", "D7"),
         ("INSERT INTO requirement VALUES (70, 1)", "D8"),
         ("UPDATE task SET attempts = 5", "D9"),
-        ("INSERT INTO token VALUES (0, 'x', 'agent', 9, x'00', 0, 'x')", "D10"),
+        ("INSERT INTO token VALUES (0, 'x', 'agent', 9, zeroblob(32), 0, 'x')", "D10"),
         ("UPDATE meta SET value = '1' WHERE key = 'next_execution'", "D11"),
         ("UPDATE batch SET running = 2", "D12"),
     ] {
@@ -142,7 +152,7 @@ fn every_breach_is_named() {
         let path = directory.path().join("scitq.db");
         filled(&path);
         tamper(&path, sql);
-        let found = check(&path).map_or_else(|error| vec![error.to_string()], |found| found);
+        let found = check(&path).unwrap_or_else(|error| vec![error.to_string()]);
         let named = found.iter().any(|breach| breach.starts_with(&format!("{number}:")));
         assert!(named, "{sql}: {found:?}");
     }

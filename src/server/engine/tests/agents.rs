@@ -67,9 +67,9 @@ fn every_held_execution_gets_its_verdict() {
     let mut bench = Bench::new();
     let worker = bench.connect("w", 3, 0);
     let tasks: Vec<TaskId> = (0..3).map(|_| bench.create(0, &[])).collect();
-    tasks.iter().for_each(|task| {
+    for task in &tasks {
         bench.start(*task);
-    });
+    }
     let held: Vec<Held> = tasks.iter().map(|task| bench.held(*task, true)).collect();
     bench.finish(tasks[0], None);
     bench.cancel(tasks[1]).unwrap();

@@ -9,4 +9,5 @@ mod deletion;
 mod ends;
 mod leases;
 mod requirements;
+mod service;
 mod tasks;

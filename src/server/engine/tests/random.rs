@@ -21,17 +21,46 @@ use super::bench::{Bench, finished, hello, new_task};
 /// One thing that happens. Numbers choose among what there is.
 #[derive(Debug, Clone)]
 pub(in crate::server) enum Step {
-    Create { batch: bool, retry: u32, after: Vec<u16>, count: u8 },
-    Connect { name: u8, slots: u32, prefetch: u32, forgets: bool, draining: bool, bound: bool },
+    Create {
+        batch: bool,
+        retry: u32,
+        after: Vec<u16>,
+        count: u8,
+    },
+    Connect {
+        name: u8,
+        slots: u32,
+        prefetch: u32,
+        forgets: bool,
+        draining: bool,
+        bound: bool,
+    },
     Disconnect(u8),
-    Heartbeat { worker: u8, draining: bool, ready: u16 },
+    Heartbeat {
+        worker: u8,
+        draining: bool,
+        ready: u16,
+    },
     /// A report of the execution, by the worker that had it or by another one.
-    Report { execution: u16, what: u8, class: u8, by: Option<u8> },
+    Report {
+        execution: u16,
+        what: u8,
+        class: u8,
+        by: Option<u8>,
+    },
     Pass(u64),
     Cancel(Vec<u16>),
     Relaunch(Vec<u16>),
-    Delete { tasks: Vec<u16>, dependents: u8 },
-    Update { worker: u8, batch: Option<bool>, slots: Option<u32>, wanted: Option<u8> },
+    Delete {
+        tasks: Vec<u16>,
+        dependents: u8,
+    },
+    Update {
+        worker: u8,
+        batch: Option<bool>,
+        slots: Option<u32>,
+        wanted: Option<u8>,
+    },
     DeleteWorker(u8),
 }
 
@@ -59,6 +88,13 @@ pub(in crate::server) fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(worker, batch, slots, wanted)| Step::Update { worker, batch, slots, wanted }),
         1 => worker().prop_map(Step::DeleteWorker),
     ]
+}
+
+/// A hash that no other link's token has.
+fn secret(link: u64) -> [u8; 32] {
+    let mut hash = [0; 32];
+    hash[..8].copy_from_slice(&link.to_be_bytes());
+    hash
 }
 
 /// A bench with the agents' side, which remembers every execution there was.
@@ -113,7 +149,7 @@ impl World {
                 Command::Connect(Box::new(Connect {
                     held: worker.filter(|_| !forgets).map_or_else(Vec::new, |id| self.held(id)),
                     bound_to: worker.filter(|_| bound),
-                    new_token: (!bound).then_some([name; 32]),
+                    new_token: (!bound).then(|| secret(connect.link.0)),
                     instance: if forgets { "second" } else { "first" }.to_owned(),
                     draining,
                     ..connect
