@@ -128,6 +128,8 @@ pub enum TaskLife {
 pub enum TaskEvent {
     /// One required task succeeded.
     RequirementMet,
+    /// One required task that had succeeded is run anew.
+    RequirementReopened,
     /// A worker was chosen.
     Assign(ExecutionId),
     /// The agent has the execution.
@@ -206,6 +208,7 @@ impl TaskLife {
             (L::Waiting { unmet: 0 | 1 }, E::RequirementMet)
             | (L::Succeeded | L::Failed, E::Relaunch { unmet: 0 }) => Ok(L::Pending),
             (L::Waiting { unmet }, E::RequirementMet) => Ok(L::Waiting { unmet: unmet - 1 }),
+            (L::Waiting { unmet }, E::RequirementReopened) => Ok(L::Waiting { unmet: unmet + 1 }),
             (L::Pending, E::Assign(id)) => Ok(L::Assigned(id)),
             (L::Assigned(active), E::Accept(id)) if active == id => Ok(L::Accepted(id)),
             (L::Assigned(active) | L::Accepted(active), E::Start(id)) if active == id => {
@@ -278,6 +281,7 @@ mod tests {
         ];
         let events = [
             TaskEvent::RequirementMet,
+            TaskEvent::RequirementReopened,
             TaskEvent::Assign(own),
             TaskEvent::Accept(own),
             TaskEvent::Accept(other),

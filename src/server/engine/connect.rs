@@ -5,7 +5,7 @@
 //! again or counted as lost. After that both sides agree, whatever either had
 //! missed.
 
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashSet;
 
 use crate::api::link::{Held, Verdict};
 use crate::api::token::Role;
@@ -36,6 +36,7 @@ impl State {
         let found = self.find_worker(connect)?;
         if let Some(worker) = found.and_then(|id| self.workers.get(&id))
             && worker.link.is_some()
+            && worker.seen != SeenState::Offline
             && worker.instance != connect.instance
         {
             return Err(Refusal::AlreadyConnected(worker.name.clone()));
@@ -104,7 +105,9 @@ impl State {
         if let Some(worker) = self.workers.get_mut(&id) {
             worker.stats = Some(stats);
             worker.leaving = draining;
+            let batch = worker.batch;
             self.rank_worker(id);
+            self.assign(context, batch);
         }
         for (execution, phase) in phases {
             let before_the_run = matches!(phase, Phase::Downloading | Phase::Ready);
@@ -223,11 +226,14 @@ impl State {
             .as_ref()
             .is_none_or(|(store, epoch)| *store == self.store && *epoch == self.epoch);
         let mut verdicts = Vec::with_capacity(connect.held.len());
-        let mut named = FxHashMap::default();
+        let mut named = FxHashSet::default();
         for held in &connect.held {
-            let verdict =
-                if same_store { self.verdict_on_held(context, id, held) } else { Verdict::Unknown };
-            named.insert(held.execution, verdict);
+            let verdict = if same_store {
+                named.insert(held.execution);
+                self.verdict_on_held(context, id, held)
+            } else {
+                Verdict::Unknown
+            };
             verdicts.push((held.execution, verdict));
         }
         let mut expected: Vec<ExecutionId> = self
@@ -237,7 +243,7 @@ impl State {
             .unwrap_or_default();
         expected.sort_unstable();
         for execution in expected {
-            if named.contains_key(&execution) {
+            if named.contains(&execution) {
                 continue;
             }
             let Some(live) = self.executions.get(&execution) else { continue };

@@ -1,11 +1,11 @@
 //! How executions end, and what their tasks do then.
 
 use crate::api::link::Verdict;
-use crate::domain::ExecutionId;
 use crate::domain::execution::{ExecutionState, Failure, FailureClass, Outcome};
-use crate::domain::task::{TaskEvent, TaskState};
+use crate::domain::task::TaskEvent;
+use crate::domain::{ExecutionId, TaskId};
 
-use super::change::{DeletedTask, Ending, failure};
+use super::change::{Ending, failure};
 use super::state::{Execution, State};
 use super::{Context, Effect};
 
@@ -21,7 +21,7 @@ impl State {
         let Some(mut execution) = self.detach_execution(id) else { return };
         let ending = execution.row.ending;
         if let Some(ending) = ending {
-            outcome.failure = Some(self.person_ended(context, ending));
+            outcome.failure = Some(person_ended(ending));
         }
         execution.row.state = match &outcome.failure {
             None => ExecutionState::Succeeded,
@@ -72,19 +72,6 @@ impl State {
         self.finish_execution(context, id, Outcome::without_run(FailureClass::Lost, why));
     }
 
-    fn person_ended(&self, context: &Context<'_>, ending: Ending) -> Failure {
-        match ending {
-            Ending::Cancel => failure(FailureClass::Cancelled, "cancelled"),
-            Ending::Relaunch => {
-                failure(FailureClass::Cancelled, "ended since the task was relaunched")
-            }
-            Ending::Delete => {
-                let _ = (self, context);
-                failure(FailureClass::Lost, "its worker was deleted")
-            }
-        }
-    }
-
     /// Moves the task on after the end of its execution.
     fn close(
         &mut self,
@@ -102,12 +89,10 @@ impl State {
             return;
         }
         if task.hidden {
-            self.tasks.remove(&task_id);
-            context.changes.tasks.remove(&task_id);
-            context
-                .changes
-                .deleted_tasks
-                .push(DeletedTask { id: task_id, succeeded: failed.is_none() });
+            if failed.is_none() {
+                self.release_dependents(context, task_id);
+            }
+            self.remove_task(context, task_id, failed.is_none());
             return;
         }
         let Some(failed) = failed else {
@@ -116,7 +101,10 @@ impl State {
             return;
         };
         let again = match ending {
-            Some(Ending::Relaunch) => true,
+            Some(Ending::Relaunch) => {
+                task.refresh_budgets();
+                true
+            }
             Some(Ending::Cancel) => false,
             None | Some(Ending::Delete) => {
                 if failed.class.uses_retry() && task.retries_left > 0 {
@@ -137,12 +125,9 @@ impl State {
         }
     }
 
-    fn requeue(&mut self, context: &mut Context<'_>, task: crate::domain::TaskId, id: ExecutionId) {
-        if let Some(hidden) = self.tasks.get(&task).filter(|task| task.hidden) {
-            let succeeded = hidden.life.state() == TaskState::Succeeded;
-            self.tasks.remove(&task);
-            context.changes.tasks.remove(&task);
-            context.changes.deleted_tasks.push(DeletedTask { id: task, succeeded });
+    fn requeue(&mut self, context: &mut Context<'_>, task: TaskId, id: ExecutionId) {
+        if self.tasks.get(&task).is_some_and(|task| task.hidden) {
+            self.remove_task(context, task, false);
             return;
         }
         self.move_task(context, task, TaskEvent::Requeue(id), None);
@@ -159,5 +144,14 @@ impl State {
             _ => return,
         }
         self.record_worker(context, execution.worker);
+    }
+}
+
+/// What stands as the failure of an execution that a person ended.
+fn person_ended(ending: Ending) -> Failure {
+    match ending {
+        Ending::Cancel => failure(FailureClass::Cancelled, "cancelled"),
+        Ending::Relaunch => failure(FailureClass::Cancelled, "ended since the task was relaunched"),
+        Ending::Delete => failure(FailureClass::Lost, "its worker was deleted"),
     }
 }

@@ -35,10 +35,9 @@ pub enum Violation {
 }
 
 impl State {
-    /// All broken invariants. Costs a walk over the whole state: for tests and checks.
-    ///
-    /// `ended` are the counts of ended tasks per batch, which live in the
-    /// database only; without them ended states are not compared.
+    /// All broken invariants. Costs a walk over the whole state: for tests and
+    /// checks. Ended tasks live in the database, so their counts are not
+    /// compared here but in the check of a database.
     #[must_use]
     pub fn violations(&self) -> Vec<Violation> {
         let mut found = Vec::new();
@@ -67,12 +66,15 @@ impl State {
                 }
             }
             if let TaskLife::Waiting { unmet } = task.life {
-                let listed = self.requirements.get(id).map_or(0, Vec::len);
-                if listed != unmet as usize || unmet == 0 {
+                let listed = self.requirements.get(id).map(Vec::as_slice).unwrap_or_default();
+                let open = listed.iter().filter_map(|required| self.tasks.get(required));
+                let open = open.filter(|task| task.life != TaskLife::Succeeded).count();
+                if unmet == 0 || unmet as usize > listed.len() || open > unmet as usize {
                     found.push(Violation::Requirements(*id));
                 }
             }
         }
+        self.check_requirements(found);
         for (id, execution) in &self.executions {
             let named = self
                 .tasks
@@ -80,6 +82,25 @@ impl State {
                 .is_some_and(|task| task.life.execution() == Some(*id));
             if !named {
                 found.push(Violation::ExecutionWithoutTask(*id));
+            }
+        }
+    }
+
+    /// Both directions say the same, and only tasks of the live state require.
+    fn check_requirements(&self, found: &mut Vec<Violation>) {
+        for (id, required) in &self.requirements {
+            let mirrored = required.iter().all(|required| {
+                self.dependents.get(required).is_some_and(|others| others.contains(id))
+            });
+            if !mirrored || !self.tasks.contains_key(id) {
+                found.push(Violation::Requirements(*id));
+            }
+        }
+        for (required, others) in &self.dependents {
+            for id in others {
+                if self.requirements.get(id).is_none_or(|listed| !listed.contains(required)) {
+                    found.push(Violation::Requirements(*id));
+                }
             }
         }
     }

@@ -39,7 +39,8 @@ impl State {
             let mut requirements = new.after;
             requirements.sort_unstable();
             requirements.dedup();
-            let unmet = self.require(id, &requirements);
+            let unmet = self.count_unmet(&requirements);
+            self.note_requirements(id, requirements.clone());
             let task = Task {
                 life: if unmet == 0 { TaskLife::Pending } else { TaskLife::Waiting { unmet } },
                 batch,
@@ -71,38 +72,54 @@ impl State {
         Ok(Reply::Created { first, count })
     }
 
-    /// Starts them over with fresh budgets. One that is under way is ended first.
+    /// Starts them over with fresh budgets. One that is under way is ended
+    /// first. Required tasks go before those that require them, which
+    /// therefore wait for the new run.
     pub(super) fn relaunch_tasks(
         &mut self,
         context: &mut Context<'_>,
         ids: &[TaskId],
     ) -> Result<Reply, Refusal> {
         self.check_tasks(ids)?;
-        for id in ids {
-            let Some(task) = self.tasks.get_mut(id) else { continue };
-            task.retries_left = task.retry;
-            task.losses = 0;
-            let task = *task;
-            match task.life {
-                TaskLife::Waiting { .. } | TaskLife::Pending => {
-                    self.record_task(context, *id, task, None);
-                }
-                TaskLife::Assigned(execution) => {
-                    self.take_back(context, execution, "the task was relaunched");
-                }
-                TaskLife::Accepted(execution) | TaskLife::Running(execution) => {
-                    self.end_execution(context, execution, Ending::Relaunch);
-                }
-                TaskLife::Succeeded | TaskLife::Failed => {
-                    let requirements = self.requirements.remove(id).unwrap_or_default();
-                    let unmet = self.require(*id, &requirements);
-                    self.move_task(context, *id, TaskEvent::Relaunch { unmet }, None);
-                }
-            }
-            self.assign(context, task.batch);
+        let mut in_order = ids.to_vec();
+        in_order.sort_unstable();
+        in_order.dedup();
+        for id in &in_order {
+            self.relaunch_task(context, *id);
         }
         audit(context, "task.relaunch", list(ids));
         Ok(Reply::Tasks(ids.to_vec()))
+    }
+
+    fn relaunch_task(&mut self, context: &mut Context<'_>, id: TaskId) {
+        let Some(task) = self.tasks.get_mut(&id) else { return };
+        // The budgets of one that runs become fresh when it has ended.
+        if let TaskLife::Accepted(execution) | TaskLife::Running(execution) = task.life {
+            self.end_execution(context, execution, Ending::Relaunch);
+            return;
+        }
+        task.refresh_budgets();
+        let task = *task;
+        match task.life {
+            TaskLife::Waiting { .. } | TaskLife::Pending => {
+                self.record_task(context, id, task, None);
+            }
+            TaskLife::Assigned(execution) => {
+                self.take_back(context, execution, "the task was relaunched");
+            }
+            TaskLife::Succeeded | TaskLife::Failed => {
+                let requirements = self.requirements.get(&id).map(Vec::as_slice);
+                let unmet = self.count_unmet(requirements.unwrap_or_default());
+                self.move_task(context, id, TaskEvent::Relaunch { unmet }, None);
+                if task.life == TaskLife::Succeeded {
+                    for dependent in self.waiting_dependents(id) {
+                        self.move_task(context, dependent, TaskEvent::RequirementReopened, None);
+                    }
+                }
+            }
+            TaskLife::Accepted(_) | TaskLife::Running(_) => {}
+        }
+        self.assign(context, task.batch);
     }
 
     /// Ends them: they fail with the class `cancelled`.
@@ -126,7 +143,6 @@ impl State {
             match task.life {
                 TaskLife::Waiting { .. } | TaskLife::Pending => {
                     let reason = reason();
-                    self.forget_requirements(*id);
                     self.move_task(context, *id, TaskEvent::Cancel, Some(reason));
                 }
                 TaskLife::Assigned(execution) => {
@@ -149,7 +165,8 @@ impl State {
     /// is hidden and goes when its execution has ended, which is not hastened.
     ///
     /// With [`Dependents::Detach`] a waiting task keeps its requirement on one
-    /// that had not succeeded, and so stays blocked: what it needs will never be.
+    /// that had not succeeded, and so stays blocked: what it needs will never
+    /// be. Only one that is under way may still succeed, and then releases it.
     pub(super) fn delete_tasks(
         &mut self,
         context: &mut Context<'_>,
@@ -162,9 +179,8 @@ impl State {
         let mut position = 0;
         while let Some(id) = doomed.get(position).copied() {
             position += 1;
-            let waiting = self.dependents.get(&id).map(Vec::as_slice).unwrap_or_default();
-            let outside: Vec<TaskId> =
-                waiting.iter().copied().filter(|other| !known.contains(other)).collect();
+            let mut outside = self.waiting_dependents(id);
+            outside.retain(|other| !known.contains(other));
             match (dependents, outside.first()) {
                 (Dependents::Refuse, Some(example)) => {
                     return Err(Refusal::HasDependents {
@@ -189,7 +205,6 @@ impl State {
 
     fn delete_task(&mut self, context: &mut Context<'_>, id: TaskId) {
         let Some(task) = self.tasks.get(&id).copied() else { return };
-        self.forget_requirements(id);
         if let Some(batch) = self.batches.get(&task.batch) {
             context
                 .effects
@@ -202,11 +217,27 @@ impl State {
             self.tasks.insert(id, hidden);
             self.record_task(context, id, hidden, None);
         } else {
-            self.tasks.remove(&id);
-            context.changes.tasks.remove(&id);
-            let succeeded = task.life.state() == TaskState::Succeeded;
-            context.changes.deleted_tasks.push(DeletedTask { id, succeeded });
+            self.remove_task(context, id, task.life.state() == TaskState::Succeeded);
         }
+    }
+
+    /// Takes a task without execution out of the live state and the database.
+    /// Requirements on one that succeeded go with it.
+    pub(super) fn remove_task(&mut self, context: &mut Context<'_>, id: TaskId, succeeded: bool) {
+        self.tasks.remove(&id);
+        self.forget_requirements(id);
+        if succeeded {
+            for dependent in self.dependents.remove(&id).unwrap_or_default() {
+                if let Some(requirements) = self.requirements.get_mut(&dependent) {
+                    requirements.retain(|required| *required != id);
+                    if requirements.is_empty() {
+                        self.requirements.remove(&dependent);
+                    }
+                }
+            }
+        }
+        context.changes.tasks.remove(&id);
+        context.changes.deleted_tasks.push(DeletedTask { id, succeeded });
     }
 
     /// All of them exist for people.
@@ -219,51 +250,30 @@ impl State {
         Ok(())
     }
 
-    /// Notes what a waiting task requires, and says how much of it has not succeeded.
-    fn require(&mut self, id: TaskId, requirements: &[TaskId]) -> u32 {
-        let unmet: Vec<TaskId> = requirements
-            .iter()
-            .copied()
-            .filter(|required| {
-                self.tasks
-                    .get(required)
-                    .is_none_or(|task| task.life.state() != TaskState::Succeeded)
-            })
-            .collect();
-        for required in &unmet {
-            self.dependents.entry(*required).or_default().push(id);
-        }
-        let count = u32::try_from(unmet.len()).unwrap_or(u32::MAX);
-        if count > 0 {
-            self.requirements.insert(id, unmet);
-        }
-        count
+    /// How many of these have not succeeded. Those that have ended must have been loaded.
+    fn count_unmet(&self, requirements: &[TaskId]) -> u32 {
+        let unmet = requirements.iter().filter(|required| {
+            self.tasks.get(required).is_none_or(|task| task.life.state() != TaskState::Succeeded)
+        });
+        u32::try_from(unmet.count()).unwrap_or(u32::MAX)
     }
 
-    /// Forgets the requirements of a task that waits no longer.
-    pub(super) fn forget_requirements(&mut self, id: TaskId) {
-        for required in self.requirements.remove(&id).unwrap_or_default() {
-            if let Some(others) = self.dependents.get_mut(&required) {
-                others.retain(|other| *other != id);
-                if others.is_empty() {
-                    self.dependents.remove(&required);
-                }
-            }
-        }
+    /// The tasks that wait and require that one, oldest first.
+    fn waiting_dependents(&self, id: TaskId) -> Vec<TaskId> {
+        let waits = |other: &TaskId| {
+            self.tasks.get(other).is_some_and(|task| task.life.state() == TaskState::Waiting)
+        };
+        self.dependents
+            .get(&id)
+            .map(|others| others.iter().copied().filter(waits).collect())
+            .unwrap_or_default()
     }
 
     /// Releases the tasks that waited for one that has succeeded.
     pub(super) fn release_dependents(&mut self, context: &mut Context<'_>, succeeded: TaskId) {
-        for id in self.dependents.remove(&succeeded).unwrap_or_default() {
-            let left = self.requirements.get_mut(&id).map_or(0, |requirements| {
-                requirements.retain(|required| *required != succeeded);
-                requirements.len()
-            });
-            if left == 0 {
-                self.requirements.remove(&id);
-            }
-            let Some(task) = self.tasks.get(&id).copied() else { continue };
-            if self.move_task(context, id, TaskEvent::RequirementMet, None) {
+        for id in self.waiting_dependents(succeeded) {
+            self.move_task(context, id, TaskEvent::RequirementMet, None);
+            if let Some(task) = self.tasks.get(&id) {
                 self.assign(context, task.batch);
             }
         }

@@ -25,6 +25,9 @@ mod track;
 mod waiting;
 mod worker;
 
+#[cfg(test)]
+pub(super) mod tests;
+
 use std::sync::Arc;
 
 use crate::domain::Now;

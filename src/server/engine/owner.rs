@@ -4,7 +4,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::domain::time::Clock;
 use crate::domain::{TaskId, Timestamp, WorkerId};
@@ -51,6 +51,8 @@ pub(super) struct Owner {
     committing: bool,
     /// Tasks that may be evicted once the commit under way is done.
     evictable: Vec<TaskId>,
+    /// Tasks whose deletion is in the commit under way.
+    deleting: FxHashSet<TaskId>,
     /// Replies of the open set, which are not on disk yet.
     open_replies: RecentReplies,
     /// Replies of the commit under way.
@@ -70,6 +72,7 @@ impl Owner {
             waiting: Waiting::default(),
             committing: false,
             evictable: Vec::new(),
+            deleting: FxHashSet::default(),
             open_replies: RecentReplies::default(),
             committing_replies: RecentReplies::default(),
             ticks: 0,
@@ -159,6 +162,7 @@ impl Owner {
             Command::Disconnect { worker, link } => Some((*worker, *link)),
             _ => None,
         };
+        let known_tasks = context.changes.new_tasks.len();
         let reply = self.state.apply(&mut context, command)?;
         if let (Reply::Connected(connected), Some(link)) = (&reply, link) {
             self.links.insert(connected.worker, link);
@@ -168,53 +172,53 @@ impl Owner {
         {
             self.links.remove(&worker);
         }
-        self.keep_specs();
+        self.keep_specs(known_tasks);
         self.gather(effects);
         Ok(reply)
     }
 
     /// Brings ended tasks that the command names into the live state.
     fn recall(&mut self, command: &Command) -> Result<(), Refusal> {
-        let (named, with_requirements): (Vec<TaskId>, bool) = match command {
+        let named: Vec<TaskId> = match command {
             Command::CreateTasks(tasks) => {
-                (tasks.iter().flat_map(|task| task.after.iter().copied()).collect(), false)
+                tasks.iter().flat_map(|task| task.after.iter().copied()).collect()
             }
-            Command::RelaunchTasks(tasks) => (tasks.clone(), true),
-            Command::CancelTasks(tasks) | Command::DeleteTasks { tasks, .. } => {
-                (tasks.clone(), false)
-            }
+            Command::RelaunchTasks(tasks)
+            | Command::CancelTasks(tasks)
+            | Command::DeleteTasks { tasks, .. } => tasks.clone(),
             _ => return Ok(()),
         };
+        let with_requirements = matches!(command, Command::RelaunchTasks(_));
+        let mut deleted = self.deleting.clone();
+        deleted.extend(self.open.deleted_tasks.iter().map(|task| task.id));
         for id in named {
-            let Some(requirements) = self.recall_one(id, with_requirements)? else { continue };
-            for required in requirements {
-                self.recall_one(required, false)?;
+            self.recall_one(id, &deleted)?;
+            if with_requirements {
+                for required in self.state.requirements.get(&id).cloned().unwrap_or_default() {
+                    self.recall_one(required, &deleted)?;
+                }
             }
         }
         Ok(())
     }
 
-    /// Brings one task in, if it is not there; answers what it requires.
-    fn recall_one(
-        &mut self,
-        id: TaskId,
-        with_requirements: bool,
-    ) -> Result<Option<Vec<TaskId>>, Refusal> {
-        if self.state.tasks.contains_key(&id) {
-            return Ok(None);
+    /// Brings one ended task in, if it is not there. One whose deletion is not
+    /// on disk yet is still found there, and must stay away.
+    fn recall_one(&mut self, id: TaskId, deleted: &FxHashSet<TaskId>) -> Result<(), Refusal> {
+        if self.state.tasks.contains_key(&id) || deleted.contains(&id) {
+            return Ok(());
         }
         let found = self.outside.reader.find_task(id).map_err(|error| {
             tracing::error!(%error, %id, "cannot read a task");
             Refusal::Unavailable(error.to_string().into())
         })?;
-        let Some(found) = found else { return Ok(None) };
-        if !found.task.life.state().is_final() {
-            return Ok(None);
+        if let Some(found) = found
+            && found.task.life.state().is_final()
+        {
+            self.state.recall_task(id, found.task, found.requirements);
+            self.open.ended_tasks.push(id);
         }
-        let requirements = if with_requirements { found.requirements } else { Vec::new() };
-        self.state.recall_task(id, found.task, requirements.clone());
-        self.open.ended_tasks.push(id);
-        Ok(Some(requirements))
+        Ok(())
     }
 
     /// What was answered to this request when it came before.
@@ -258,13 +262,11 @@ impl Owner {
         });
     }
 
-    /// Keeps the specs of new tasks at hand: most are assigned soon.
-    fn keep_specs(&mut self) {
-        if self.open.new_tasks.is_empty() {
-            return;
-        }
-        for row in self.open.new_tasks.iter().rev().take(KEPT_SPECS) {
-            if self.specs.len() >= KEPT_SPECS || self.specs.contains_key(&row.id) {
+    /// Keeps the specs of tasks that have just been made at hand: most are
+    /// assigned soon, the oldest first.
+    fn keep_specs(&mut self, known: usize) {
+        for row in self.open.new_tasks.iter().skip(known) {
+            if self.specs.len() >= KEPT_SPECS {
                 break;
             }
             self.specs.insert(row.id, Arc::clone(&row.spec));
@@ -298,7 +300,10 @@ impl Owner {
                 }
                 Effect::TokensRevoked(tokens) => self.waiting.revoked.extend(tokens),
                 Effect::Publish(event) => self.waiting.events.push(event),
-                Effect::Ended(task) => self.waiting.ended.push(task),
+                Effect::Ended(task) => {
+                    self.specs.remove(&task);
+                    self.waiting.ended.push(task);
+                }
                 Effect::OutputComplete(execution) => self.waiting.complete.push(execution),
             }
         }
@@ -340,6 +345,7 @@ impl Owner {
         let waiting = std::mem::take(&mut self.waiting);
         self.committing_replies = std::mem::take(&mut self.open_replies);
         self.evictable.extend_from_slice(&changes.ended_tasks);
+        self.deleting = changes.deleted_tasks.iter().map(|deleted| deleted.id).collect();
         let (messages, audience) =
             (self.outside.messages.clone(), Arc::clone(&self.outside.audience));
         self.outside.writer.commit(CommitJob {
@@ -371,6 +377,7 @@ impl Owner {
                     }
                 }
                 self.committing_replies.clear();
+                self.deleting.clear();
                 if self.set_outage(None) {
                     tracing::info!("changes are stored again");
                     self.state.restart_leases(self.outside.clock.now().monotonic);
@@ -403,6 +410,7 @@ impl Owner {
         self.committing_replies.clear();
         self.specs.clear();
         self.evictable.clear();
+        self.deleting.clear();
         for (_, (_, sender)) in self.links.drain() {
             let _ = sender.send(LinkMessage::Close);
         }

@@ -65,10 +65,11 @@ pub struct State {
     pub batch_ids: FxHashMap<BatchName, BatchId>,
     /// Tokens that hold, with the worker to which an agent's is bound.
     pub tokens: BTreeMap<TokenId, Option<WorkerId>>,
-    /// Waiting task → the required tasks that have not succeeded.
+    /// Task of the live state → all that it requires, met or not.
     pub requirements: FxHashMap<TaskId, Vec<TaskId>>,
-    /// Required task → the waiting tasks that need it.
-    pub dependents: FxHashMap<TaskId, Vec<TaskId>>,
+    /// Required task → the tasks of the live state that require it: the
+    /// inverse of `requirements`.
+    pub dependents: FxHashMap<TaskId, BTreeSet<TaskId>>,
 }
 
 /// A task that has not ended, or whose end is not on disk yet.
@@ -182,6 +183,14 @@ impl Batch {
     }
 }
 
+impl Task {
+    /// Gives it all its retries back, and forgets its losses.
+    pub const fn refresh_budgets(&mut self) {
+        self.retries_left = self.retry;
+        self.losses = 0;
+    }
+}
+
 impl Execution {
     /// One that the database has as not ended.
     #[must_use]
@@ -267,14 +276,36 @@ impl State {
     /// Puts an ended task into the live state for as long as a command needs it.
     pub fn recall_task(&mut self, id: TaskId, task: Task, requirements: Vec<TaskId>) {
         self.tasks.insert(id, task);
-        self.requirements.insert(id, requirements);
+        self.note_requirements(id, requirements);
     }
 
     /// Takes a task whose end is on disk out of the live state.
     pub fn evict_task(&mut self, id: TaskId) {
         if self.tasks.get(&id).is_some_and(|task| task.life.state().is_final()) {
             self.tasks.remove(&id);
-            self.requirements.remove(&id);
+            self.forget_requirements(id);
+        }
+    }
+
+    /// Notes all that a task of the live state requires.
+    pub fn note_requirements(&mut self, id: TaskId, requirements: Vec<TaskId>) {
+        for required in &requirements {
+            self.dependents.entry(*required).or_default().insert(id);
+        }
+        if !requirements.is_empty() {
+            self.requirements.insert(id, requirements);
+        }
+    }
+
+    /// Forgets what a task requires that leaves the live state.
+    pub(super) fn forget_requirements(&mut self, id: TaskId) {
+        for required in self.requirements.remove(&id).unwrap_or_default() {
+            if let Some(others) = self.dependents.get_mut(&required) {
+                others.remove(&id);
+                if others.is_empty() {
+                    self.dependents.remove(&required);
+                }
+            }
         }
     }
 

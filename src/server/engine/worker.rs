@@ -88,7 +88,11 @@ impl State {
         }
         for state in [ExecutionState::Accepted, ExecutionState::Running] {
             for execution in self.executions_of(id, state) {
-                if reachable {
+                let ends_already =
+                    self.executions.get(&execution).is_some_and(|live| live.row.ending.is_some());
+                if reachable && ends_already {
+                    // What a person wanted of the task before still holds.
+                } else if reachable {
                     self.end_execution(context, execution, Ending::Delete);
                 } else {
                     self.lose_execution(context, execution, "its worker was deleted");

@@ -2,11 +2,13 @@
 //! commit, and for single ended tasks that a command needs.
 
 use rusqlite::{Connection, OptionalExtension};
+use rustc_hash::FxHashMap;
 
 use crate::domain::task::{TaskLife, TaskSpec, TaskState};
 use crate::domain::worker::SeenState;
 use crate::domain::{BatchId, ExecutionId, Now, TaskId};
 
+use super::super::engine::change::Ending;
 use super::super::engine::state::{Batch, Execution, Policy, State, Task, Worker};
 use super::{StoreError, batch, execution, meta, requirement, token, word, worker};
 
@@ -34,13 +36,23 @@ pub(super) fn load(connection: &Connection, policy: Policy, now: Now) -> Result<
     for (id, row) in token::load(&transaction)? {
         state.tokens.insert(id, row.worker);
     }
-    for (waiting, required) in requirement::load_unmet(&transaction)? {
-        state.requirements.entry(waiting).or_default().push(required);
-        state.dependents.entry(required).or_default().push(waiting);
+    let mut requirements: FxHashMap<TaskId, Vec<TaskId>> = FxHashMap::default();
+    let mut unmet: FxHashMap<TaskId, usize> = FxHashMap::default();
+    for (id, required, met) in requirement::load_live(&transaction)? {
+        requirements.entry(id).or_default().push(required);
+        *unmet.entry(id).or_default() += usize::from(!met);
     }
-    load_tasks(&transaction, &mut state)?;
+    for (id, required) in requirements {
+        state.note_requirements(id, required);
+    }
+    load_tasks(&transaction, &mut state, &unmet)?;
     for (id, row) in execution::load_live(&transaction)? {
         let Some(worker) = row.worker else { continue };
+        if row.ending == Some(Ending::Delete)
+            && let Some(worker) = state.workers.get_mut(&worker)
+        {
+            worker.deleting = true;
+        }
         state.restore_execution(id, Execution::restored(row, worker));
     }
     Ok(state)
@@ -87,7 +99,11 @@ fn load_workers(connection: &Connection, state: &mut State, now: Now) -> Result<
     Ok(())
 }
 
-fn load_tasks(connection: &Connection, state: &mut State) -> Result<(), StoreError> {
+fn load_tasks(
+    connection: &Connection,
+    state: &mut State,
+    unmet: &FxHashMap<TaskId, usize>,
+) -> Result<(), StoreError> {
     let mut statement = connection.prepare(
         "SELECT id, batch, state, execution, attempts, retries_left, losses, hidden,
              json_extract(spec, '$.retry')
@@ -98,7 +114,7 @@ fn load_tasks(connection: &Connection, state: &mut State) -> Result<(), StoreErr
     while let Some(row) = rows.next()? {
         let id = TaskId::from_sql(row.get(0)?);
         let word_of_state = row.get_ref(2)?.as_str().map_err(rusqlite::Error::from)?;
-        let unmet = state.requirements.get(&id).map_or(0, Vec::len);
+        let unmet = unmet.get(&id).copied().unwrap_or(0);
         let execution = row.get::<_, Option<i64>>(3)?.map(ExecutionId::from_sql);
         let life = life(word("task state", word_of_state)?, execution, unmet)?;
         let task = Task {

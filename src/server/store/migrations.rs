@@ -12,8 +12,12 @@ const STEPS: &[&str] = &[include_str!("migrations/0001.sql")];
 /// Brings the schema up to date, after a copy of the database when there is
 /// something in it to lose.
 pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
+    take_steps(connection, path, STEPS)
+}
+
+fn take_steps(connection: &mut Connection, path: &Path, steps: &[&str]) -> Result<(), StoreError> {
     let found: u32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    let known = u32::try_from(STEPS.len()).unwrap_or(u32::MAX);
+    let known = u32::try_from(steps.len()).unwrap_or(u32::MAX);
     if found > known {
         return Err(StoreError::NewerSchema { path: path.to_owned(), found, known });
     }
@@ -22,11 +26,16 @@ pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), St
     }
     if found > 0 {
         let copy = copy_path(path, found);
+        if let Err(error) = std::fs::remove_file(&copy)
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            return Err(StoreError::OldCopy { copy, source: error });
+        }
         connection
             .execute("VACUUM INTO ?1", [copy.to_string_lossy()])
             .map_err(|source| StoreError::Copy { copy, source })?;
     }
-    for (number, step) in (found + 1..).zip(STEPS.iter().skip(found as usize)) {
+    for (number, step) in (found + 1..).zip(steps.iter().skip(found as usize)) {
         let transaction = connection.transaction()?;
         transaction.execute_batch(step)?;
         transaction.pragma_update(None, "user_version", number)?;
@@ -55,5 +64,24 @@ mod tests {
         connection.pragma_update(None, "user_version", 99).unwrap();
         let error = migrate(&mut connection, &path).unwrap_err();
         assert!(matches!(error, StoreError::NewerSchema { found: 99, .. }), "{error}");
+    }
+
+    #[test]
+    fn a_copy_of_what_was_there_is_made_before_a_step_that_may_fail() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("scitq.db");
+        let mut connection = open_writer(&path).unwrap();
+        let first = "CREATE TABLE old (id INTEGER); INSERT INTO old VALUES (7);";
+        take_steps(&mut connection, &path, &[first]).unwrap();
+        assert!(!copy_path(&path, 1).exists());
+        let broken = "DELETE FROM old; INSERT INTO none VALUES (1);";
+        take_steps(&mut connection, &path, &[first, broken]).unwrap_err();
+        for place in [&path, &copy_path(&path, 1)] {
+            let connection = open_writer(place).unwrap();
+            let id: u32 = connection.query_row("SELECT id FROM old", [], |row| row.get(0)).unwrap();
+            assert_eq!(id, 7);
+        }
+        // A copy that a failed step left behind does not stop the next try.
+        take_steps(&mut connection, &path, &[first, "DELETE FROM old"]).unwrap();
     }
 }

@@ -5,6 +5,7 @@
 
 mod audit;
 mod batch;
+pub mod check;
 mod connection;
 mod execution;
 mod load;
@@ -17,6 +18,9 @@ mod task;
 mod token;
 mod worker;
 mod writer;
+
+#[cfg(test)]
+pub(super) mod tests;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -39,6 +43,8 @@ pub enum StoreError {
     NewerSchema { path: PathBuf, found: u32, known: u32 },
     #[error("cannot copy the database to {copy} before its migration", copy = .copy.display())]
     Copy { copy: PathBuf, source: rusqlite::Error },
+    #[error("cannot replace the copy {copy} of an earlier try", copy = .copy.display())]
+    OldCopy { copy: PathBuf, source: std::io::Error },
     #[error("the database holds {value:?} as {what}, which is no such thing")]
     Malformed { what: &'static str, value: String },
     #[error("cannot start the writer thread")]

@@ -27,17 +27,19 @@ pub(super) fn of_task(connection: &Connection, id: TaskId) -> rusqlite::Result<V
         .collect()
 }
 
-/// Every requirement of waiting tasks that is not met: (waiting, required).
-pub(super) fn load_unmet(connection: &Connection) -> rusqlite::Result<Vec<(TaskId, TaskId)>> {
+/// Every requirement of tasks that have not ended, with whether it is met.
+pub(super) fn load_live(connection: &Connection) -> rusqlite::Result<Vec<(TaskId, TaskId, bool)>> {
     connection
         .prepare(
-            "SELECT requirement.task, requirement.required
+            "SELECT requirement.task, requirement.required, needed.state IS 'succeeded'
              FROM task JOIN requirement ON requirement.task = task.id
              LEFT JOIN task AS needed ON needed.id = requirement.required
-             WHERE task.state = 'waiting' AND needed.state IS NOT 'succeeded'
+             WHERE task.state IN ('waiting', 'pending', 'assigned', 'accepted', 'running', 'paused')
              ORDER BY 1, 2",
         )?
-        .query_map([], |row| Ok((TaskId::from_sql(row.get(0)?), TaskId::from_sql(row.get(1)?))))?
+        .query_map([], |row| {
+            Ok((TaskId::from_sql(row.get(0)?), TaskId::from_sql(row.get(1)?), row.get(2)?))
+        })?
         .collect()
 }
 

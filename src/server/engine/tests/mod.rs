@@ -1,0 +1,13 @@
+//! Tests of the engine: behaviours by name, random lives against the
+//! invariants and a model, and the loop with a real database.
+
+pub(in crate::server) mod bench;
+pub(in crate::server) mod random;
+
+mod agents;
+mod deletion;
+mod ends;
+mod leases;
+mod requirements;
+mod service;
+mod tasks;
