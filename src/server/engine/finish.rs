@@ -67,8 +67,14 @@ impl State {
         self.requeue(context, task_id, id);
     }
 
-    /// Counts an execution that its worker did not bring to an end.
+    /// Counts an execution that its worker did not bring to an end. An agent
+    /// that is only slow and still has its link is told to let go of it.
     pub(super) fn lose_execution(&mut self, context: &mut Context<'_>, id: ExecutionId, why: &str) {
+        if let Some(execution) = self.executions.get(&id) {
+            let worker = execution.worker;
+            let verdict = Verdict::Superseded;
+            context.effects.push(Effect::Order { worker, execution: id, verdict });
+        }
         self.finish_execution(context, id, Outcome::without_run(FailureClass::Lost, why));
     }
 

@@ -174,6 +174,7 @@ impl State {
         }
         audit(context, "token.revoke", id.to_string());
         context.changes.tokens.insert(id, None);
+        context.effects.push(Effect::TokensRevoked(vec![id]));
         Ok(Reply::Token(id))
     }
 
