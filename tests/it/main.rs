@@ -19,3 +19,4 @@ mod serving;
 mod surroundings;
 mod tidy;
 mod wire;
+mod world;
