@@ -1,58 +1,19 @@
-//! Starts the real `scitq` for a test, and leaves nothing behind.
-//!
-//! Everything of one test lives in one temporary folder: data, work folders,
-//! home, logs. Every process that a test starts, directly or through an agent's
-//! supervisor, has that folder's path in its environment or on its command
-//! line: that is how they are found and killed at the end.
+//! A server with its agents, for a test: the real programs, started and ended as a person or a
+//! service manager would.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::fmt::Write as _;
-use std::fs::{self, File};
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Child, Command, ExitStatus};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use tempfile::TempDir;
+
+pub use crate::world::{Ran, World, until};
 
 /// The program under test.
 pub const SCITQ: &str = env!("CARGO_BIN_EXE_scitq");
-
-/// Far longer than anything here takes, so that only a hang reaches it.
-const PATIENCE: Duration = Duration::from_mins(1);
-
-/// Asks `probe` again and again until it answers.
-///
-/// # Panics
-/// It has not answered within a minute.
-pub fn until<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        if let Some(answer) = probe() {
-            return answer;
-        }
-        assert!(Instant::now() < deadline, "waited {} s for {what}", PATIENCE.as_secs());
-        std::thread::park_timeout(Duration::from_millis(10));
-    }
-}
-
-/// A temporary folder and all processes that belong to it.
-#[derive(Debug)]
-pub struct World {
-    folder: TempDir,
-}
-
-/// What a program that has ended left.
-#[derive(Debug)]
-pub struct Ran {
-    pub status: ExitStatus,
-    pub stdout: Vec<u8>,
-    pub stderr: String,
-}
 
 /// A server, its agents and its data.
 ///
@@ -84,185 +45,6 @@ pub struct AgentId(usize);
 struct Agent {
     options: AgentOptions,
     process: Option<Child>,
-}
-
-impl World {
-    pub fn new() -> Self {
-        let world = Self { folder: TempDir::with_prefix("scitq-test-").unwrap() };
-        for name in ["home", "run", "tmp", "logs"] {
-            fs::create_dir(world.path().join(name)).unwrap();
-        }
-        world
-    }
-
-    pub fn path(&self) -> &Path {
-        self.folder.path()
-    }
-
-    /// A command that sees nothing of the environment in which the tests run but
-    /// the search path.
-    pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
-        let mut command = Command::new(program);
-        command
-            .env_clear()
-            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-            .env("HOME", self.path().join("home"))
-            .env("TMPDIR", self.path().join("tmp"))
-            .env("XDG_RUNTIME_DIR", self.path().join("run"))
-            .env("LANG", "C.UTF-8")
-            .current_dir(self.path())
-            .stdin(Stdio::null());
-        command
-    }
-
-    /// Starts a program that stays, with its output in a log file of that name.
-    pub fn spawn(&self, log: &str, mut command: Command) -> Child {
-        let path = self.path().join("logs").join(log);
-        let file = File::options().create(true).append(true).open(path).unwrap();
-        command
-            .stdout(file.try_clone().unwrap())
-            .stderr(file)
-            .process_group(0)
-            .spawn()
-            .unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"))
-    }
-
-    /// The processes of this world that live, except this one.
-    pub fn processes(&self) -> Vec<Pid> {
-        let own = std::process::id().to_string();
-        let mark = self.path().as_os_str().as_bytes();
-        let mut found = Vec::new();
-        for entry in fs::read_dir("/proc").unwrap().flatten() {
-            let name = entry.file_name();
-            let Some(pid) = name.to_str().and_then(|text| text.parse::<i32>().ok()) else {
-                continue;
-            };
-            if name.to_str() == Some(&own) {
-                continue;
-            }
-            let has_mark = |file: &str| {
-                fs::read(entry.path().join(file))
-                    .is_ok_and(|bytes| bytes.windows(mark.len()).any(|part| part == mark))
-            };
-            if has_mark("environ") || has_mark("cmdline") {
-                found.extend(Pid::from_raw(pid));
-            }
-        }
-        found
-    }
-
-    /// What the processes of this world were started with.
-    pub fn command_lines(&self) -> Vec<String> {
-        let lines = self.processes().into_iter().map(command_line);
-        lines.filter(|line| !line.is_empty()).collect()
-    }
-
-    /// Kills the processes of this world whose command line has `part`, at least one.
-    pub fn kill_those_of(&self, part: &str) {
-        let mut killed = 0;
-        for pid in self.processes() {
-            if command_line(pid).contains(part) {
-                kill_process(pid, Signal::KILL).unwrap();
-                killed += 1;
-            }
-        }
-        assert!(killed > 0, "no process has `{part}` on its command line");
-    }
-
-    /// Kills all processes of this world, also those that appear meanwhile.
-    fn kill_processes(&self) {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let processes = self.processes();
-            if processes.is_empty() || Instant::now() > deadline {
-                return;
-            }
-            for pid in processes {
-                // It may be gone by itself, which is what is wanted.
-                let _ = kill_process(pid, Signal::KILL);
-            }
-            std::thread::park_timeout(Duration::from_millis(5));
-        }
-    }
-
-    fn logs(&self) -> String {
-        let mut text = String::new();
-        let folder = fs::read_dir(self.path().join("logs"));
-        for entry in folder.into_iter().flatten().flatten() {
-            let content = fs::read(entry.path()).unwrap_or_default();
-            let _ = writeln!(
-                text,
-                "----- {} -----\n{}",
-                entry.file_name().display(),
-                String::from_utf8_lossy(&content)
-            );
-        }
-        text
-    }
-}
-
-impl Drop for World {
-    fn drop(&mut self) {
-        self.kill_processes();
-        if std::thread::panicking() {
-            eprintln!("{}", self.logs());
-        }
-    }
-}
-
-impl Ran {
-    pub fn of(mut command: Command) -> Self {
-        let output = command.output().unwrap();
-        Self {
-            status: output.status,
-            stdout: output.stdout,
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
-    }
-
-    /// The exit code.
-    pub fn code(&self) -> i32 {
-        self.status
-            .code()
-            .unwrap_or_else(|| panic!("ended by signal {:?}: {self}", self.status.signal()))
-    }
-
-    /// Fails the test unless it ended well.
-    #[track_caller]
-    pub fn ok(self) -> Self {
-        assert!(self.status.success(), "{self}");
-        self
-    }
-
-    /// Fails the test unless it ended with this code and said this on stderr.
-    #[track_caller]
-    pub fn refused(self, code: i32, part: &str) -> Self {
-        assert!(self.status.code() == Some(code) && self.stderr.contains(part), "{self}");
-        self
-    }
-
-    /// Its stdout as text, without the last line's end.
-    pub fn text(&self) -> &str {
-        std::str::from_utf8(&self.stdout).unwrap().trim_end()
-    }
-
-    /// Its stdout as JSON.
-    #[track_caller]
-    pub fn json(&self) -> Value {
-        serde_json::from_slice(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self}"))
-    }
-}
-
-impl std::fmt::Display for Ran {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "{}\nstdout:\n{}\nstderr:\n{}",
-            self.status,
-            String::from_utf8_lossy(&self.stdout),
-            self.stderr
-        )
-    }
 }
 
 impl Default for AgentOptions {
@@ -477,11 +259,6 @@ impl Server {
         });
         self.process = Some(process);
     }
-}
-
-fn command_line(pid: Pid) -> String {
-    let bytes = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    String::from_utf8_lossy(&bytes).replace('\0', " ")
 }
 
 fn terminate(mut process: Child) -> ExitStatus {

@@ -20,3 +20,4 @@ mod serving;
 mod surroundings;
 mod tidy;
 mod wire;
+mod world;
