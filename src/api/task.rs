@@ -143,8 +143,8 @@ pub enum Dependents {
     Refuse,
     /// They are deleted as well.
     Cascade,
-    /// They no longer require it: a succeeded one counts as met, any other
-    /// leaves them blocked for good.
+    /// They no longer require it: a succeeded one counts as met, one that runs
+    /// counts when it succeeds, any other leaves them blocked for good.
     Detach,
 }
 

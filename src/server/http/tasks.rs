@@ -263,9 +263,15 @@ fn why_waiting(spec: &TaskSpec, requirements: &[crate::api::task::RelatedTask]) 
     let more = unmet.len().saturating_sub(NAMED);
     let named = unmet.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
     let tail = if more > 0 { format!(" and {more} more") } else { String::new() };
+    // One that has failed or is gone will not succeed by itself.
+    let is_lost = |id: &TaskId| {
+        let required = requirements.iter().find(|required| required.id == *id);
+        required.is_none_or(|required| required.state == TaskState::Failed)
+    };
+    let blocked = if spec.after.iter().any(is_lost) { "blocked: " } else { "" };
     match unmet.len() {
-        1 => format!("waits for task {named}"),
-        _ => format!("waits for tasks {named}{tail}"),
+        1 => format!("{blocked}waits for task {named}"),
+        _ => format!("{blocked}waits for tasks {named}{tail}"),
     }
 }
 
