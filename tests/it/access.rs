@@ -37,6 +37,16 @@ fn each_role_may_do_its_part() {
 }
 
 #[test]
+fn a_revoked_token_is_worth_nothing() {
+    let server = Server::start();
+    let secret = token(&server, "user");
+    let tokens = server.scitq(&["manage", "token", "list", "--json"]).ok().json();
+    let row = tokens.as_array().unwrap().iter().find(|row| row["name"] == "user").unwrap();
+    server.scitq(&["manage", "token", "revoke", &row["id"].to_string(), "--yes"]).ok();
+    server.scitq_as(Some(&secret), &["manage", "task", "list"]).refused(1, "token");
+}
+
+#[test]
 fn secrets_are_not_kept_in_plain() {
     let server = Server::start();
     let secret = token(&server, "user");
