@@ -130,7 +130,7 @@ fn pure_rooms_have_no_input_output_and_no_clock() {
 #[test]
 fn files_are_short_and_begin_with_their_purpose() {
     let mut breaches = Vec::new();
-    for file in rust_files("src").into_iter().chain(rust_files("tests")) {
+    for file in all_rust_files() {
         let text = read(&file);
         let lines = text.lines().count();
         if lines > MOST_LINES {
@@ -149,7 +149,7 @@ fn nothing_is_left_undone_or_silenced() {
     let marks = [["TO", "DO"], ["FIX", "ME"], ["XX", "X"], ["todo", "!("], ["unimplemented", "!("]];
     let silenced = [["#[al", "low("], ["#![al", "low("], ["#[ig", "nore"]];
     let mut breaches = Vec::new();
-    for file in rust_files("src").into_iter().chain(rust_files("tests")) {
+    for file in all_rust_files() {
         let text = read(&file);
         for mark in marks.iter().chain(&silenced).map(|parts| parts.concat()) {
             if text.contains(&mark) {
@@ -248,6 +248,10 @@ fn rust_files(folder: &str) -> Vec<PathBuf> {
     collect(&root().join(folder), &mut files);
     files.retain(|file| file.extension().is_some_and(|extension| extension == "rs"));
     files
+}
+
+fn all_rust_files() -> Vec<PathBuf> {
+    ["src", "tests", "examples"].into_iter().flat_map(rust_files).collect()
 }
 
 /// All that people read and write in this project.
