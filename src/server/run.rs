@@ -81,6 +81,8 @@ pub async fn run(config: ServeConfig) -> Result<(), ServeError> {
         .map_err(|source| ServeError::Listen { address: config.listen, source })?;
     let (app, engine_thread, mut signs) = open(&config, &data_dir, &clock).await?;
     let token_file = first_token(&app, &data_dir).await?;
+    // Before anybody can know of this server, and so ask it to stop.
+    let mut signals = Signals::new().map_err(ServeError::Signals)?;
     let left_word = leave_word(address, &token_file, &data_dir);
     let mut agent = match config.with_agent {
         None => None,
@@ -89,7 +91,6 @@ pub async fn run(config: ServeConfig) -> Result<(), ServeError> {
                 .map_err(|error| ServeError::Agent(error.to_string()))?,
         ),
     };
-    let mut signals = Signals::new().map_err(ServeError::Signals)?;
     let serving = tokio::spawn(super::http::serve(listener, Arc::clone(&app)));
     if let Some(ready) = config.ready {
         // Nobody may want to know.
