@@ -108,6 +108,8 @@ impl Agent {
             store: None,
             held: Vec::new(),
             draining: false,
+            lease_seconds: None,
+            orphans: Vec::new(),
         };
         agent.say(&Up::Hello(Box::new(hello))).await?;
         Ok(agent)
@@ -133,6 +135,8 @@ impl Agent {
                         stats: WorkerStats::default(),
                         phases: Vec::new(),
                         draining: false,
+                        lease_seconds: None,
+                        orphans: Vec::new(),
                     };
                     self.say(&Up::Heartbeat(Box::new(heartbeat))).await?;
                 }
@@ -184,7 +188,13 @@ impl Agent {
     }
 
     fn tell(&mut self, execution: ExecutionId, task: TaskId, event: ReportEvent) {
-        self.reports.push(Report { execution, task, at: SystemClock.now().wall, event });
+        self.reports.push(Report {
+            execution,
+            task,
+            revision: 0,
+            at: SystemClock.now().wall,
+            event,
+        });
     }
 
     async fn report(&mut self) -> anyhow::Result<()> {

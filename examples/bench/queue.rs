@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OpenFlags, params};
 use scitq::api::task::ListTasks;
-use scitq::domain::TaskId;
 
 use super::scene::Scene;
 use super::table::{Table, millis, rate};
@@ -43,15 +42,15 @@ pub async fn measure(program: &Path, tasks: u64, table: &mut Table) -> anyhow::R
 async fn look(scene: &Scene, queued: u64, table: &mut Table) -> anyhow::Result<()> {
     let pages = [
         ("first page of 100", ListTasks::default()),
-        ("newest page of 100", ListTasks { newest_first: true, ..ListTasks::default() }),
+        ("newest page of 100", ListTasks { reverse: true, ..ListTasks::default() }),
         (
             "middle page of 100",
-            ListTasks { cursor: Some(TaskId(queued / 2)), ..ListTasks::default() },
+            ListTasks { cursor: Some((queued / 2).to_string()), ..ListTasks::default() },
         ),
         (
             "middle page of 100 pending",
             ListTasks {
-                cursor: Some(TaskId(queued / 2)),
+                cursor: Some((queued / 2).to_string()),
                 state: Some("pending".to_owned()),
                 ..ListTasks::default()
             },

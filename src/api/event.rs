@@ -8,6 +8,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use crate::domain::batch::BatchPause;
 use crate::domain::task::TaskState;
 use crate::domain::worker::WorkerState;
 use crate::domain::{BatchName, ExecutionId, TaskId, WorkerId};
@@ -29,6 +30,10 @@ pub enum Event {
     Worker { id: WorkerId, batch: BatchName, state: WorkerState },
     /// A worker is gone.
     WorkerDeleted { id: WorkerId, batch: BatchName },
+    /// A batch was made, paused, let go or set otherwise.
+    Batch { name: BatchName, pause: BatchPause },
+    /// A batch is gone with all its tasks, of which no event is sent.
+    BatchDeleted { name: BatchName },
     /// Events were missed: read again.
     Reset,
 }
@@ -44,7 +49,7 @@ pub struct FollowEvents {
     /// Only events of this task.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task: Option<TaskId>,
-    /// Only `task` or only `worker` events.
+    /// Only `task`, only `worker` or only `batch` events.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<EventKind>,
 }
@@ -54,4 +59,5 @@ pub struct FollowEvents {
 pub enum EventKind {
     Task,
     Worker,
+    Batch,
 }

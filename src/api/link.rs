@@ -14,9 +14,12 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::domain::execution::{Outcome, OutputSizes, Phase, Stream};
+use crate::domain::execution::{Outcome, OutputSizes, Phase, Stream, Suspension};
+use crate::domain::signal::Signal;
 use crate::domain::worker::{Machine, WantedState, WorkerSettings, WorkerStats};
 use crate::domain::{Epoch, ExecutionId, StoreId, TaskId, Timestamp, WorkerId};
+
+use super::worker::{Clean, Orphan};
 
 /// Version of this protocol. The server speaks this one and the one before.
 pub const PROTOCOL: u32 = 1;
@@ -63,6 +66,12 @@ pub struct Hello {
     /// As in [`Heartbeat::draining`].
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub draining: bool,
+    /// As in [`Heartbeat::lease_seconds`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease_seconds: Option<u64>,
+    /// As in [`Heartbeat::orphans`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub orphans: Vec<Orphan>,
 }
 
 /// One execution that the agent holds.
@@ -70,6 +79,9 @@ pub struct Hello {
 pub struct Held {
     pub execution: ExecutionId,
     pub task: TaskId,
+    /// As in [`Report::revision`].
+    #[serde(default, skip_serializing_if = "is_first")]
+    pub revision: u32,
     pub phase: Phase,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accepted_at: Option<Timestamp>,
@@ -90,6 +102,13 @@ pub struct Heartbeat {
     /// execution: the worker is wanted draining from now on.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub draining: bool,
+    /// The [`Welcome::lost_after_seconds`] by which the agent goes now. A change
+    /// counts on the server once the agent goes by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease_seconds: Option<u64>,
+    /// All executions that the agent holds and this server does not know.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub orphans: Vec<Orphan>,
 }
 
 /// What became of an execution. Dates are the agent's.
@@ -97,6 +116,11 @@ pub struct Heartbeat {
 pub struct Report {
     pub execution: ExecutionId,
     pub task: TaskId,
+    /// The revision of the task's specification by which the agent goes. An
+    /// execution that was started by an older one than the task has by now is
+    /// ended, and the task run again.
+    #[serde(default, skip_serializing_if = "is_first")]
+    pub revision: u32,
     pub at: Timestamp,
     pub event: ReportEvent,
 }
@@ -154,7 +178,39 @@ pub enum Down {
     Settings {
         settings: WorkerSettings,
         wanted: WantedState,
+        /// As in [`Welcome::lost_after_seconds`].
+        lost_after_seconds: Option<u64>,
     },
+    /// Hold an execution back so far from now on, in whatever phase it is. Sent
+    /// again after each hello for those that are held back; the others go on.
+    Suspend {
+        execution: ExecutionId,
+        suspension: Suspension,
+    },
+    /// Send a signal to the process group of a command that runs.
+    Signal {
+        execution: ExecutionId,
+        signal: Signal,
+    },
+    /// The task was edited. The agent goes by the new specification if the
+    /// command has not been started; reports say by which it went. Sent again
+    /// after a hello that named an older revision.
+    Edit(Box<Edit>),
+    /// These orphans belong to this server from now on. The agent introduces
+    /// itself again, with them.
+    Adopt {
+        executions: Vec<ExecutionId>,
+    },
+    /// End these orphans and forget them.
+    Abandon {
+        executions: Vec<ExecutionId>,
+    },
+    /// Take what is not needed off the disk.
+    Clean {
+        what: Clean,
+    },
+    /// Replace the agent's process by a new one, while its commands run on.
+    Restart,
 }
 
 /// Why a link is refused for good.
@@ -204,6 +260,8 @@ pub enum Verdict {
     Superseded,
     /// A person ended it: TERM, KILL after the grace, then report the end.
     Cancelled,
+    /// A person ended it at once: KILL, then report the end.
+    Killed,
     /// The end is recorded: forget the execution.
     Settled,
     /// Wanted back: if the command has not been started, forget it and report
@@ -219,6 +277,17 @@ pub struct Start {
     pub execution: ExecutionId,
     pub task: TaskId,
     pub attempt: u32,
+    #[serde(default)]
+    pub revision: u32,
+    /// A [`crate::domain::task::TaskSpec`], as the database has it.
+    pub spec: Box<RawValue>,
+}
+
+/// A new specification of a task that the agent has.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Edit {
+    pub execution: ExecutionId,
+    pub revision: u32,
     /// A [`crate::domain::task::TaskSpec`], as the database has it.
     pub spec: Box<RawValue>,
 }
@@ -227,11 +296,30 @@ impl Start {
     /// The text frame of a [`Down::Start`], made of a spec that is JSON already:
     /// it is neither parsed nor copied on its way from the database to the agent.
     #[must_use]
-    pub fn frame(execution: ExecutionId, task: TaskId, attempt: u32, spec: &str) -> String {
+    pub fn frame(
+        execution: ExecutionId,
+        task: TaskId,
+        attempt: u32,
+        revision: u32,
+        spec: &str,
+    ) -> String {
         format!(
-            r#"{{"start":{{"execution":{execution},"task":{task},"attempt":{attempt},"spec":{spec}}}}}"#
+            r#"{{"start":{{"execution":{execution},"task":{task},"attempt":{attempt},"revision":{revision},"spec":{spec}}}}}"#
         )
     }
+}
+
+impl Edit {
+    /// The text frame of a [`Down::Edit`], as [`Start::frame`].
+    #[must_use]
+    pub fn frame(execution: ExecutionId, revision: u32, spec: &str) -> String {
+        format!(r#"{{"edit":{{"execution":{execution},"revision":{revision},"spec":{spec}}}}}"#)
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde calls")]
+const fn is_first(revision: &u32) -> bool {
+    *revision == 0
 }
 
 /// A piece of output: a binary frame of a 17-byte header (execution id, stream,
@@ -302,9 +390,10 @@ mod tests {
     #[test]
     fn a_start_comes_with_its_spec_untouched() {
         let spec = r#"{"command": "true"}"#;
-        let frame = Start::frame(ExecutionId(3), TaskId(2), 1, spec);
+        let frame = Start::frame(ExecutionId(3), TaskId(2), 1, 4, spec);
         let Ok(Down::Start(start)) = serde_json::from_str(&frame) else { panic!("{frame}") };
         assert_eq!((start.execution, start.task, start.attempt), (ExecutionId(3), TaskId(2), 1));
+        assert_eq!(start.revision, 4);
         assert_eq!(start.spec.get(), spec);
     }
 
@@ -313,6 +402,7 @@ mod tests {
         let report = Report {
             execution: ExecutionId(1),
             task: TaskId(2),
+            revision: 0,
             at: Timestamp(0),
             event: ReportEvent::Started,
         };

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::domain::execution::{FailureClass, Phase};
-use crate::domain::task::{TaskSpec, TaskState};
+use crate::domain::signal::Signal;
+use crate::domain::task::{Hold, TaskSpec, TaskState, Until};
 use crate::domain::{BatchName, ExecutionId, TaskId, Timestamp, WorkerId};
 
 use super::execution::ExecutionView;
@@ -63,6 +64,14 @@ pub struct TaskView {
     pub failure: Option<FailureClass>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure_reason: Option<String>,
+    /// Who holds it back, when it is paused.
+    #[serde(default, skip_serializing_if = "is_free")]
+    pub hold: Hold,
+    pub priority: i32,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: BTreeMap<String, String>,
+    /// How often it was edited.
+    pub revision: u32,
     /// The name of the token that queued it.
     pub created_by: String,
 }
@@ -89,6 +98,8 @@ pub struct TaskDetail {
 pub struct RelatedTask {
     pub id: TaskId,
     pub state: TaskState,
+    /// What the one asks of the other.
+    pub until: Until,
 }
 
 /// Query of `GET /api/v2/tasks`.
@@ -101,21 +112,67 @@ pub struct ListTasks {
     pub state: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch: Option<BatchName>,
+    /// Only tasks of this name, in which `*`, `?` and `[…]` stand for others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// Only tasks whose command has this in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<String>,
+    /// Only tasks with this tag, as `NAME=VALUE`, or as `NAME` with any value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tag: Option<String>,
     /// Only tasks whose latest execution is on this worker.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worker: Option<WorkerId>,
-    /// Only tasks after this one, in the order asked for: the last id of the page before.
+    /// Only tasks that have been in their state since before this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cursor: Option<TaskId>,
-    /// Newest first instead of oldest first.
+    pub since_before: Option<Timestamp>,
     #[serde(default)]
-    pub newest_first: bool,
+    pub sort: TaskSort,
+    /// Last ones first: with the usual sort, newest first.
+    #[serde(default)]
+    pub reverse: bool,
+    /// Where the page before ended: its `next`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
     /// At most this many, 10,000 at the most.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[param(minimum = 1, maximum = 10_000)]
     pub limit: Option<u32>,
+}
+
+/// The order of a task list; among equals that of the ids.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Default,
+    Serialize,
+    Deserialize,
+    ToSchema,
+    strum::Display,
+    strum::EnumString,
+    strum::EnumIter,
+)]
+#[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
+pub enum TaskSort {
+    #[default]
+    Id,
+    Name,
+    Batch,
+    State,
+    /// Name of the worker of the latest execution.
+    Worker,
+    Priority,
+    /// Since when it is in its state.
+    Since,
+    /// When the latest execution's command was started.
+    Started,
+    /// How long the command of the latest execution has run.
+    Runtime,
 }
 
 /// One page of the task list.
@@ -124,14 +181,93 @@ pub struct TaskPage {
     pub tasks: Vec<TaskView>,
     /// Give it as `cursor` for the next page; absent on the last one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub next: Option<TaskId>,
+    pub next: Option<String>,
 }
 
-/// The tasks that a change is for. All are changed, or none.
+/// The tasks that a change is for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TaskIds {
     pub ids: Vec<TaskId>,
+    #[serde(default)]
+    pub unfit: Unfit,
+}
+
+/// What becomes of a change of several tasks when it does not apply to one of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Unfit {
+    /// Nothing is changed, and the error names that task.
+    #[default]
+    Refuse,
+    /// The others are changed: for tasks that were found by a description, and
+    /// may have moved on since.
+    Skip,
+}
+
+/// `POST /api/v2/tasks/signal`. `TERM` and `KILL` are the same as stop and
+/// kill, `STOP` and `TSTP` as pause, `CONT` as resume.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SignalTasks {
+    pub ids: Vec<TaskId>,
+    pub signal: Signal,
+    #[serde(default)]
+    pub unfit: Unfit,
+}
+
+/// `POST /api/v2/tasks/move`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MoveTasks {
+    pub ids: Vec<TaskId>,
+    pub batch: BatchName,
+}
+
+/// `POST /api/v2/tasks/edit`: all are edited, or none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EditTasks {
+    pub edits: Vec<EditTask>,
+    /// What becomes of tasks whose command runs.
+    #[serde(default)]
+    pub running: EditRunning,
+    /// What becomes of tasks that have ended.
+    #[serde(default)]
+    pub ended: EditEnded,
+}
+
+/// The new specification of one task.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EditTask {
+    pub id: TaskId,
+    pub spec: TaskSpec,
+    /// The revision that was read before: refused when it was edited since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<u32>,
+}
+
+/// What an edit does with a task whose command runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum EditRunning {
+    /// Nothing is edited, and the error names that task.
+    #[default]
+    Refuse,
+    /// The command is ended, and the task run again.
+    Restart,
+}
+
+/// What an edit does with a task that has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum EditEnded {
+    /// It is run again.
+    #[default]
+    Run,
+    /// The edit is kept for a later run.
+    Keep,
 }
 
 /// What `POST /api/v2/tasks/delete` does with tasks that require a deleted one.
@@ -155,6 +291,8 @@ pub struct DeleteTasks {
     pub ids: Vec<TaskId>,
     #[serde(default)]
     pub dependents: Dependents,
+    #[serde(default)]
+    pub unfit: Unfit,
 }
 
 /// The tasks that a change reached.
@@ -183,4 +321,9 @@ pub struct AwaitedTasks {
     /// The task itself when only one was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task: Option<TaskView>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde calls")]
+fn is_free(hold: &Hold) -> bool {
+    *hold == Hold::No
 }

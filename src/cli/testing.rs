@@ -32,6 +32,10 @@ pub fn task(id: u64) -> TaskView {
         signal: None,
         failure: None,
         failure_reason: None,
+        hold: crate::domain::task::Hold::No,
+        priority: 0,
+        tags: std::collections::BTreeMap::new(),
+        revision: 0,
         created_by: "test".into(),
     }
 }

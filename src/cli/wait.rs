@@ -13,7 +13,7 @@ use super::progress::Progress;
 use super::session::Session;
 use crate::api::Client;
 use crate::api::client::Patience;
-use crate::api::task::{AwaitedTasks, TaskIds, TaskView, WaitForTasks};
+use crate::api::task::{AwaitedTasks, TaskIds, TaskView, Unfit, WaitForTasks};
 use crate::domain::TaskId;
 
 /// What is shown while we wait.
@@ -72,7 +72,8 @@ pub async fn watch_task(
                 return Ok(exit::DETACHED);
             }
             Wish::Cancel => {
-                let cancelled = client.cancel_tasks(&TaskIds { ids: vec![id] }).await;
+                let cancelled =
+                    client.cancel_tasks(&TaskIds { ids: vec![id], unfit: Unfit::Refuse }).await;
                 cancelled.map_err(|e| session.explain(e).while_waiting())?;
                 progress.without(|| {
                     session.output.status(format_args!("task {id} is being cancelled"));

@@ -11,6 +11,18 @@ pub const MAX_NAME: usize = 1_024;
 pub const MAX_COMMAND: usize = 2 << 20;
 /// Longest retry budget.
 pub const MAX_RETRY: u32 = 10_000;
+/// Largest distance of a priority from 0.
+pub const MAX_PRIORITY: i32 = 1_000_000;
+/// Most processor cores that a task can ask for.
+pub const MAX_CPU: u32 = 1 << 16;
+/// Most memory that a task can ask for, bytes.
+pub const MAX_MEMORY: u64 = 1 << 50;
+/// Longest standard input, bytes. More than this is data, and data are inputs.
+pub const MAX_STDIN: usize = 1 << 20;
+/// Most tags of a task.
+pub const MAX_TAGS: usize = 64;
+/// Longest name and longest value of a tag, bytes.
+pub const MAX_TAG: usize = 255;
 
 /// What is wrong with a spec.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -33,6 +45,20 @@ pub enum SpecError {
     ZeroLimit { limit: &'static str },
     #[error("retry is {retry}, {MAX_RETRY} is the most")]
     Retry { retry: u32 },
+    #[error("priority {priority} is not between -{MAX_PRIORITY} and {MAX_PRIORITY}")]
+    Priority { priority: i32 },
+    #[error("cpu is {cpu}, and must be between 1 and {MAX_CPU}")]
+    Cpu { cpu: u32 },
+    #[error("memory is {memory} bytes, and must be between 1 and {MAX_MEMORY}")]
+    Memory { memory: u64 },
+    #[error("output_limit is 0 bytes; leave it out for the usual limit")]
+    ZeroOutputLimit,
+    #[error("standard input is {length} bytes long, {MAX_STDIN} is the most; give it as an input")]
+    LongStdin { length: usize },
+    #[error("{count} tags, {MAX_TAGS} are the most")]
+    ManyTags { count: usize },
+    #[error("the tag {name:?} is empty, longer than {MAX_TAG} bytes, or has a control character")]
+    Tag { name: String },
 }
 
 impl TaskSpec {
@@ -64,10 +90,46 @@ impl TaskSpec {
                 return Err(SpecError::ZeroLimit { limit });
             }
         }
-        if self.retry > MAX_RETRY {
-            return Err(SpecError::Retry { retry: self.retry });
+        if let Some(retry) = self.retry.filter(|retry| *retry > MAX_RETRY) {
+            return Err(SpecError::Retry { retry });
         }
-        Ok(())
+        self.check_demand()?;
+        self.check_tags()
+    }
+
+    fn check_demand(&self) -> Result<(), SpecError> {
+        if let Some(priority) =
+            self.priority.filter(|priority| priority.unsigned_abs() > MAX_PRIORITY.unsigned_abs())
+        {
+            return Err(SpecError::Priority { priority });
+        }
+        if let Some(cpu) = self.cpu.filter(|cpu| !(1..=MAX_CPU).contains(cpu)) {
+            return Err(SpecError::Cpu { cpu });
+        }
+        if let Some(memory) = self.memory.filter(|memory| !(1..=MAX_MEMORY).contains(memory)) {
+            return Err(SpecError::Memory { memory });
+        }
+        if self.output_limit == Some(0) {
+            return Err(SpecError::ZeroOutputLimit);
+        }
+        match &self.stdin {
+            Some(stdin) if stdin.as_bytes().len() > MAX_STDIN => {
+                Err(SpecError::LongStdin { length: stdin.as_bytes().len() })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn check_tags(&self) -> Result<(), SpecError> {
+        if self.tags.len() > MAX_TAGS {
+            return Err(SpecError::ManyTags { count: self.tags.len() });
+        }
+        let fits = |text: &str| text.len() <= MAX_TAG && !text.chars().any(char::is_control);
+        match self.tags.iter().find(|(name, value)| name.is_empty() || !fits(name) || !fits(value))
+        {
+            Some((name, _)) => Err(SpecError::Tag { name: name.clone() }),
+            None => Ok(()),
+        }
     }
 
     fn check_command(&self) -> Result<(), SpecError> {

@@ -62,6 +62,22 @@ pub enum Phase {
     Uploading,
 }
 
+/// How far an execution shall be held back.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Suspension {
+    /// It goes on.
+    #[default]
+    No,
+    /// Its command is not started; one that runs goes on.
+    Start,
+    /// Its command is not started, and suspended if it runs. It keeps its slot,
+    /// and the limit on its run stands still.
+    Run,
+}
+
 /// Why an execution did not succeed.
 #[derive(
     Debug,

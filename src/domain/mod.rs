@@ -4,11 +4,13 @@
 //! Nothing in here does I/O, reads a clock or waits: every other room of the
 //! house depends on this one, and this one on none.
 
-pub mod argument;
 pub mod batch;
+pub mod byte_string;
 pub mod check;
+pub mod demand;
 pub mod execution;
 pub mod ids;
+pub mod signal;
 pub mod task;
 pub mod time;
 pub mod uri;

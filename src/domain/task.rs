@@ -11,8 +11,8 @@ use strum::{Display, EnumCount, EnumIter, EnumString, IntoStaticStr};
 use thiserror::Error;
 use utoipa::ToSchema;
 
-use super::argument::Argument;
 use super::batch::BatchName;
+use super::byte_string::ByteString;
 use super::ids::{ExecutionId, TaskId};
 
 /// What a task is made of. Times are in whole seconds.
@@ -45,9 +45,20 @@ pub struct TaskSpec {
     /// Run as this numeric group. The agent must be root for that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gid: Option<u32>,
-    /// How often a failure of the task's own making is tried again.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub retry: u32,
+    /// How often a failure of the task's own making is tried again; none if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<u32>,
+    /// Tasks of a higher priority come first, older ones among equals; 0 if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority: Option<i32>,
+    /// Processor cores that it needs. See [`super::demand::Demand`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1)]
+    pub cpu: Option<u32>,
+    /// Main memory that it needs, bytes. See [`super::demand::Demand`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1)]
+    pub memory: Option<u64>,
     /// Limit on fetching inputs and resources.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1)]
@@ -56,9 +67,80 @@ pub struct TaskSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1)]
     pub run_timeout: Option<u32>,
+    /// Bytes that are kept of each output stream; of a longer one the head and
+    /// the tail.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1)]
+    pub output_limit: Option<u64>,
+    /// What the command reads on its standard input; nothing if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stdin: Option<ByteString>,
+    /// Words of one's own, to find tasks by.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: BTreeMap<String, String>,
     /// Tasks that must all have succeeded before this one may run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub after: Vec<TaskId>,
+    /// Tasks that must all have ended, well or not, before this one may run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub after_any: Vec<TaskId>,
+    /// Batches whose tasks, as they are when this one is queued or edited, must
+    /// all have succeeded before this one may run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub after_batch: Vec<BatchName>,
+}
+
+/// What a task asks of another one before it may run.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    ToSchema,
+    Display,
+    EnumString,
+    IntoStaticStr,
+)]
+#[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
+pub enum Until {
+    /// It must have succeeded.
+    Success,
+    /// It must have ended, in whatever way.
+    End,
+}
+
+/// Who holds a task back.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Default,
+    Hash,
+    Serialize,
+    Deserialize,
+    ToSchema,
+    Display,
+    EnumString,
+    IntoStaticStr,
+)]
+#[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
+pub enum Hold {
+    #[default]
+    No,
+    /// A person paused this task: only a person's word on it lets it go on.
+    Person,
+    /// Its batch was paused with its tasks, and goes on with them.
+    Batch,
 }
 
 /// A command line that is split as a shell splits words, or an argument
@@ -67,7 +149,7 @@ pub struct TaskSpec {
 #[serde(untagged)]
 pub enum Command {
     Line(String),
-    Arguments(Vec<Argument>),
+    Arguments(Vec<ByteString>),
 }
 
 /// The states of a task, under the names that the original gave them.
@@ -111,7 +193,7 @@ pub enum TaskState {
 /// Where a task stands, with what belongs to that state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TaskLife {
-    /// This many required tasks have not succeeded.
+    /// This many required tasks are not done.
     Waiting {
         unmet: u32,
     },
@@ -119,6 +201,14 @@ pub enum TaskLife {
     Assigned(ExecutionId),
     Accepted(ExecutionId),
     Running(ExecutionId),
+    /// Held before a worker has it; this many required tasks are not done.
+    Held {
+        unmet: u32,
+    },
+    /// Held on its worker before its command was started.
+    HeldAccepted(ExecutionId),
+    /// Its command is suspended, and keeps its slot.
+    Suspended(ExecutionId),
     Succeeded,
     Failed,
 }
@@ -126,9 +216,9 @@ pub enum TaskLife {
 /// What can happen to a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TaskEvent {
-    /// One required task succeeded.
+    /// One required task is done.
     RequirementMet,
-    /// One required task that had succeeded is run anew.
+    /// One required task that was done is run anew.
     RequirementReopened,
     /// A worker was chosen.
     Assign(ExecutionId),
@@ -144,8 +234,16 @@ pub enum TaskEvent {
     /// A person ends a task that no worker has.
     Cancel,
     /// A person wants another run of an ended task; so many required tasks
-    /// have not succeeded.
+    /// are not done.
     Relaunch {
+        unmet: u32,
+    },
+    /// It shall not go on for now.
+    Pause,
+    /// It shall go on, from the state in which it was paused.
+    Resume,
+    /// It was edited before it had a worker: so many required tasks are not done.
+    Require {
         unmet: u32,
     },
 }
@@ -166,10 +264,11 @@ impl TaskState {
         matches!(self, Self::Succeeded | Self::Failed)
     }
 
-    /// Whether an execution of the task is under way.
+    /// Whether an execution of the task may be under way. A paused one has
+    /// none if it was held before a worker had it.
     #[must_use]
-    pub const fn is_active(self) -> bool {
-        matches!(self, Self::Assigned | Self::Accepted | Self::Running)
+    pub const fn may_be_active(self) -> bool {
+        matches!(self, Self::Assigned | Self::Accepted | Self::Running | Self::Paused)
     }
 }
 
@@ -182,6 +281,7 @@ impl TaskLife {
             Self::Assigned(_) => TaskState::Assigned,
             Self::Accepted(_) => TaskState::Accepted,
             Self::Running(_) => TaskState::Running,
+            Self::Held { .. } | Self::HeldAccepted(_) | Self::Suspended(_) => TaskState::Paused,
             Self::Succeeded => TaskState::Succeeded,
             Self::Failed => TaskState::Failed,
         }
@@ -191,9 +291,23 @@ impl TaskLife {
     #[must_use]
     pub const fn execution(self) -> Option<ExecutionId> {
         match self {
-            Self::Assigned(id) | Self::Accepted(id) | Self::Running(id) => Some(id),
-            _ => None,
+            Self::Assigned(id)
+            | Self::Accepted(id)
+            | Self::Running(id)
+            | Self::HeldAccepted(id)
+            | Self::Suspended(id) => Some(id),
+            Self::Waiting { .. }
+            | Self::Pending
+            | Self::Held { .. }
+            | Self::Succeeded
+            | Self::Failed => None,
         }
+    }
+
+    /// Whether a person or its batch holds it back.
+    #[must_use]
+    pub const fn is_paused(self) -> bool {
+        matches!(self, Self::Held { .. } | Self::HeldAccepted(_) | Self::Suspended(_))
     }
 
     /// The one way from state to state.
@@ -204,34 +318,49 @@ impl TaskLife {
     pub fn on(self, event: TaskEvent) -> Result<Self, ImpossibleTaskEvent> {
         use TaskEvent as E;
         use TaskLife as L;
-        match (self, event) {
-            (L::Waiting { unmet: 0 | 1 }, E::RequirementMet)
-            | (L::Succeeded | L::Failed, E::Relaunch { unmet: 0 }) => Ok(L::Pending),
-            (L::Waiting { unmet }, E::RequirementMet) => Ok(L::Waiting { unmet: unmet - 1 }),
-            (L::Waiting { unmet }, E::RequirementReopened) => Ok(L::Waiting { unmet: unmet + 1 }),
-            (L::Pending, E::Assign(id)) => Ok(L::Assigned(id)),
-            (L::Assigned(active), E::Accept(id)) if active == id => Ok(L::Accepted(id)),
-            (L::Assigned(active) | L::Accepted(active), E::Start(id)) if active == id => {
-                Ok(L::Running(id))
-            }
-            (L::Assigned(active) | L::Accepted(active) | L::Running(active), E::Succeed(id))
-                if active == id =>
+        let impossible = Err(ImpossibleTaskEvent { state: self.state(), event });
+        match event {
+            // The fence: only the active execution acts for its task.
+            E::Accept(id) | E::Start(id) | E::Succeed(id) | E::Fail(id) | E::Requeue(id)
+                if self.execution() != Some(id) =>
             {
-                Ok(L::Succeeded)
+                impossible
             }
-            (L::Assigned(active) | L::Accepted(active) | L::Running(active), E::Fail(id))
-                if active == id =>
-            {
-                Ok(L::Failed)
-            }
-            (L::Assigned(active) | L::Accepted(active) | L::Running(active), E::Requeue(id))
-                if active == id =>
-            {
-                Ok(L::Pending)
-            }
-            (L::Waiting { .. } | L::Pending, E::Cancel) => Ok(L::Failed),
-            (L::Succeeded | L::Failed, E::Relaunch { unmet }) => Ok(L::Waiting { unmet }),
-            _ => Err(ImpossibleTaskEvent { state: self.state(), event }),
+            E::Succeed(_) => Ok(L::Succeeded),
+            E::Fail(_) => Ok(L::Failed),
+            E::Requeue(_) => Ok(L::Pending),
+            _ => match (self, event) {
+                (L::Waiting { unmet: 0 | 1 }, E::RequirementMet)
+                | (L::Waiting { .. } | L::Pending, E::Require { unmet: 0 })
+                | (L::Succeeded | L::Failed, E::Relaunch { unmet: 0 })
+                | (L::Held { unmet: 0 }, E::Resume) => Ok(L::Pending),
+                (L::Waiting { unmet }, E::RequirementMet) => Ok(L::Waiting { unmet: unmet - 1 }),
+                (L::Waiting { unmet }, E::RequirementReopened) => {
+                    Ok(L::Waiting { unmet: unmet + 1 })
+                }
+                (L::Waiting { .. } | L::Pending, E::Require { unmet })
+                | (L::Succeeded | L::Failed, E::Relaunch { unmet })
+                | (L::Held { unmet }, E::Resume) => Ok(L::Waiting { unmet }),
+                (L::Held { unmet }, E::RequirementMet) => {
+                    Ok(L::Held { unmet: unmet.saturating_sub(1) })
+                }
+                (L::Held { unmet }, E::RequirementReopened) => Ok(L::Held { unmet: unmet + 1 }),
+                (L::Held { .. }, E::Require { unmet }) | (L::Waiting { unmet }, E::Pause) => {
+                    Ok(L::Held { unmet })
+                }
+                (L::Pending, E::Pause) => Ok(L::Held { unmet: 0 }),
+                (L::Accepted(id), E::Pause) => Ok(L::HeldAccepted(id)),
+                (L::Running(id), E::Pause) => Ok(L::Suspended(id)),
+                (L::HeldAccepted(id), E::Resume) => Ok(L::Accepted(id)),
+                (L::Suspended(id), E::Resume) => Ok(L::Running(id)),
+                (L::Pending, E::Assign(id)) => Ok(L::Assigned(id)),
+                (L::Assigned(_), E::Accept(id)) => Ok(L::Accepted(id)),
+                (L::Assigned(_) | L::Accepted(_), E::Start(id)) => Ok(L::Running(id)),
+                // It was started before its agent heard that it is held.
+                (L::HeldAccepted(_), E::Start(id)) => Ok(L::Suspended(id)),
+                (L::Waiting { .. } | L::Pending | L::Held { .. }, E::Cancel) => Ok(L::Failed),
+                _ => impossible,
+            },
         }
     }
 }
@@ -254,11 +383,6 @@ impl fmt::Display for Command {
     }
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde calls")]
-const fn is_zero(value: &u32) -> bool {
-    *value == 0
-}
-
 #[cfg(test)]
 mod tests {
     use std::fmt::Write;
@@ -276,6 +400,10 @@ mod tests {
             TaskLife::Assigned(own),
             TaskLife::Accepted(own),
             TaskLife::Running(own),
+            TaskLife::Held { unmet: 2 },
+            TaskLife::Held { unmet: 0 },
+            TaskLife::HeldAccepted(own),
+            TaskLife::Suspended(own),
             TaskLife::Succeeded,
             TaskLife::Failed,
         ];
@@ -296,6 +424,10 @@ mod tests {
             TaskEvent::Cancel,
             TaskEvent::Relaunch { unmet: 0 },
             TaskEvent::Relaunch { unmet: 2 },
+            TaskEvent::Pause,
+            TaskEvent::Resume,
+            TaskEvent::Require { unmet: 0 },
+            TaskEvent::Require { unmet: 2 },
         ];
         let mut table = String::new();
         for life in lives {

@@ -373,7 +373,7 @@ const fn object_of(event: &Event) -> Option<Object> {
     match event {
         Event::Task { id, .. } | Event::TaskDeleted { id, .. } => Some(Object::Task(*id)),
         Event::Worker { id, .. } | Event::WorkerDeleted { id, .. } => Some(Object::Worker(*id)),
-        Event::Reset => None,
+        Event::Batch { .. } | Event::BatchDeleted { .. } | Event::Reset => None,
     }
 }
 
@@ -385,6 +385,7 @@ fn is_wanted(filter: &FollowEvents, event: &Event) -> bool {
         Event::Worker { batch, .. } | Event::WorkerDeleted { batch, .. } => {
             (EventKind::Worker, None, batch)
         }
+        Event::Batch { name, .. } | Event::BatchDeleted { name } => (EventKind::Batch, None, name),
         Event::Reset => return true,
     };
     filter.kind.is_none_or(|wanted| wanted == kind)

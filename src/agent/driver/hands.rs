@@ -105,6 +105,8 @@ impl Hands {
                     store,
                     held,
                     draining,
+                    lease_seconds: None,
+                    orphans: Vec::new(),
                 };
                 self.send(ToLink::Frame { link, frame: Up::Hello(Box::new(hello)) });
             }
@@ -239,7 +241,14 @@ impl Hands {
         tokio::task::spawn_blocking(move || {
             let now = SystemClock.now().monotonic;
             let stats = sampler.lock().unwrap_or_else(PoisonError::into_inner).sample(now);
-            let heartbeat = Heartbeat { number, stats, phases, draining };
+            let heartbeat = Heartbeat {
+                number,
+                stats,
+                phases,
+                draining,
+                lease_seconds: None,
+                orphans: Vec::new(),
+            };
             drop(frames.send(ToLink::Frame { link, frame: Up::Heartbeat(Box::new(heartbeat)) }));
         });
     }

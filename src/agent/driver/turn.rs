@@ -170,7 +170,7 @@ impl Driver {
             Down::Order { execution, verdict } => {
                 tracing::info!(%execution, ?verdict, "the server decided");
             }
-            Down::Settings { settings, wanted } => {
+            Down::Settings { settings, wanted, .. } => {
                 tracing::info!(?settings, %wanted, "the settings were changed");
             }
             Down::Welcome(welcome) => self.notice_welcome(welcome),

@@ -176,6 +176,7 @@ impl Execution {
         Held {
             execution: self.order.execution,
             task: self.order.task,
+            revision: 0,
             phase: self.phase(),
             accepted_at: Some(self.accepted_at),
             started_at: self.started_at,

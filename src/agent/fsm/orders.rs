@@ -110,6 +110,7 @@ impl AgentState {
         self.reports.push(Report {
             execution: start.execution,
             task: start.task,
+            revision: 0,
             at: turn.now.wall,
             event: ReportEvent::Finished {
                 outcome: Outcome::without_run(class, reason),

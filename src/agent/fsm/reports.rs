@@ -87,6 +87,7 @@ mod tests {
         Report {
             execution: ExecutionId(execution),
             task: TaskId(1),
+            revision: 0,
             at: Timestamp(0),
             event: ReportEvent::Started,
         }

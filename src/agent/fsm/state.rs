@@ -189,12 +189,20 @@ impl AgentState {
                 Down::OutputFrom { execution, have } => {
                     self.on_output_from(turn, execution, have);
                 }
-                Down::Settings { settings, wanted } => {
+                Down::Settings { settings, wanted, .. } => {
                     self.settings = settings;
                     self.wanted = wanted;
                 }
                 // The link itself acts on a refusal; a second welcome says nothing new.
-                Down::Welcome(_) | Down::Refused { .. } => {}
+                Down::Welcome(_)
+                | Down::Refused { .. }
+                | Down::Suspend { .. }
+                | Down::Signal { .. }
+                | Down::Edit(_)
+                | Down::Adopt { .. }
+                | Down::Abandon { .. }
+                | Down::Clean { .. }
+                | Down::Restart => {}
             },
             _ => {}
         }
@@ -238,7 +246,8 @@ impl AgentState {
         }
         let Some(held) = self.executions.get(&execution) else { return };
         if !held.orphaned && held.stop != Some(StopReason::Superseded) {
-            self.reports.push(Report { execution, task: held.order.task, at, event });
+            let (task, revision) = (held.order.task, 0);
+            self.reports.push(Report { execution, task, revision, at, event });
         }
     }
 

@@ -22,7 +22,7 @@ impl AgentState {
         match verdict {
             Verdict::Keep => self.on_keep(turn, id),
             Verdict::Superseded => self.on_superseded(turn, id),
-            Verdict::Cancelled => self.on_cancelled(turn, id),
+            Verdict::Cancelled | Verdict::Killed => self.on_cancelled(turn, id),
             Verdict::Settled if held.has_ended() => {
                 let files = held.files();
                 self.drop_ended(turn, id, files);
@@ -62,7 +62,8 @@ impl AgentState {
     ) {
         let Some(held) = self.executions.get(&id) else { return };
         let at = turn.now.wall;
-        let report = Report { execution: id, task: held.order.task, at, event: event.clone() };
+        let report =
+            Report { execution: id, task: held.order.task, revision: 0, at, event: event.clone() };
         let output = match &event {
             ReportEvent::Finished { output, .. } => *output,
             _ => OutputSizes::default(),

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::Job;
-use crate::domain::argument::Argument;
+use crate::domain::byte_string::ByteString;
 
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -79,7 +79,7 @@ impl WorkerFacts {
 /// All variables of a command that runs on the worker itself, those of the
 /// task's own last. Where a name comes twice, the last one counts.
 #[must_use]
-pub fn on_worker(job: &Job<'_>) -> Vec<(Argument, Argument)> {
+pub fn on_worker(job: &Job<'_>) -> Vec<(ByteString, ByteString)> {
     let user = &job.worker.user;
     let mut variables = Vec::with_capacity(20 + job.spec.env.len());
     variables.push(("PATH".into(), user.path.clone().into()));
@@ -99,11 +99,15 @@ pub fn on_worker(job: &Job<'_>) -> Vec<(Argument, Argument)> {
 }
 
 /// The variables that are scitq's own, and those of the task.
-fn push_own(variables: &mut Vec<(Argument, Argument)>, job: &Job<'_>, surroundings: &Surroundings) {
+fn push_own(
+    variables: &mut Vec<(ByteString, ByteString)>,
+    job: &Job<'_>,
+    surroundings: &Surroundings,
+) {
     let Job { execution, task, attempt, spec, worker, .. } = *job;
     let cores = worker.cores_per_task().to_string();
-    let path = |path: &Path| Argument::from(path.as_os_str().to_owned());
-    let text = |value: &dyn ToString| Argument::from(value.to_string());
+    let path = |path: &Path| ByteString::from(path.as_os_str().to_owned());
+    let text = |value: &dyn ToString| ByteString::from(value.to_string());
     variables.extend([
         ("INPUT".into(), path(&surroundings.input)),
         ("OUTPUT".into(), path(&surroundings.output)),

@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use super::{Job, environment};
 use crate::agent::supervisor::SpawnRequest;
-use crate::domain::argument::Argument;
+use crate::domain::byte_string::ByteString;
 use crate::domain::task::{Command, TaskSpec};
 
 /// Why a spec is no command.
@@ -55,7 +55,7 @@ pub fn spawn_request(job: &Job<'_>) -> Result<SpawnRequest, CommandError> {
 ///
 /// # Errors
 /// There is no word in it, or a quote does not end.
-pub fn arguments(spec: &TaskSpec) -> Result<Vec<Argument>, CommandError> {
+pub fn arguments(spec: &TaskSpec) -> Result<Vec<ByteString>, CommandError> {
     match (&spec.shell, &spec.command) {
         (None, Command::Arguments(arguments)) if arguments.is_empty() => Err(CommandError::Empty),
         (None, Command::Arguments(arguments)) => Ok(arguments.clone()),
@@ -65,7 +65,7 @@ pub fn arguments(spec: &TaskSpec) -> Result<Vec<Argument>, CommandError> {
             if words.is_empty() {
                 return Err(CommandError::Empty);
             }
-            Ok(words.into_iter().map(Argument::from).collect())
+            Ok(words.into_iter().map(ByteString::from).collect())
         }
         (Some(shell), Command::Line(line)) => {
             Ok(vec![shell.as_str().into(), "-c".into(), line.as_str().into()])
@@ -76,12 +76,12 @@ pub fn arguments(spec: &TaskSpec) -> Result<Vec<Argument>, CommandError> {
     }
 }
 
-fn quoted(arguments: &[Argument]) -> Result<Argument, CommandError> {
+fn quoted(arguments: &[ByteString]) -> Result<ByteString, CommandError> {
     if arguments.is_empty() {
         return Err(CommandError::Empty);
     }
-    shlex::bytes::try_join(arguments.iter().map(Argument::as_bytes))
-        .map(|line| Argument::from(OsString::from_vec(line)))
+    shlex::bytes::try_join(arguments.iter().map(ByteString::as_bytes))
+        .map(|line| ByteString::from(OsString::from_vec(line)))
         .map_err(|_| CommandError::Nul { what: "an argument".to_owned() })
 }
 
@@ -193,7 +193,8 @@ mod tests {
             .environment
             .iter()
             .map(|(name, value)| {
-                let text = |argument: &Argument| argument.as_os_str().to_str().unwrap().to_owned();
+                let text =
+                    |argument: &ByteString| argument.as_os_str().to_str().unwrap().to_owned();
                 format!("{}={}", text(name), text(value))
             })
             .collect();

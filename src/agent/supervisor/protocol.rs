@@ -25,7 +25,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::domain::argument::Argument;
+use crate::domain::byte_string::ByteString;
 use crate::domain::execution::ResourceUsage;
 use crate::domain::{ExecutionId, Timestamp};
 
@@ -110,9 +110,9 @@ pub struct SpawnRequest {
     pub execution: ExecutionId,
     /// The program and its arguments. A program without `/` is looked for in
     /// the `PATH` of `environment`; a relative path starts at `directory`.
-    pub arguments: Vec<Argument>,
+    pub arguments: Vec<ByteString>,
     /// The whole environment: nothing is inherited.
-    pub environment: Vec<(Argument, Argument)>,
+    pub environment: Vec<(ByteString, ByteString)>,
     /// Working directory.
     #[serde(with = "path_bytes")]
     pub directory: PathBuf,
@@ -245,19 +245,19 @@ mod path_bytes {
 
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-    use crate::domain::argument::Argument;
+    use crate::domain::byte_string::ByteString;
 
     pub(super) fn serialize<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
         match path.to_str() {
             Some(text) => serializer.serialize_str(text),
-            None => Argument::from(path.as_os_str().to_owned()).serialize(serializer),
+            None => ByteString::from(path.as_os_str().to_owned()).serialize(serializer),
         }
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<PathBuf, D::Error> {
-        let path = Argument::deserialize(deserializer)?;
+        let path = ByteString::deserialize(deserializer)?;
         Ok(PathBuf::from(path.as_os_str()))
     }
 }
@@ -276,8 +276,8 @@ mod tests {
             number: 7,
             request: SpawnRequest {
                 execution: ExecutionId(3),
-                arguments: vec!["printf".into(), Argument::from(odd.clone())],
-                environment: vec![("A".into(), Argument::from(odd.clone()))],
+                arguments: vec!["printf".into(), ByteString::from(odd.clone())],
+                environment: vec![("A".into(), ByteString::from(odd.clone()))],
                 directory: PathBuf::from(odd),
                 stdout: "/tmp/out".into(),
                 stderr: "/tmp/a\nb".into(),

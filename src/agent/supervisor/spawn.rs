@@ -18,7 +18,7 @@ use rustix::io::Errno;
 use rustix::process::{Gid, Uid};
 
 use super::protocol::{SpawnRefusal, SpawnRequest};
-use crate::domain::argument::Argument;
+use crate::domain::byte_string::ByteString;
 
 /// `PATH` of an environment that has none, as `execvp` has it.
 const DEFAULT_PATH: &[u8] = b"/bin:/usr/bin";
@@ -38,7 +38,7 @@ pub(super) fn spawn(request: &SpawnRequest) -> Result<i32, SpawnRefusal> {
     let mut command = Command::new(&program);
     command
         .arg0(name.as_os_str())
-        .args(arguments.iter().map(Argument::as_os_str))
+        .args(arguments.iter().map(ByteString::as_os_str))
         .env_clear()
         .envs(request.environment.iter().map(|(name, value)| (name.as_os_str(), value.as_os_str())))
         .current_dir(&request.directory)

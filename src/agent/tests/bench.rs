@@ -251,6 +251,7 @@ impl Session {
             execution: ExecutionId(execution),
             task: TaskId(execution + 100),
             attempt: 1,
+            revision: 0,
             spec: serde_json::value::to_raw_value(spec).unwrap(),
         };
         self.send(Down::Start(Box::new(start))).await;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::HeaderMap;
 use reqwest::{Method, RequestBuilder};
 use serde::Serialize;
@@ -11,22 +12,27 @@ use serde::de::DeserializeOwned;
 use super::address::ServerAddress;
 use super::error::ClientError;
 use super::transport::{ANSWER_LIMIT, ClientConfig, Patience, Transport};
-use crate::api::batch::BatchList;
+use crate::api::batch::{
+    BatchDetail, BatchList, ChangedBatch, DeleteBatch, UpdateBatch, WithTasks,
+};
 use crate::api::execution::{ExecutionPage, ExecutionView, ListExecutions};
 use crate::api::output::{COMPLETE_HEADER, OFFSET_HEADER, ReadOutput, SIZE_HEADER};
 use crate::api::server::ServerStatus;
 use crate::api::task::{
-    AwaitedTasks, ChangedTasks, CreateTasks, CreatedTasks, DeleteTasks, ListTasks, TaskDetail,
-    TaskIds, TaskPage, WaitForTasks,
+    AwaitedTasks, ChangedTasks, CreateTasks, CreatedTasks, DeleteTasks, EditTasks, ListTasks,
+    MoveTasks, SignalTasks, TaskDetail, TaskIds, TaskPage, WaitForTasks,
 };
 use crate::api::token::{CreateToken, CreatedToken, TokenList};
-use crate::api::worker::{UpdateWorker, WorkerList, WorkerView};
+use crate::api::worker::{
+    CleanWorker, HandledOrphans, OrphanIds, UpdateWorker, WorkerList, WorkerView,
+};
 use crate::domain::execution::Stream;
-use crate::domain::{ExecutionId, TaskId, TokenId, WorkerId};
+use crate::domain::{BatchName, ExecutionId, TaskId, TokenId, WorkerId};
 
 const TASKS: &str = "/api/v2/tasks";
 const EXECUTIONS: &str = "/api/v2/executions";
 const WORKERS: &str = "/api/v2/workers";
+const BATCHES: &str = "/api/v2/batches";
 const TOKENS: &str = "/api/v2/tokens";
 
 /// A client of one server. Clones share their connections.
@@ -112,6 +118,27 @@ impl Client {
         self.post(&format!("{TASKS}/delete"), tasks).await
     }
 
+    /// Holds tasks back: those that wait do not start, commands that run are suspended.
+    pub async fn pause_tasks(&self, tasks: &TaskIds) -> Result<ChangedTasks, ClientError> {
+        self.post(&format!("{TASKS}/pause"), tasks).await
+    }
+
+    pub async fn resume_tasks(&self, tasks: &TaskIds) -> Result<ChangedTasks, ClientError> {
+        self.post(&format!("{TASKS}/resume"), tasks).await
+    }
+
+    pub async fn signal_tasks(&self, signal: &SignalTasks) -> Result<ChangedTasks, ClientError> {
+        self.post(&format!("{TASKS}/signal"), signal).await
+    }
+
+    pub async fn move_tasks(&self, tasks: &MoveTasks) -> Result<ChangedTasks, ClientError> {
+        self.post(&format!("{TASKS}/move"), tasks).await
+    }
+
+    pub async fn edit_tasks(&self, edits: &EditTasks) -> Result<ChangedTasks, ClientError> {
+        self.post(&format!("{TASKS}/edit"), edits).await
+    }
+
     pub async fn list_executions(
         &self,
         query: &ListExecutions,
@@ -163,8 +190,86 @@ impl Client {
         self.delete(&format!("{WORKERS}/{id}")).await
     }
 
+    pub async fn clean_worker(&self, id: WorkerId, clean: CleanWorker) -> Result<(), ClientError> {
+        self.post_quietly(&format!("{WORKERS}/{id}/clean"), &clean).await
+    }
+
+    /// Replaces the agent's process by a new one; its commands run on.
+    pub async fn restart_worker(&self, id: WorkerId) -> Result<(), ClientError> {
+        self.post_quietly(&format!("{WORKERS}/{id}/restart"), &()).await
+    }
+
+    pub async fn adopt_orphans(
+        &self,
+        id: WorkerId,
+        orphans: &OrphanIds,
+    ) -> Result<HandledOrphans, ClientError> {
+        self.post(&format!("{WORKERS}/{id}/orphans/adopt"), orphans).await
+    }
+
+    pub async fn abandon_orphans(
+        &self,
+        id: WorkerId,
+        orphans: &OrphanIds,
+    ) -> Result<HandledOrphans, ClientError> {
+        self.post(&format!("{WORKERS}/{id}/orphans/abandon"), orphans).await
+    }
+
     pub async fn list_batches(&self) -> Result<BatchList, ClientError> {
-        self.get("/api/v2/batches").await
+        self.get(BATCHES).await
+    }
+
+    pub async fn batch(&self, name: &BatchName) -> Result<BatchDetail, ClientError> {
+        self.get(&batch_path(name, "")).await
+    }
+
+    /// Sets what is named; a batch that is not there is made.
+    pub async fn update_batch(
+        &self,
+        name: &BatchName,
+        update: &UpdateBatch,
+    ) -> Result<BatchDetail, ClientError> {
+        let request = self.transport.change(Method::PATCH, &batch_path(name, ""))?;
+        self.transport.json(request.json(update)).await
+    }
+
+    pub async fn pause_batch(
+        &self,
+        name: &BatchName,
+        with: WithTasks,
+    ) -> Result<ChangedBatch, ClientError> {
+        self.post(&batch_path(name, "/pause"), &with).await
+    }
+
+    pub async fn go_batch(
+        &self,
+        name: &BatchName,
+        with: WithTasks,
+    ) -> Result<ChangedBatch, ClientError> {
+        self.post(&batch_path(name, "/go"), &with).await
+    }
+
+    /// Pauses the batch and ends all its commands, with time to clean up.
+    pub async fn stop_batch(&self, name: &BatchName) -> Result<ChangedBatch, ClientError> {
+        self.post(&batch_path(name, "/stop"), &()).await
+    }
+
+    /// Pauses the batch and kills all its commands.
+    pub async fn kill_batch(&self, name: &BatchName) -> Result<ChangedBatch, ClientError> {
+        self.post(&batch_path(name, "/kill"), &()).await
+    }
+
+    /// Relaunches all its failed tasks.
+    pub async fn retry_batch(&self, name: &BatchName) -> Result<ChangedBatch, ClientError> {
+        self.post(&batch_path(name, "/retry"), &()).await
+    }
+
+    pub async fn delete_batch(
+        &self,
+        name: &BatchName,
+        delete: DeleteBatch,
+    ) -> Result<ChangedBatch, ClientError> {
+        self.post(&batch_path(name, "/delete"), &delete).await
     }
 
     pub async fn server_status(&self) -> Result<ServerStatus, ClientError> {
@@ -203,6 +308,12 @@ impl Client {
         self.transport.json(self.transport.change(Method::POST, path)?.json(body)).await
     }
 
+    /// A change whose answer has no body.
+    async fn post_quietly(&self, path: &str, body: &impl Serialize) -> Result<(), ClientError> {
+        let request = self.transport.change(Method::POST, path)?.json(body);
+        self.transport.send(request).await.map(|_| ())
+    }
+
     async fn delete(&self, path: &str) -> Result<(), ClientError> {
         self.transport.send(self.transport.change(Method::DELETE, path)?).await.map(|_| ())
     }
@@ -218,6 +329,12 @@ impl Client {
             .and_then(|value| value.parse().ok())
             .ok_or_else(|| self.transport.protocol(format!("the header `{name}` is missing")))
     }
+}
+
+/// The path of a batch, whose name may have any characters in it.
+fn batch_path(name: &BatchName, verb: &str) -> String {
+    let name = utf8_percent_encode(name.as_str(), NON_ALPHANUMERIC);
+    format!("{BATCHES}/{name}{verb}")
 }
 
 /// Leaves the server the time that the request asks it to wait.

@@ -142,7 +142,10 @@ async fn with_patience_a_server_that_cannot_at_the_moment_is_waited_for() {
         heard.fetch_add(1, Ordering::Relaxed);
     };
     let patience = Patience { limit: None, notice: Some(Arc::new(notice)) };
-    let changed = server.client(patience).cancel_tasks(&TaskIds { ids: vec![TaskId(7)] }).await;
+    let changed = server
+        .client(patience)
+        .cancel_tasks(&TaskIds { ids: vec![TaskId(7)], unfit: crate::api::task::Unfit::Refuse })
+        .await;
     assert_eq!(changed.unwrap().ids, [TaskId(7)]);
     assert_eq!(told.load(Ordering::Relaxed), 1);
 }

@@ -7,7 +7,7 @@ use std::path::{Path, absolute};
 use super::args::LaunchArgs;
 use crate::cli::error::CliError;
 use crate::cli::parse;
-use crate::domain::argument::Argument;
+use crate::domain::byte_string::ByteString;
 use crate::domain::task::{Command, TaskSpec};
 use crate::domain::uri::{Uri, UriError};
 
@@ -29,7 +29,15 @@ pub fn task_spec(args: &LaunchArgs) -> Result<TaskSpec, CliError> {
         output,
         uid: args.uid,
         gid: args.gid,
-        retry: args.retry.unwrap_or(0),
+        retry: args.retry,
+        priority: None,
+        cpu: None,
+        memory: None,
+        output_limit: None,
+        stdin: None,
+        tags: BTreeMap::new(),
+        after_any: Vec::new(),
+        after_batch: Vec::new(),
         download_timeout: args.download_timeout,
         run_timeout: args.run_timeout,
         after: parse::flatten(&args.after),
@@ -44,7 +52,7 @@ fn command(words: &[OsString], shell: Option<&str>) -> Result<Command, CliError>
     if words.first().is_none_or(|word| word.is_empty()) {
         return Err(CliError::usage("the command is empty"));
     }
-    let arguments = || words.iter().cloned().map(Argument::from).collect();
+    let arguments = || words.iter().cloned().map(ByteString::from).collect();
     let line = match words {
         [word] => word.to_str(),
         _ => None,
@@ -67,7 +75,7 @@ fn shell_wants_one_word(words: &[OsString], shell: &str) -> CliError {
     let message =
         format!("--shell takes the command as one word, and this one has {}", words.len());
     let line = joined.join(" ");
-    let quoted = Argument::from(line);
+    let quoted = ByteString::from(line);
     CliError::usage(message).hint(format!("quote it: scitq launch --shell={shell} {quoted}"))
 }
 

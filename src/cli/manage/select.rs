@@ -171,7 +171,7 @@ async fn named_tasks(
 pub async fn find_task_by_name(session: &Session, name: &str) -> Result<TaskId, CliError> {
     let query = ListTasks {
         name: Some(name.to_owned()),
-        newest_first: true,
+        reverse: true,
         limit: Some(NAMESAKES),
         ..ListTasks::default()
     };

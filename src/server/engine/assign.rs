@@ -34,11 +34,12 @@ impl State {
         self.next.execution = id.next();
         task.execution = Some(id);
         task.attempts += 1;
-        let attempt = task.attempts;
+        let (attempt, revision) = (task.attempts, task.revision);
         let execution = Execution {
             row: ExecutionRow {
                 task: task_id,
                 attempt,
+                revision,
                 worker: Some(worker_id),
                 worker_name: worker.name.clone(),
                 state: ExecutionState::Pending,
@@ -63,6 +64,7 @@ impl State {
             execution: id,
             task: task_id,
             attempt,
+            revision,
         });
     }
 }

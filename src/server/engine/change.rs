@@ -5,17 +5,21 @@
 //! overwritten in place, so a burst of commands folds into few rows and one
 //! `fsync` without any work by the writer.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
 use crate::api::token::Role;
+use crate::domain::batch::{BatchPause, BatchSettings};
+use crate::domain::demand::Demand;
 use crate::domain::execution::{ExecutionState, Failure, FailureClass, Outcome, OutputSizes};
-use crate::domain::task::TaskState;
+use crate::domain::task::{Hold, TaskState};
 use crate::domain::worker::{Machine, WantedState, WorkerSettings};
 use crate::domain::{BatchId, BatchName, ExecutionId, TaskId, Timestamp, TokenId, WorkerId};
 
-use super::state::Counters;
+use super::runtimes::Runtimes;
+use super::state::{Counters, Requirement};
 
 /// The part of a task that never changes after it is made.
 #[derive(Debug, Clone)]
@@ -27,20 +31,45 @@ pub struct NewTaskRow {
     pub spec: Arc<str>,
     pub created_at: Timestamp,
     pub created_by: Arc<str>,
-    pub requirements: Vec<TaskId>,
+    pub requirements: Vec<Requirement>,
+    pub tags: BTreeMap<String, String>,
+    pub priority: i32,
+    pub demand: Demand,
+}
+
+/// The part of a task that only an edit changes.
+#[derive(Debug, Clone)]
+pub struct EditedTaskRow {
+    pub batch: BatchId,
+    pub name: Option<String>,
+    /// The spec as JSON.
+    pub spec: Arc<str>,
+    pub requirements: Vec<Requirement>,
+    pub tags: BTreeMap<String, String>,
+    pub priority: i32,
+    pub demand: Demand,
 }
 
 /// The part of a task that changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TaskRow {
     pub state: TaskState,
-    pub state_since: Timestamp,
+    /// None: it is in the state that the database has already.
+    pub entered: Option<Entered>,
     /// The latest execution.
     pub execution: Option<ExecutionId>,
     pub attempts: u32,
     pub retries_left: u32,
     pub losses: u32,
+    pub hold: Hold,
+    pub revision: u32,
     pub hidden: bool,
+}
+
+/// How a task came into its state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entered {
+    pub at: Timestamp,
     pub failure: Option<Box<Failure>>,
 }
 
@@ -57,6 +86,8 @@ pub struct DeletedTask {
 pub struct ExecutionRow {
     pub task: TaskId,
     pub attempt: u32,
+    /// The revision of the task by which the agent goes.
+    pub revision: u32,
     pub worker: Option<WorkerId>,
     pub worker_name: Arc<str>,
     pub state: ExecutionState,
@@ -85,10 +116,14 @@ pub enum Ending {
 }
 
 /// A batch whole.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct BatchRow {
-    pub name: BatchName,
+    /// None: deleted by a person, and only there until its tasks are.
+    pub name: Option<BatchName>,
     pub counters: Counters,
+    pub pause: BatchPause,
+    pub settings: BatchSettings,
+    pub runtimes: Runtimes,
 }
 
 /// A worker as the database keeps it; its live figures stay in memory.
@@ -98,6 +133,8 @@ pub struct WorkerRow {
     pub machine: Machine,
     pub settings: WorkerSettings,
     pub wanted: WantedState,
+    /// Why it was taken out of service.
+    pub failure: Option<Arc<str>>,
     pub version: String,
     pub succeeded: u64,
     pub failed: u64,
@@ -149,6 +186,9 @@ pub struct NextIds {
 pub struct ChangeSet {
     pub new_tasks: Vec<NewTaskRow>,
     pub tasks: FxHashMap<TaskId, TaskRow>,
+    pub edited_tasks: FxHashMap<TaskId, EditedTaskRow>,
+    /// Tasks that only changed their batch.
+    pub moved_tasks: FxHashMap<TaskId, (BatchId, BatchName)>,
     pub deleted_tasks: Vec<DeletedTask>,
     pub executions: FxHashMap<ExecutionId, ExecutionRow>,
     pub batches: FxHashMap<BatchId, BatchRow>,
@@ -174,6 +214,8 @@ impl ChangeSet {
     pub fn is_empty(&self) -> bool {
         self.new_tasks.is_empty()
             && self.tasks.is_empty()
+            && self.edited_tasks.is_empty()
+            && self.moved_tasks.is_empty()
             && self.deleted_tasks.is_empty()
             && self.executions.is_empty()
             && self.batches.is_empty()

@@ -11,12 +11,13 @@ use crate::api::link::{Held, Report, Verdict};
 use crate::api::task::Dependents;
 use crate::api::token::Role;
 use crate::api::worker::UpdateWorker;
+use crate::domain::demand::Demand;
 use crate::domain::execution::{OutputSizes, Phase};
 use crate::domain::task::TaskState;
 use crate::domain::worker::{Machine, WantedState, WorkerSettings, WorkerStats};
 use crate::domain::{BatchName, Epoch, ExecutionId, StoreId, TaskId, TokenId, WorkerId};
 
-use super::state::LinkId;
+use super::state::{LinkId, Requirement};
 
 /// Everything that can happen.
 #[derive(Debug, Clone)]
@@ -66,7 +67,11 @@ pub struct NewTask {
     pub name: Option<String>,
     pub batch: BatchName,
     pub retry: u32,
-    pub after: Vec<TaskId>,
+    pub priority: i32,
+    pub demand: Demand,
+    pub tags: BTreeMap<String, String>,
+    pub after: Vec<Requirement>,
+    pub after_batch: Vec<BatchName>,
     /// The whole spec as JSON.
     pub spec: Arc<str>,
 }
@@ -162,6 +167,7 @@ pub enum Effect {
         execution: ExecutionId,
         task: TaskId,
         attempt: u32,
+        revision: u32,
     },
     Order {
         worker: WorkerId,
@@ -172,6 +178,7 @@ pub enum Effect {
         worker: WorkerId,
         settings: WorkerSettings,
         wanted: WantedState,
+        lost_after_seconds: Option<u64>,
     },
     /// The worker is gone: its link is closed, it may register anew.
     CloseLink {

@@ -170,6 +170,10 @@ impl State {
             batch,
             wanted: WantedState::Running,
             seen: SeenState::Online,
+            failure: None,
+            faults: Vec::new(),
+            orphans: Vec::new(),
+            agent_lease: self.policy.lost_after,
             version: connect.version.clone(),
             succeeded: 0,
             failed: 0,
@@ -253,6 +257,7 @@ impl State {
                     execution,
                     task: live.row.task,
                     attempt: live.row.attempt,
+                    revision: live.row.revision,
                 });
             } else {
                 self.lose_execution(context, execution, "the agent came back without it");

@@ -2,7 +2,7 @@
 
 use crate::domain::TaskId;
 use crate::domain::execution::{ExecutionState, Phase};
-use crate::domain::task::TaskLife;
+use crate::domain::task::{Hold, TaskLife};
 use crate::domain::worker::{WantedState, WorkerState};
 
 use super::command::LiveTask;
@@ -18,9 +18,7 @@ impl State {
             .filter(|execution| execution.row.state != ExecutionState::Pending)
             .map(|execution| execution.phase);
         let why = match task.life {
-            TaskLife::Waiting { unmet } => {
-                Some(format!("{unmet} required tasks have not succeeded"))
-            }
+            TaskLife::Waiting { unmet } => Some(format!("{unmet} required tasks are not done")),
             TaskLife::Pending => {
                 self.batches.get(&task.batch).map(|batch| self.why_pending(batch, id))
             }
@@ -34,6 +32,9 @@ impl State {
                     _ => format!("waits for a free slot on worker {name}"),
                 }
             }),
+            TaskLife::Held { .. } | TaskLife::HeldAccepted(_) | TaskLife::Suspended(_) => {
+                Some(why_paused(task.hold))
+            }
             TaskLife::Running(_) | TaskLife::Succeeded | TaskLife::Failed => None,
         };
         LiveTask { phase, why }
@@ -65,6 +66,13 @@ impl State {
             text = format!("{text}; {ahead} older tasks come first");
         }
         text
+    }
+}
+
+fn why_paused(hold: Hold) -> String {
+    match hold {
+        Hold::Batch => "its batch was paused with its tasks".to_owned(),
+        Hold::Person | Hold::No => "it was paused by a person".to_owned(),
     }
 }
 

@@ -4,7 +4,7 @@
 use thiserror::Error;
 
 use crate::domain::execution::ExecutionState;
-use crate::domain::task::{TaskLife, TaskState};
+use crate::domain::task::{Hold, TaskLife, TaskState};
 use crate::domain::{BatchId, ExecutionId, TaskId, WorkerId};
 
 use super::state::{Counters, State};
@@ -32,6 +32,8 @@ pub enum Violation {
     Requirements(TaskId),
     #[error("I10: worker {0} is not where its load puts it")]
     CandidateKey(WorkerId),
+    #[error("I11: task {0} is paused and nobody holds it, or held and not paused")]
+    Hold(TaskId),
 }
 
 impl State {
@@ -57,6 +59,8 @@ impl State {
                             (TaskLife::Assigned(_), ExecutionState::Pending)
                                 | (TaskLife::Accepted(_), ExecutionState::Accepted)
                                 | (TaskLife::Running(_), ExecutionState::Running)
+                                | (TaskLife::HeldAccepted(_), ExecutionState::Accepted)
+                                | (TaskLife::Suspended(_), ExecutionState::Running)
                         );
                         if !agree {
                             found.push(Violation::StatesDisagree(*id));
@@ -65,13 +69,20 @@ impl State {
                     _ => found.push(Violation::TaskWithoutExecution(*id)),
                 }
             }
-            if let TaskLife::Waiting { unmet } = task.life {
+            if let TaskLife::Waiting { unmet } | TaskLife::Held { unmet } = task.life {
                 let listed = self.requirements.get(id).map(Vec::as_slice).unwrap_or_default();
-                let open = listed.iter().filter_map(|required| self.tasks.get(required));
-                let open = open.filter(|task| task.life != TaskLife::Succeeded).count();
-                if unmet == 0 || unmet as usize > listed.len() || open > unmet as usize {
+                let open = listed.iter().filter(|required| {
+                    let task = self.tasks.get(&required.task);
+                    task.is_some_and(|task| !required.is_met_by(task.life.state()))
+                });
+                let waits_for_none = unmet == 0 && !task.life.is_paused();
+                let unmet = unmet as usize;
+                if waits_for_none || unmet > listed.len() || open.count() > unmet {
                     found.push(Violation::Requirements(*id));
                 }
+            }
+            if task.life.is_paused() != (task.hold != Hold::No) {
+                found.push(Violation::Hold(*id));
             }
         }
         self.check_requirements(found);
@@ -90,7 +101,7 @@ impl State {
     fn check_requirements(&self, found: &mut Vec<Violation>) {
         for (id, required) in &self.requirements {
             let mirrored = required.iter().all(|required| {
-                self.dependents.get(required).is_some_and(|others| others.contains(id))
+                self.dependents.get(&required.task).is_some_and(|others| others.contains(id))
             });
             if !mirrored || !self.tasks.contains_key(id) {
                 found.push(Violation::Requirements(*id));
@@ -98,7 +109,8 @@ impl State {
         }
         for (required, others) in &self.dependents {
             for id in others {
-                if self.requirements.get(id).is_none_or(|listed| !listed.contains(required)) {
+                let listed = self.requirements.get(id).map(Vec::as_slice).unwrap_or_default();
+                if !listed.iter().any(|listed| listed.task == *required) {
                     found.push(Violation::Requirements(*id));
                 }
             }
@@ -161,6 +173,7 @@ impl State {
                 TaskState::Assigned,
                 TaskState::Accepted,
                 TaskState::Running,
+                TaskState::Paused,
             ];
             if live.iter().any(|state| counted.get(*state) != batch.counters.get(*state)) {
                 found.push(Violation::BatchCounters(*id));

@@ -6,12 +6,12 @@ use crate::api::event::Event;
 use crate::api::link::Verdict;
 use crate::api::task::Dependents;
 use crate::domain::execution::FailureClass;
-use crate::domain::task::{TaskEvent, TaskLife, TaskState};
+use crate::domain::task::{Hold, TaskEvent, TaskLife, TaskState};
 use crate::domain::{ExecutionId, TaskId};
 
 use super::change::{DeletedTask, Ending, NewTaskRow, failure};
 use super::command::NewTask;
-use super::state::{State, Task};
+use super::state::{Requirement, State, Task};
 use super::track::audit;
 use super::{Context, Effect, Refusal, Reply};
 
@@ -24,8 +24,8 @@ impl State {
         tasks: Vec<NewTask>,
     ) -> Result<Reply, Refusal> {
         for required in tasks.iter().flat_map(|task| &task.after) {
-            if self.tasks.get(required).is_none_or(|task| task.hidden) {
-                return Err(Refusal::NoTask(*required));
+            if self.tasks.get(&required.task).is_none_or(|task| task.hidden) {
+                return Err(Refusal::NoTask(required.task));
             }
         }
         let first = self.next.task;
@@ -49,6 +49,10 @@ impl State {
                 retry: new.retry,
                 retries_left: new.retry,
                 losses: 0,
+                priority: new.priority,
+                demand: new.demand,
+                hold: Hold::No,
+                revision: 0,
                 hidden: false,
             };
             context.changes.new_tasks.push(NewTaskRow {
@@ -59,9 +63,12 @@ impl State {
                 created_at: context.now.wall,
                 created_by: context.actor.clone(),
                 requirements,
+                tags: new.tags,
+                priority: new.priority,
+                demand: new.demand,
             });
             self.tasks.insert(id, task);
-            self.record_task(context, id, task, None);
+            self.record_new_task(context, id, task);
             self.recount(context, id, task, None, Some(task.life));
         }
         self.record_next_ids(context);
@@ -102,7 +109,7 @@ impl State {
         let task = *task;
         match task.life {
             TaskLife::Waiting { .. } | TaskLife::Pending => {
-                self.record_task(context, id, task, None);
+                self.record_task(context, id, task);
             }
             TaskLife::Assigned(execution) => {
                 self.take_back(context, execution, "the task was relaunched");
@@ -117,7 +124,7 @@ impl State {
                     }
                 }
             }
-            TaskLife::Accepted(_) | TaskLife::Running(_) => {}
+            _ => {}
         }
         self.assign(context, task.batch);
     }
@@ -141,7 +148,7 @@ impl State {
             let reason =
                 || failure(FailureClass::Cancelled, format!("cancelled by {}", context.actor));
             match task.life {
-                TaskLife::Waiting { .. } | TaskLife::Pending => {
+                TaskLife::Waiting { .. } | TaskLife::Pending | TaskLife::Held { .. } => {
                     let reason = reason();
                     self.move_task(context, *id, TaskEvent::Cancel, Some(reason));
                 }
@@ -151,7 +158,10 @@ impl State {
                     self.move_task(context, *id, TaskEvent::Fail(execution), Some(reason));
                     self.assign(context, task.batch);
                 }
-                TaskLife::Accepted(execution) | TaskLife::Running(execution) => {
+                TaskLife::Accepted(execution)
+                | TaskLife::Running(execution)
+                | TaskLife::HeldAccepted(execution)
+                | TaskLife::Suspended(execution) => {
                     self.end_execution(context, execution, Ending::Cancel);
                 }
                 TaskLife::Succeeded | TaskLife::Failed => {}
@@ -212,10 +222,10 @@ impl State {
         }
         context.effects.push(Effect::Ended(id));
         self.recount(context, id, task, Some(task.life), None);
-        if task.life.state().is_active() {
+        if task.life.execution().is_some() {
             let hidden = Task { hidden: true, ..task };
             self.tasks.insert(id, hidden);
-            self.record_task(context, id, hidden, None);
+            self.record_task(context, id, hidden);
         } else {
             self.remove_task(context, id, task.life.state() == TaskState::Succeeded);
         }
@@ -229,7 +239,7 @@ impl State {
         if succeeded {
             for dependent in self.dependents.remove(&id).unwrap_or_default() {
                 if let Some(requirements) = self.requirements.get_mut(&dependent) {
-                    requirements.retain(|required| *required != id);
+                    requirements.retain(|required| required.task != id);
                     if requirements.is_empty() {
                         self.requirements.remove(&dependent);
                     }
@@ -250,10 +260,11 @@ impl State {
         Ok(())
     }
 
-    /// How many of these have not succeeded. Those that have ended must have been loaded.
-    fn count_unmet(&self, requirements: &[TaskId]) -> u32 {
+    /// How many of these are not met. Tasks that have ended must have been loaded.
+    pub(super) fn count_unmet(&self, requirements: &[Requirement]) -> u32 {
         let unmet = requirements.iter().filter(|required| {
-            self.tasks.get(required).is_none_or(|task| task.life.state() != TaskState::Succeeded)
+            let task = self.tasks.get(&required.task);
+            task.is_none_or(|task| !required.is_met_by(task.life.state()))
         });
         u32::try_from(unmet.count()).unwrap_or(u32::MAX)
     }

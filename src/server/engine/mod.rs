@@ -9,6 +9,7 @@
 
 pub mod change;
 pub mod command;
+pub mod runtimes;
 pub mod service;
 pub mod state;
 

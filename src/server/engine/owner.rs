@@ -13,7 +13,7 @@ use super::super::store::{CommitError, CommitJob, EngineReader, Store, StoreErro
 use super::change::ReplyRow;
 use super::service::{Audience, LinkMessage, LinkSender, Message, Request, RequestKey};
 use super::state::{LinkId, Policy};
-use super::waiting::Waiting;
+use super::waiting::{Waiting, WaitingStart};
 use super::{ChangeSet, Command, Context, Effect, Refusal, Reply, State};
 
 /// Time between two looks at the leases.
@@ -181,7 +181,7 @@ impl Owner {
     fn recall(&mut self, command: &Command) -> Result<(), Refusal> {
         let named: Vec<TaskId> = match command {
             Command::CreateTasks(tasks) => {
-                tasks.iter().flat_map(|task| task.after.iter().copied()).collect()
+                tasks.iter().flat_map(|task| &task.after).map(|required| required.task).collect()
             }
             Command::RelaunchTasks(tasks)
             | Command::CancelTasks(tasks)
@@ -195,7 +195,7 @@ impl Owner {
             self.recall_one(id, &deleted)?;
             if with_requirements {
                 for required in self.state.requirements.get(&id).cloned().unwrap_or_default() {
-                    self.recall_one(required, &deleted)?;
+                    self.recall_one(required.task, &deleted)?;
                 }
             }
         }
@@ -277,22 +277,28 @@ impl Owner {
     fn gather(&mut self, effects: Vec<Effect>) {
         for effect in effects {
             match effect {
-                Effect::Start { worker, execution, task, attempt } => {
+                Effect::Start { worker, execution, task, attempt, revision } => {
                     let Some((_, sender)) = self.links.get(&worker) else { continue };
                     let sender = sender.clone();
                     match self.specs.remove(&task) {
-                        Some(spec) => self
-                            .waiting
-                            .orders
-                            .push((sender, LinkMessage::Start { execution, task, attempt, spec })),
-                        None => self.waiting.starts.push((sender, execution, task, attempt)),
+                        Some(spec) => self.waiting.orders.push((
+                            sender,
+                            LinkMessage::Start { execution, task, attempt, revision, spec },
+                        )),
+                        None => {
+                            let start = WaitingStart { sender, execution, task, attempt, revision };
+                            self.waiting.starts.push(start);
+                        }
                     }
                 }
                 Effect::Order { worker, execution, verdict } => {
                     self.order(worker, LinkMessage::Order { execution, verdict });
                 }
-                Effect::Settings { worker, settings, wanted } => {
-                    self.order(worker, LinkMessage::Settings { settings, wanted });
+                Effect::Settings { worker, settings, wanted, lost_after_seconds } => {
+                    self.order(
+                        worker,
+                        LinkMessage::Settings { settings, wanted, lost_after_seconds },
+                    );
                 }
                 Effect::CloseLink { worker } => {
                     self.order(worker, LinkMessage::Close);

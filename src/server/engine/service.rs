@@ -31,6 +31,7 @@ pub enum LinkMessage {
         execution: ExecutionId,
         task: TaskId,
         attempt: u32,
+        revision: u32,
         spec: Arc<str>,
     },
     Order {
@@ -40,6 +41,7 @@ pub enum LinkMessage {
     Settings {
         settings: WorkerSettings,
         wanted: WantedState,
+        lost_after_seconds: Option<u64>,
     },
     /// The link ends here.
     Close,

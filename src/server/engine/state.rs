@@ -10,8 +10,11 @@ use std::time::Duration;
 use rustc_hash::{FxHashMap, FxHashSet};
 use strum::{EnumCount, IntoEnumIterator};
 
+use crate::api::worker::Orphan;
+use crate::domain::batch::{BatchPause, BatchSettings};
+use crate::domain::demand::Demand;
 use crate::domain::execution::{ExecutionState, Phase};
-use crate::domain::task::{TaskLife, TaskState};
+use crate::domain::task::{Hold, TaskLife, TaskState, Until};
 use crate::domain::worker::{
     Machine, SeenState, WantedState, WorkerSettings, WorkerState, WorkerStats,
 };
@@ -20,7 +23,8 @@ use crate::domain::{
     WorkerId,
 };
 
-use super::change::{ExecutionRow, NextIds};
+use super::change::{BatchRow, ExecutionRow, NextIds};
+use super::runtimes::Runtimes;
 
 /// Limits and waiting times that decisions use.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,7 +70,7 @@ pub struct State {
     /// Tokens that hold, with the worker to which an agent's is bound.
     pub tokens: BTreeMap<TokenId, Option<WorkerId>>,
     /// Task of the live state → all that it requires, met or not.
-    pub requirements: FxHashMap<TaskId, Vec<TaskId>>,
+    pub requirements: FxHashMap<TaskId, Vec<Requirement>>,
     /// Required task → the tasks of the live state that require it: the
     /// inverse of `requirements`.
     pub dependents: FxHashMap<TaskId, BTreeSet<TaskId>>,
@@ -84,8 +88,20 @@ pub struct Task {
     pub retry: u32,
     pub retries_left: u32,
     pub losses: u32,
+    pub priority: i32,
+    pub demand: Demand,
+    pub hold: Hold,
+    /// How often it was edited.
+    pub revision: u32,
     /// Deleted, and only here until its execution has ended.
     pub hidden: bool,
+}
+
+/// What one task asks of another before it may run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Requirement {
+    pub task: TaskId,
+    pub until: Until,
 }
 
 /// An execution that has not ended.
@@ -99,6 +115,11 @@ pub struct Execution {
 #[derive(Debug)]
 pub struct Batch {
     pub name: BatchName,
+    pub pause: BatchPause,
+    pub settings: BatchSettings,
+    pub runtimes: Runtimes,
+    /// Deleted, and only here until its last execution has ended.
+    pub deleted: bool,
     pub counters: Counters,
     /// Pending tasks, oldest first.
     pub ready: BTreeSet<TaskId>,
@@ -115,6 +136,15 @@ pub struct Worker {
     pub batch: BatchId,
     pub wanted: WantedState,
     pub seen: SeenState,
+    /// Why it was taken out of service.
+    pub failure: Option<Arc<str>>,
+    /// Different tasks that it failed in a row for reasons of its own.
+    pub faults: Vec<TaskId>,
+    /// What its agent holds and this server does not know.
+    pub orphans: Vec<Orphan>,
+    /// The silence after which its agent believes that it has lost its tasks;
+    /// none: never.
+    pub agent_lease: Option<Duration>,
     pub version: String,
     pub succeeded: u64,
     pub failed: u64,
@@ -175,10 +205,35 @@ impl Batch {
     pub fn new(name: BatchName) -> Self {
         Self {
             name,
+            pause: BatchPause::No,
+            settings: BatchSettings::default(),
+            runtimes: Runtimes::default(),
+            deleted: false,
             counters: Counters::default(),
             ready: BTreeSet::new(),
             candidates: BTreeSet::new(),
             workers: BTreeSet::new(),
+        }
+    }
+}
+
+impl Batch {
+    /// One that the database has, without its tasks and workers.
+    #[must_use]
+    pub fn restored(row: BatchRow) -> Self {
+        let BatchRow { name, counters, pause, settings, runtimes } = row;
+        let deleted = name.is_none();
+        Self { pause, settings, runtimes, deleted, counters, ..Self::new(name.unwrap_or_default()) }
+    }
+}
+
+impl Requirement {
+    /// Whether a task in that state meets it.
+    #[must_use]
+    pub const fn is_met_by(self, state: TaskState) -> bool {
+        match self.until {
+            Until::Success => matches!(state, TaskState::Succeeded),
+            Until::End => state.is_final(),
         }
     }
 }
@@ -274,7 +329,7 @@ impl State {
     }
 
     /// Puts an ended task into the live state for as long as a command needs it.
-    pub fn recall_task(&mut self, id: TaskId, task: Task, requirements: Vec<TaskId>) {
+    pub fn recall_task(&mut self, id: TaskId, task: Task, requirements: Vec<Requirement>) {
         self.tasks.insert(id, task);
         self.note_requirements(id, requirements);
     }
@@ -288,9 +343,9 @@ impl State {
     }
 
     /// Notes all that a task of the live state requires.
-    pub fn note_requirements(&mut self, id: TaskId, requirements: Vec<TaskId>) {
+    pub fn note_requirements(&mut self, id: TaskId, requirements: Vec<Requirement>) {
         for required in &requirements {
-            self.dependents.entry(*required).or_default().insert(id);
+            self.dependents.entry(required.task).or_default().insert(id);
         }
         if !requirements.is_empty() {
             self.requirements.insert(id, requirements);
@@ -300,10 +355,10 @@ impl State {
     /// Forgets what a task requires that leaves the live state.
     pub(super) fn forget_requirements(&mut self, id: TaskId) {
         for required in self.requirements.remove(&id).unwrap_or_default() {
-            if let Some(others) = self.dependents.get_mut(&required) {
+            if let Some(others) = self.dependents.get_mut(&required.task) {
                 others.remove(&id);
                 if others.is_empty() {
-                    self.dependents.remove(&required);
+                    self.dependents.remove(&required.task);
                 }
             }
         }
@@ -334,6 +389,6 @@ mod tests {
 
     #[test]
     fn a_task_takes_little_memory() {
-        assert!(size_of::<(TaskId, Task)>() <= 72, "{}", size_of::<(TaskId, Task)>());
+        assert!(size_of::<(TaskId, Task)>() <= 96, "{}", size_of::<(TaskId, Task)>());
     }
 }

@@ -2,12 +2,14 @@
 //! its next state keeps counters, queues and rows in step. Nothing else
 //! touches them.
 
+use std::collections::hash_map::Entry;
+
 use crate::api::event::Event;
 use crate::domain::execution::{ExecutionState, Failure, Phase};
 use crate::domain::task::{TaskEvent, TaskLife, TaskState};
 use crate::domain::{BatchId, BatchName, ExecutionId, TaskId, WorkerId};
 
-use super::change::{AuditRow, BatchRow, NextIds, TaskRow, WorkerRow};
+use super::change::{AuditRow, BatchRow, Entered, NextIds, TaskRow, WorkerRow};
 use super::state::{Batch, Execution, State, Task, Worker};
 use super::{Context, Effect};
 
@@ -26,7 +28,9 @@ impl State {
         let old = task.life;
         task.life = life;
         let task = *task;
-        self.record_task(context, id, task, failure);
+        let entered = (old.state() != life.state() || failure.is_some())
+            .then(|| Entered { at: context.now.wall, failure: failure.map(Box::new) });
+        self.write_task(context, id, task, entered);
         if old.state() != life.state() {
             self.recount(context, id, task, Some(old), Some(life));
         }
@@ -37,26 +41,40 @@ impl State {
         true
     }
 
-    /// Writes a task's row and tells followers.
-    pub(super) fn record_task(
+    /// Writes the row of a task that stays in its state, and tells followers.
+    pub(super) fn record_task(&self, context: &mut Context<'_>, id: TaskId, task: Task) {
+        self.write_task(context, id, task, None);
+    }
+
+    /// Writes the row of a new task, and tells followers.
+    pub(super) fn record_new_task(&self, context: &mut Context<'_>, id: TaskId, task: Task) {
+        let entered = Entered { at: context.now.wall, failure: None };
+        self.write_task(context, id, task, Some(entered));
+    }
+
+    fn write_task(
         &self,
         context: &mut Context<'_>,
         id: TaskId,
         task: Task,
-        failure: Option<Failure>,
+        entered: Option<Entered>,
     ) {
         let state = task.life.state();
+        // What the same commit has of its way into this state holds.
+        let entered =
+            entered.or_else(|| context.changes.tasks.remove(&id).and_then(|row| row.entered));
         context.changes.tasks.insert(
             id,
             TaskRow {
                 state,
-                state_since: context.now.wall,
+                entered,
                 execution: task.execution,
                 attempts: task.attempts,
                 retries_left: task.retries_left,
                 losses: task.losses,
+                hold: task.hold,
+                revision: task.revision,
                 hidden: task.hidden,
-                failure: failure.map(Box::new),
             },
         );
         if !task.hidden
@@ -98,7 +116,7 @@ impl State {
                 batch.ready.insert(id);
             }
         }
-        record_batch(context, task.batch, batch);
+        count_batch(context, task.batch, batch);
     }
 
     /// The id of the batch of that name, made if need be.
@@ -110,10 +128,17 @@ impl State {
         self.next.batch = id.next();
         self.record_next_ids(context);
         let batch = Batch::new(name.clone());
-        record_batch(context, id, &batch);
+        count_batch(context, id, &batch);
         self.batches.insert(id, batch);
         self.batch_ids.insert(name.clone(), id);
         id
+    }
+
+    /// Writes a batch's row whole, when more than its counters has changed.
+    pub(super) fn record_batch(&self, context: &mut Context<'_>, id: BatchId) {
+        if let Some(batch) = self.batches.get(&id) {
+            context.changes.batches.insert(id, batch_row(batch));
+        }
     }
 
     pub(super) fn record_next_ids(&self, context: &mut Context<'_>) {
@@ -220,15 +245,23 @@ pub(super) fn audit(context: &mut Context<'_>, action: &'static str, detail: Str
     });
 }
 
-fn record_batch(context: &mut Context<'_>, id: BatchId, batch: &Batch) {
-    let row = BatchRow { name: batch.name.clone(), counters: batch.counters };
+/// Writes a batch's row, of which only the counters have changed.
+fn count_batch(context: &mut Context<'_>, id: BatchId, batch: &Batch) {
     match context.changes.batches.entry(id) {
-        std::collections::hash_map::Entry::Occupied(mut entry) => {
-            entry.get_mut().counters = row.counters;
+        Entry::Occupied(mut entry) => entry.get_mut().counters = batch.counters,
+        Entry::Vacant(entry) => {
+            entry.insert(batch_row(batch));
         }
-        std::collections::hash_map::Entry::Vacant(entry) => {
-            entry.insert(row);
-        }
+    }
+}
+
+fn batch_row(batch: &Batch) -> BatchRow {
+    BatchRow {
+        name: (!batch.deleted).then(|| batch.name.clone()),
+        counters: batch.counters,
+        pause: batch.pause,
+        settings: batch.settings.clone(),
+        runtimes: batch.runtimes.clone(),
     }
 }
 
@@ -238,6 +271,7 @@ fn worker_row(worker: &Worker) -> WorkerRow {
         machine: worker.machine.clone(),
         settings: worker.settings.clone(),
         wanted: worker.wanted,
+        failure: worker.failure.clone(),
         version: worker.version.clone(),
         succeeded: worker.succeeded,
         failed: worker.failed,

@@ -15,11 +15,20 @@ pub(super) struct Waiting {
     pub replies: Vec<(ReplySender, Reply)>,
     pub orders: Vec<(LinkSender, LinkMessage)>,
     /// Starts whose specs were not at hand.
-    pub starts: Vec<(LinkSender, ExecutionId, TaskId, u32)>,
+    pub starts: Vec<WaitingStart>,
     pub events: Vec<Event>,
     pub ended: Vec<TaskId>,
     pub complete: Vec<ExecutionId>,
     pub revoked: Vec<TokenId>,
+}
+
+/// A start whose spec is read from what has been committed.
+pub(super) struct WaitingStart {
+    pub sender: LinkSender,
+    pub execution: ExecutionId,
+    pub task: TaskId,
+    pub attempt: u32,
+    pub revision: u32,
 }
 
 impl Waiting {
@@ -38,9 +47,10 @@ impl Waiting {
         for (sender, message) in self.orders {
             let _ = sender.send(message);
         }
-        for (sender, execution, task, attempt) in self.starts {
+        for WaitingStart { sender, execution, task, attempt, revision } in self.starts {
             if let Some(spec) = done.spec(task) {
-                let _ = sender.send(LinkMessage::Start { execution, task, attempt, spec });
+                let _ =
+                    sender.send(LinkMessage::Start { execution, task, attempt, revision, spec });
             } else {
                 tracing::error!(%task, "an assigned task has no spec");
             }

@@ -41,6 +41,7 @@ impl State {
             worker: id,
             settings: worker.settings.clone(),
             wanted: worker.wanted,
+            lost_after_seconds: self.policy.lost_after.map(|limit| limit.as_secs()),
         });
         self.record_worker(context, id);
         self.assign(context, batch);

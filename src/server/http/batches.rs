@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 
-use crate::api::batch::{BatchList, BatchView};
+use crate::api::batch::{BatchList, BatchView, Slots};
 use crate::api::error::ErrorBody;
 
 use super::App;
@@ -28,7 +28,16 @@ pub(super) async fn list(State(app): State<Arc<App>>) -> ApiResult<Json<BatchLis
                         *workers.entry(worker.state()).or_default() += 1;
                     }
                     let tasks = batch.counters.by_state();
-                    BatchView { name: batch.name.clone(), tasks, workers }
+                    BatchView {
+                        name: batch.name.clone(),
+                        pause: batch.pause,
+                        tasks,
+                        workers,
+                        slots: Slots::default(),
+                        runtime: batch.runtimes.figures(),
+                        throughput: 0.0,
+                        remaining_seconds: None,
+                    }
                 })
                 .collect()
         })

@@ -163,15 +163,15 @@ async fn write(
 
 fn order_frame(order: LinkMessage, mine: &Mine) -> Result<String, End> {
     let text = match order {
-        LinkMessage::Start { execution, task, attempt, spec } => {
+        LinkMessage::Start { execution, task, attempt, revision, spec } => {
             mine.lock().unwrap_or_else(PoisonError::into_inner).insert(execution);
-            Ok(Start::frame(execution, task, attempt, &spec))
+            Ok(Start::frame(execution, task, attempt, revision, &spec))
         }
         LinkMessage::Order { execution, verdict } => {
             serde_json::to_string(&Down::Order { execution, verdict })
         }
-        LinkMessage::Settings { settings, wanted } => {
-            serde_json::to_string(&Down::Settings { settings, wanted })
+        LinkMessage::Settings { settings, wanted, lost_after_seconds } => {
+            serde_json::to_string(&Down::Settings { settings, wanted, lost_after_seconds })
         }
         LinkMessage::Close => return Err(End::Closed),
     };
@@ -213,7 +213,7 @@ impl Reader {
     }
 
     fn on_heartbeat(&self, heartbeat: Heartbeat) -> Answer {
-        let Heartbeat { number, stats, phases, draining } = heartbeat;
+        let Heartbeat { number, stats, phases, draining, .. } = heartbeat;
         let (worker, link) = (self.worker, self.link);
         let command = Command::Heartbeat { worker, link, stats, phases, draining };
         let reply = self.app.engine.submit(&self.caller.name, command);

@@ -14,12 +14,14 @@ use crate::api::task::{
     TaskIds, TaskPage, TaskView, WaitForTasks,
 };
 use crate::domain::TaskId;
-use crate::domain::task::{TaskSpec, TaskState};
+use crate::domain::demand::Demand;
+use crate::domain::task::{TaskSpec, TaskState, Until};
 use crate::domain::uri::{Uri, UriError};
 use crate::storage::{self, StorageError};
 
 use super::super::engine::command::{Command, NewTask, Reply};
 use super::super::engine::service::RequestKey;
+use super::super::engine::state::Requirement;
 use super::App;
 use super::error::{ApiError, ApiResult};
 use super::gate::Caller;
@@ -68,7 +70,7 @@ pub(super) async fn list(
     let mut tasks = app.store.readers.list_tasks(query, states, limit + 1).await?;
     let more = tasks.len() > limit as usize;
     tasks.truncate(limit as usize);
-    let next = if more { tasks.last().map(|task| task.id) } else { None };
+    let next = if more { tasks.last().map(|task| task.id.to_string()) } else { None };
     add_phases(&app, &mut tasks).await?;
     Ok(Json(TaskPage { tasks, next }))
 }
@@ -84,7 +86,7 @@ pub(super) async fn show(
     let live = app.engine.query(move |state| state.live_task(id)).await?;
     let mut task = whole.view;
     let mut executions = whole.executions;
-    if task.state.is_active() {
+    if task.state.may_be_active() {
         task.phase = live.phase;
         if let Some(latest) = executions.first_mut() {
             latest.phase = live.phase;
@@ -213,12 +215,23 @@ fn prepare(position: usize, spec: TaskSpec) -> ApiResult<NewTask> {
     check_addresses(&spec).map_err(at)?;
     let text = serde_json::to_string(&spec).map_err(|error| at(error.to_string()))?;
     Ok(NewTask {
+        demand: Demand::of(&spec),
+        after: requirements(&spec),
         name: spec.name,
         batch: spec.batch,
-        retry: spec.retry,
-        after: spec.after,
+        retry: spec.retry.unwrap_or(0),
+        priority: spec.priority.unwrap_or(0),
+        tags: spec.tags,
+        after_batch: spec.after_batch,
         spec: text.into(),
     })
+}
+
+/// The tasks that a task names as required.
+fn requirements(spec: &TaskSpec) -> Vec<Requirement> {
+    let until = |until| move |task: &TaskId| Requirement { task: *task, until };
+    let after = spec.after.iter().map(until(Until::Success));
+    after.chain(spec.after_any.iter().map(until(Until::End))).collect()
 }
 
 /// Whether the data of a task is where some agent can get it.
@@ -235,7 +248,7 @@ fn check_addresses(spec: &TaskSpec) -> Result<(), String> {
 /// Adds what only the engine knows.
 async fn add_phases(app: &App, tasks: &mut [TaskView]) -> ApiResult<()> {
     let active: Vec<TaskId> =
-        tasks.iter().filter(|task| task.state.is_active()).map(|task| task.id).collect();
+        tasks.iter().filter(|task| task.state.may_be_active()).map(|task| task.id).collect();
     if active.is_empty() {
         return Ok(());
     }

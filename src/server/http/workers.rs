@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 
+use crate::api::batch::Slots;
 use crate::api::error::ErrorBody;
 use crate::api::worker::{UpdateWorker, WorkerList, WorkerView};
 use crate::domain::WorkerId;
@@ -117,6 +118,10 @@ fn view(state: &engine::State, id: WorkerId) -> Option<WorkerView> {
         running,
         succeeded: worker.succeeded,
         failed: worker.failed,
+        failure: worker.failure.as_deref().map(str::to_owned),
+        slots: Slots { taken: worker.held.into(), total: worker.settings.concurrency.into() },
+        lost_after_seconds: state.policy.lost_after.map(|limit| limit.as_secs()),
+        orphans: worker.orphans.clone(),
         registered_at: worker.registered_at,
         last_contact: worker.last_contact,
         stats: worker.stats.clone(),

@@ -9,23 +9,26 @@ use crate::domain::task::TaskState;
 
 use super::super::engine::change::BatchRow;
 use super::super::engine::state::Counters;
-use super::{StoreError, count_from_sql, count_to_sql, word};
+use super::{StoreError, count_from_sql, count_to_sql, from_json, json, word};
 
 pub(super) fn write(
     transaction: &Transaction<'_>,
     rows: &FxHashMap<BatchId, BatchRow>,
 ) -> rusqlite::Result<()> {
     let mut statement = transaction.prepare_cached(
-        "INSERT INTO batch (id, name, waiting, pending, assigned, accepted, running, paused, succeeded, failed)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+        "INSERT INTO batch (id, name, waiting, pending, assigned, accepted, running, paused,
+             succeeded, failed, pause, settings, runtimes, deleted)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
          ON CONFLICT (id) DO UPDATE SET name = ?2, waiting = ?3, pending = ?4, assigned = ?5,
-             accepted = ?6, running = ?7, paused = ?8, succeeded = ?9, failed = ?10",
+             accepted = ?6, running = ?7, paused = ?8, succeeded = ?9, failed = ?10, pause = ?11,
+             settings = ?12, runtimes = ?13, deleted = ?14",
     )?;
     for (id, row) in rows {
         let count = |state| count_to_sql(row.counters.get(state));
         statement.execute(params![
             id.to_sql(),
-            row.name.as_str(),
+            // The name of a deleted one is free for another.
+            row.name.as_ref().map_or_else(|| format!("/{id}"), ToString::to_string),
             count(TaskState::Waiting),
             count(TaskState::Pending),
             count(TaskState::Assigned),
@@ -34,6 +37,10 @@ pub(super) fn write(
             count(TaskState::Paused),
             count(TaskState::Succeeded),
             count(TaskState::Failed),
+            <&str>::from(row.pause),
+            json(&row.settings)?,
+            json(&row.runtimes)?,
+            row.name.is_none(),
         ])?;
     }
     Ok(())
@@ -41,7 +48,8 @@ pub(super) fn write(
 
 pub(super) fn load(connection: &Connection) -> Result<Vec<(BatchId, BatchRow)>, StoreError> {
     let mut statement = connection.prepare(
-        "SELECT id, name, waiting, pending, assigned, accepted, running, paused, succeeded, failed FROM batch",
+        "SELECT id, name, waiting, pending, assigned, accepted, running, paused, succeeded, failed,
+             pause, settings, runtimes, deleted FROM batch",
     )?;
     let mut rows = statement.query([])?;
     let mut batches = Vec::new();
@@ -51,9 +59,17 @@ pub(super) fn load(connection: &Connection) -> Result<Vec<(BatchId, BatchRow)>, 
         for (column, state) in (2..).zip(TaskState::iter()) {
             counters.set(state, count_from_sql(row.get(column)?));
         }
+        let deleted: bool = row.get(13)?;
+        let pause: String = row.get(10)?;
         batches.push((
             BatchId::from_sql(row.get(0)?),
-            BatchRow { name: word("batch name", &name)?, counters },
+            BatchRow {
+                name: if deleted { None } else { Some(word("batch name", &name)?) },
+                counters,
+                pause: word("pause of a batch", &pause)?,
+                settings: from_json("settings of a batch", row.get(11)?)?,
+                runtimes: from_json("run times of a batch", row.get(12)?)?,
+            },
         ));
     }
     Ok(batches)

@@ -14,7 +14,8 @@ use super::{StoreError, count_from_sql, count_to_sql, word};
 /// Columns as [`read`] takes them.
 const COLUMNS: &str = "SELECT id, task, attempt, worker, worker_name, state, ending, assigned_at,
      accepted_at, started_at, ended_at, finished_at, failure, failure_reason, exit_code, signal,
-     user_seconds, system_seconds, peak_memory_bytes, stdout_bytes, stderr_bytes FROM execution";
+     user_seconds, system_seconds, peak_memory_bytes, stdout_bytes, stderr_bytes,
+     revision FROM execution";
 
 pub(super) fn write(
     transaction: &Transaction<'_>,
@@ -23,13 +24,15 @@ pub(super) fn write(
     let mut statement = transaction.prepare_cached(
         "INSERT INTO execution (id, task, attempt, worker, worker_name, state, ending, assigned_at,
              accepted_at, started_at, ended_at, finished_at, failure, failure_reason, exit_code,
-             signal, user_seconds, system_seconds, peak_memory_bytes, stdout_bytes, stderr_bytes)
+             signal, user_seconds, system_seconds, peak_memory_bytes, stdout_bytes, stderr_bytes,
+             revision)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18,
-             ?19, ?20, ?21)
+             ?19, ?20, ?21, ?22)
          ON CONFLICT (id) DO UPDATE SET state = ?6, ending = ?7, accepted_at = ?9,
              started_at = ?10, ended_at = ?11, finished_at = ?12, failure = ?13,
              failure_reason = ?14, exit_code = ?15, signal = ?16, user_seconds = ?17,
-             system_seconds = ?18, peak_memory_bytes = ?19, stdout_bytes = ?20, stderr_bytes = ?21",
+             system_seconds = ?18, peak_memory_bytes = ?19, stdout_bytes = ?20, stderr_bytes = ?21,
+             revision = ?22",
     )?;
     for (id, row) in rows {
         let outcome = row.outcome.as_deref();
@@ -57,6 +60,7 @@ pub(super) fn write(
             usage.map(|usage| count_to_sql(usage.peak_memory_bytes)),
             count_to_sql(row.output.stdout),
             count_to_sql(row.output.stderr),
+            row.revision,
         ])?;
     }
     Ok(())
@@ -199,6 +203,7 @@ fn read(row: &Row<'_>) -> Result<(ExecutionId, ExecutionRow), StoreError> {
         ExecutionRow {
             task: TaskId::from_sql(row.get(1)?),
             attempt: row.get(2)?,
+            revision: row.get(21)?,
             worker: row.get::<_, Option<i64>>(3)?.map(WorkerId::from_sql),
             worker_name: worker_name.into(),
             state,

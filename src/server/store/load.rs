@@ -1,15 +1,17 @@
 //! From the database to the engine's live state: at start, after a failed
 //! commit, and for single ended tasks that a command needs.
 
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{Connection, Row};
 use rustc_hash::FxHashMap;
 
-use crate::domain::task::{TaskLife, TaskSpec, TaskState};
+use crate::domain::demand::Demand;
+use crate::domain::execution::ExecutionState;
+use crate::domain::task::{TaskLife, TaskState};
 use crate::domain::worker::SeenState;
 use crate::domain::{BatchId, ExecutionId, Now, TaskId};
 
 use super::super::engine::change::Ending;
-use super::super::engine::state::{Batch, Execution, Policy, State, Task, Worker};
+use super::super::engine::state::{Batch, Execution, Policy, Requirement, State, Task, Worker};
 use super::{StoreError, batch, execution, meta, requirement, token, word, worker};
 
 /// A task as a command needs it.
@@ -18,7 +20,7 @@ pub struct ReadTask {
     pub id: TaskId,
     pub task: Task,
     /// All that it requires.
-    pub requirements: Vec<TaskId>,
+    pub requirements: Vec<Requirement>,
 }
 
 /// The live state as the database has it. Leases start anew at `now`.
@@ -27,16 +29,16 @@ pub(super) fn load(connection: &Connection, policy: Policy, now: Now) -> Result<
     let (store, epoch) = meta::load_identity(&transaction)?;
     let mut state = State::new(policy, store, epoch, meta::load_next_ids(&transaction)?);
     for (id, row) in batch::load(&transaction)? {
-        let mut loaded = Batch::new(row.name.clone());
-        loaded.counters = row.counters;
-        state.batch_ids.insert(row.name, id);
-        state.batches.insert(id, loaded);
+        if let Some(name) = &row.name {
+            state.batch_ids.insert(name.clone(), id);
+        }
+        state.batches.insert(id, Batch::restored(row));
     }
     load_workers(&transaction, &mut state, now)?;
     for (id, row) in token::load(&transaction)? {
         state.tokens.insert(id, row.worker);
     }
-    let mut requirements: FxHashMap<TaskId, Vec<TaskId>> = FxHashMap::default();
+    let mut requirements: FxHashMap<TaskId, Vec<Requirement>> = FxHashMap::default();
     let mut unmet: FxHashMap<TaskId, usize> = FxHashMap::default();
     for (id, required, met) in requirement::load_live(&transaction)? {
         requirements.entry(id).or_default().push(required);
@@ -77,7 +79,11 @@ fn load_workers(connection: &Connection, state: &mut State, now: Now) -> Result<
                 settings: row.settings,
                 batch: batch_id,
                 wanted: row.wanted,
-                seen: SeenState::Online,
+                seen: if row.failure.is_some() { SeenState::Failed } else { SeenState::Online },
+                failure: row.failure,
+                faults: Vec::new(),
+                orphans: Vec::new(),
+                agent_lease: state.policy.lost_after,
                 version: row.version,
                 succeeded: row.succeeded,
                 failed: row.failed,
@@ -99,34 +105,26 @@ fn load_workers(connection: &Connection, state: &mut State, now: Now) -> Result<
     Ok(())
 }
 
+/// Columns of a [`Task`], as [`read_row`] takes them.
+const TASK: &str = "SELECT id, batch, state, execution, attempts, retries_left, losses, hidden,
+     json_extract(spec, '$.retry'), priority, cpu, memory_mib, hold, revision,
+     CASE state WHEN 'paused' THEN (SELECT execution.state FROM execution
+         WHERE execution.id = task.execution AND finished_at IS NULL) END
+     FROM task";
+
 fn load_tasks(
     connection: &Connection,
     state: &mut State,
     unmet: &FxHashMap<TaskId, usize>,
 ) -> Result<(), StoreError> {
-    let mut statement = connection.prepare(
-        "SELECT id, batch, state, execution, attempts, retries_left, losses, hidden,
-             json_extract(spec, '$.retry')
-         FROM task WHERE state IN ('waiting', 'pending', 'assigned', 'accepted', 'running', 'paused')
+    let mut statement = connection.prepare(&format!(
+        "{TASK} WHERE state IN ('waiting', 'pending', 'assigned', 'accepted', 'running', 'paused')
          ORDER BY id",
-    )?;
+    ))?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         let id = TaskId::from_sql(row.get(0)?);
-        let word_of_state = row.get_ref(2)?.as_str().map_err(rusqlite::Error::from)?;
-        let unmet = unmet.get(&id).copied().unwrap_or(0);
-        let execution = row.get::<_, Option<i64>>(3)?.map(ExecutionId::from_sql);
-        let life = life(word("task state", word_of_state)?, execution, unmet)?;
-        let task = Task {
-            life,
-            batch: BatchId::from_sql(row.get(1)?),
-            execution,
-            attempts: row.get(4)?,
-            retries_left: row.get(5)?,
-            losses: row.get(6)?,
-            hidden: row.get(7)?,
-            retry: row.get::<_, Option<u32>>(8)?.unwrap_or(0),
-        };
+        let task = read_row(row, unmet.get(&id).copied().unwrap_or(0))?;
         state.restore_task(id, task);
     }
     Ok(())
@@ -137,40 +135,42 @@ pub(super) fn read_task(
     connection: &Connection,
     id: TaskId,
 ) -> Result<Option<ReadTask>, StoreError> {
-    let found = connection
-        .prepare_cached(
-            "SELECT batch, state, execution, attempts, retries_left, losses, hidden, spec
-             FROM task WHERE id = ?1",
-        )?
-        .query_row([id.to_sql()], |row| {
-            Ok((
-                row.get::<_, String>(1)?,
-                row.get::<_, String>(7)?,
-                Task {
-                    life: TaskLife::Pending,
-                    batch: BatchId::from_sql(row.get(0)?),
-                    execution: row.get::<_, Option<i64>>(2)?.map(ExecutionId::from_sql),
-                    attempts: row.get(3)?,
-                    retry: 0,
-                    retries_left: row.get(4)?,
-                    losses: row.get(5)?,
-                    hidden: row.get(6)?,
-                },
-            ))
-        })
-        .optional()?;
-    let Some((state, spec, mut task)) = found else { return Ok(None) };
-    let spec: TaskSpec = serde_json::from_str(&spec)
-        .map_err(|_| StoreError::Malformed { what: "task spec", value: spec.clone() })?;
-    task.retry = spec.retry;
     let requirements = requirement::of_task(connection, id)?;
-    task.life = life(word("task state", &state)?, task.execution, requirements.len())?;
+    let mut statement = connection.prepare_cached(&format!("{TASK} WHERE id = ?1"))?;
+    let mut rows = statement.query([id.to_sql()])?;
+    let Some(row) = rows.next()? else { return Ok(None) };
+    let task = read_row(row, requirements.len())?;
     Ok(Some(ReadTask { id, task, requirements }))
 }
 
+/// A task of which so many requirements are not met.
+fn read_row(row: &Row<'_>, unmet: usize) -> Result<Task, StoreError> {
+    let state = row.get_ref(2)?.as_str().map_err(rusqlite::Error::from)?;
+    let hold = row.get_ref(12)?.as_str().map_err(rusqlite::Error::from)?;
+    let suspended = row.get_ref(14)?.as_str_or_null().map_err(rusqlite::Error::from)?;
+    let execution = row.get::<_, Option<i64>>(3)?.map(ExecutionId::from_sql);
+    let held_in = suspended.map(|state| word("execution state", state)).transpose()?;
+    Ok(Task {
+        life: life(word("task state", state)?, execution, held_in, unmet)?,
+        batch: BatchId::from_sql(row.get(1)?),
+        execution,
+        attempts: row.get(4)?,
+        retries_left: row.get(5)?,
+        losses: row.get(6)?,
+        hidden: row.get(7)?,
+        retry: row.get::<_, Option<u32>>(8)?.unwrap_or(0),
+        priority: row.get(9)?,
+        demand: Demand { cpu: row.get(10)?, memory_mib: row.get(11)? },
+        hold: word("hold of a task", hold)?,
+        revision: row.get(13)?,
+    })
+}
+
+/// `held_in`: the state of the live execution of a paused task, if it has one.
 fn life(
     state: TaskState,
     execution: Option<ExecutionId>,
+    held_in: Option<ExecutionState>,
     unmet: usize,
 ) -> Result<TaskLife, StoreError> {
     let unmet = u32::try_from(unmet).unwrap_or(u32::MAX);
@@ -180,9 +180,14 @@ fn life(
         (TaskState::Assigned, Some(id)) => TaskLife::Assigned(id),
         (TaskState::Accepted, Some(id)) => TaskLife::Accepted(id),
         (TaskState::Running, Some(id)) => TaskLife::Running(id),
+        (TaskState::Paused, execution) => match (held_in, execution) {
+            (Some(ExecutionState::Running), Some(id)) => TaskLife::Suspended(id),
+            (Some(_), Some(id)) => TaskLife::HeldAccepted(id),
+            _ => TaskLife::Held { unmet },
+        },
         (TaskState::Succeeded, _) => TaskLife::Succeeded,
         (TaskState::Failed, _) => TaskLife::Failed,
-        (state, _) => {
+        (state, None) => {
             return Err(StoreError::Malformed {
                 what: "the state of a task without execution",
                 value: state.to_string(),

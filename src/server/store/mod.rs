@@ -14,7 +14,9 @@ mod migrations;
 mod reader;
 mod reply;
 mod requirement;
+mod tag;
 mod task;
+mod task_view;
 mod token;
 mod worker;
 mod writer;
@@ -96,6 +98,19 @@ impl Store {
 /// A word of the database as the enum that it names.
 fn word<T: std::str::FromStr>(what: &'static str, text: &str) -> Result<T, StoreError> {
     text.parse().map_err(|_| StoreError::Malformed { what, value: text.to_owned() })
+}
+
+/// A value that the database keeps as JSON.
+fn json<T: serde::Serialize>(value: &T) -> rusqlite::Result<String> {
+    serde_json::to_string(value)
+        .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
+}
+
+fn from_json<T: serde::de::DeserializeOwned>(
+    what: &'static str,
+    value: String,
+) -> Result<T, StoreError> {
+    serde_json::from_str(&value).map_err(|_| StoreError::Malformed { what, value })
 }
 
 /// A count as SQLite stores it.

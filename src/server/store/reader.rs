@@ -17,7 +17,7 @@ use crate::domain::{ExecutionId, TaskId, TokenId};
 use super::super::engine::change::TokenRow;
 use super::load::{ReadTask, read_task};
 use super::reply::StoredReply;
-use super::{StoreError, connection, execution, reply, requirement, task, token};
+use super::{StoreError, connection, execution, reply, requirement, task, task_view, token};
 
 /// Reads at the same time; more wait for their turn.
 const CONNECTIONS: usize = 4;
@@ -62,14 +62,14 @@ impl Readers {
         states: Vec<TaskState>,
         limit: u32,
     ) -> Result<Vec<TaskView>, StoreError> {
-        self.read(move |connection| task::list(connection, &query, &states, limit)).await
+        self.read(move |connection| task_view::list(connection, &query, &states, limit)).await
     }
 
     pub async fn find_task(self: &Arc<Self>, id: TaskId) -> Result<Option<WholeTask>, StoreError> {
         self.read(move |connection| {
             // One snapshot for all parts.
             let snapshot = connection.unchecked_transaction()?;
-            let Some((view, spec, retries_left)) = task::find(&snapshot, id)? else {
+            let Some((view, spec, retries_left)) = task_view::find(&snapshot, id)? else {
                 return Ok(None);
             };
             Ok(Some(WholeTask {
@@ -89,7 +89,8 @@ impl Readers {
         self: &Arc<Self>,
         id: TaskId,
     ) -> Result<Option<TaskView>, StoreError> {
-        self.read(move |connection| Ok(task::find(connection, id)?.map(|(view, ..)| view))).await
+        self.read(move |connection| Ok(task_view::find(connection, id)?.map(|(view, ..)| view)))
+            .await
     }
 
     /// States of those of the tasks that exist.

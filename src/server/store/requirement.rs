@@ -1,53 +1,101 @@
 //! Table `requirement`: which task needs which.
 
-use rusqlite::{Connection, Transaction};
+use rusqlite::{Connection, Row, Transaction};
 
 use crate::api::task::RelatedTask;
 use crate::domain::TaskId;
+use crate::domain::task::TaskState;
 
 use super::super::engine::change::NewTaskRow;
+use super::super::engine::state::Requirement;
 use super::{StoreError, word};
 
 pub(super) fn insert(transaction: &Transaction<'_>, rows: &[NewTaskRow]) -> rusqlite::Result<()> {
-    let mut statement = transaction
-        .prepare_cached("INSERT OR IGNORE INTO requirement (task, required) VALUES (?1, ?2)")?;
     for row in rows {
-        for required in &row.requirements {
-            statement.execute((row.id.to_sql(), required.to_sql()))?;
-        }
+        insert_all(transaction, row.id, &row.requirements)?;
+    }
+    Ok(())
+}
+
+/// Takes these for those that the task had before.
+pub(super) fn replace(
+    transaction: &Transaction<'_>,
+    task: TaskId,
+    requirements: &[Requirement],
+) -> rusqlite::Result<()> {
+    transaction
+        .prepare_cached("DELETE FROM requirement WHERE task = ?1")?
+        .execute([task.to_sql()])?;
+    insert_all(transaction, task, requirements)
+}
+
+fn insert_all(
+    transaction: &Transaction<'_>,
+    task: TaskId,
+    requirements: &[Requirement],
+) -> rusqlite::Result<()> {
+    if requirements.is_empty() {
+        return Ok(());
+    }
+    let mut statement = transaction.prepare_cached(
+        "INSERT OR IGNORE INTO requirement (task, required, until) VALUES (?1, ?2, ?3)",
+    )?;
+    for Requirement { task: required, until } in requirements {
+        statement.execute((task.to_sql(), required.to_sql(), <&str>::from(*until)))?;
     }
     Ok(())
 }
 
 /// All that a task requires, ended ones and deleted ones too.
-pub(super) fn of_task(connection: &Connection, id: TaskId) -> rusqlite::Result<Vec<TaskId>> {
-    connection
-        .prepare_cached("SELECT required FROM requirement WHERE task = ?1 ORDER BY required")?
-        .query_map([id.to_sql()], |row| row.get(0).map(TaskId::from_sql))?
-        .collect()
+pub(super) fn of_task(connection: &Connection, id: TaskId) -> Result<Vec<Requirement>, StoreError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT required, until FROM requirement WHERE task = ?1 ORDER BY required",
+    )?;
+    let mut rows = statement.query([id.to_sql()])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        found.push(read(row, 0)?);
+    }
+    Ok(found)
 }
 
 /// Every requirement of tasks that have not ended, with whether it is met.
-pub(super) fn load_live(connection: &Connection) -> rusqlite::Result<Vec<(TaskId, TaskId, bool)>> {
-    connection
-        .prepare(
-            "SELECT requirement.task, requirement.required, needed.state IS 'succeeded'
+pub(super) fn load_live(
+    connection: &Connection,
+) -> Result<Vec<(TaskId, Requirement, bool)>, StoreError> {
+    let mut statement = connection.prepare(
+        "SELECT requirement.task, requirement.required, requirement.until, needed.state
              FROM task JOIN requirement ON requirement.task = task.id
              LEFT JOIN task AS needed ON needed.id = requirement.required
              WHERE task.state IN ('waiting', 'pending', 'assigned', 'accepted', 'running', 'paused')
              ORDER BY 1, 2",
-        )?
-        .query_map([], |row| {
-            Ok((TaskId::from_sql(row.get(0)?), TaskId::from_sql(row.get(1)?), row.get(2)?))
-        })?
-        .collect()
+    )?;
+    let mut rows = statement.query([])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        let requirement = read(row, 1)?;
+        let state: Option<String> = row.get(3)?;
+        let state: Option<TaskState> = state.map(|state| word("task state", &state)).transpose()?;
+        let is_met = state.is_some_and(|state| requirement.is_met_by(state));
+        found.push((TaskId::from_sql(row.get(0)?), requirement, is_met));
+    }
+    Ok(found)
+}
+
+/// A requirement from two columns, of which this is the first.
+fn read(row: &Row<'_>, column: usize) -> Result<Requirement, StoreError> {
+    let until: String = row.get(column + 1)?;
+    Ok(Requirement {
+        task: TaskId::from_sql(row.get(column)?),
+        until: word("what a task waits for", &until)?,
+    })
 }
 
 /// What a task requires, with states; deleted ones are left out.
 pub(super) fn related(connection: &Connection, id: TaskId) -> Result<Vec<RelatedTask>, StoreError> {
     related_by(
         connection,
-        "SELECT task.id, task.state FROM requirement JOIN task ON task.id = requirement.required
+        "SELECT task.id, task.state, until FROM requirement JOIN task ON task.id = requirement.required
          WHERE requirement.task = ?1 AND task.hidden = 0 ORDER BY 1",
         id,
     )
@@ -60,7 +108,7 @@ pub(super) fn dependents(
 ) -> Result<Vec<RelatedTask>, StoreError> {
     related_by(
         connection,
-        "SELECT task.id, task.state FROM requirement JOIN task ON task.id = requirement.task
+        "SELECT task.id, task.state, until FROM requirement JOIN task ON task.id = requirement.task
          WHERE requirement.required = ?1 AND task.hidden = 0 ORDER BY 1 LIMIT 1000",
         id,
     )
@@ -76,9 +124,11 @@ fn related_by(
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
         let state: String = row.get(1)?;
+        let until: String = row.get(2)?;
         found.push(RelatedTask {
             id: TaskId::from_sql(row.get(0)?),
             state: word("task state", &state)?,
+            until: word("what a task waits for", &until)?,
         });
     }
     Ok(found)

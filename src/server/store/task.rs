@@ -1,24 +1,15 @@
-//! Table `task`.
+//! Table `task`: what commits write, and what the engine reads back.
 
-use rusqlite::types::Value;
-use rusqlite::{Connection, OptionalExtension, Row, Transaction, params, params_from_iter};
-use rustc_hash::{FxHashMap, FxHashSet};
 use std::sync::Arc;
 
-use crate::api::task::{ListTasks, TaskView};
-use crate::domain::task::{TaskSpec, TaskState};
-use crate::domain::{ExecutionId, TaskId, Timestamp, WorkerId};
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::super::engine::change::{DeletedTask, NewTaskRow, TaskRow};
-use super::{StoreError, execution, word};
+use crate::domain::task::TaskState;
+use crate::domain::{BatchId, BatchName, ExecutionId, TaskId};
 
-/// Columns of a [`TaskView`], as [`read_view`] takes them.
-const VIEW: &str = "SELECT task.id, task.name, batch.name, task.state, task.spec, task.execution,
-     task.attempts, execution.worker, execution.worker_name, task.created_at, task.state_since,
-     execution.started_at, execution.finished_at, execution.exit_code, execution.signal,
-     task.failure, task.failure_reason, task.created_by
-     FROM task JOIN batch ON batch.id = task.batch
-     LEFT JOIN execution ON execution.id = task.execution";
+use super::super::engine::change::{DeletedTask, EditedTaskRow, Entered, NewTaskRow, TaskRow};
+use super::{StoreError, execution, requirement, tag, word};
 
 /// A new task goes in with the state that it has at the end of the commit.
 pub(super) fn insert(
@@ -28,29 +19,38 @@ pub(super) fn insert(
 ) -> rusqlite::Result<()> {
     let mut statement = transaction.prepare_cached(
         "INSERT INTO task (id, batch, state, state_since, execution, attempts, retries_left, losses,
-             hidden, failure, failure_reason, created_at, created_by, name, spec)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
+             hidden, failure, failure_reason, created_at, created_by, name, spec, hold, revision,
+             priority, cpu, memory_mib)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18,
+             ?19, ?20)",
     )?;
     for row in new {
         // Without a state it was deleted within the same commit.
         let Some(state) = states.get(&row.id) else { continue };
+        let failure = state.entered.as_ref().and_then(|entered| entered.failure.as_deref());
         statement.execute(params![
             row.id.to_sql(),
             row.batch.to_sql(),
             <&str>::from(state.state),
-            state.state_since.0,
+            state.entered.as_ref().map_or(row.created_at, |entered| entered.at).0,
             state.execution.map(ExecutionId::to_sql),
             state.attempts,
             state.retries_left,
             state.losses,
             state.hidden,
-            state.failure.as_ref().map(|failure| <&str>::from(failure.class)),
-            state.failure.as_ref().map(|failure| failure.reason.as_str()),
+            failure.map(|failure| <&str>::from(failure.class)),
+            failure.map(|failure| failure.reason.as_str()),
             row.created_at.0,
             &*row.created_by,
             row.name,
             &*row.spec,
+            <&str>::from(state.hold),
+            state.revision,
+            row.priority,
+            row.demand.cpu,
+            row.demand.memory_mib,
         ])?;
+        tag::insert(transaction, row.id, &row.tags)?;
     }
     Ok(())
 }
@@ -62,26 +62,88 @@ pub(super) fn update(
 ) -> rusqlite::Result<()> {
     let new: FxHashSet<TaskId> = new.iter().map(|row| row.id).collect();
     let mut statement = transaction.prepare_cached(
-        "UPDATE task SET state = ?2, state_since = ?3, execution = ?4, attempts = ?5,
-             retries_left = ?6, losses = ?7, hidden = ?8, failure = ?9, failure_reason = ?10
+        "UPDATE task SET state = ?2, execution = ?3, attempts = ?4, retries_left = ?5, losses = ?6,
+             hidden = ?7, hold = ?8, revision = ?9
          WHERE id = ?1",
     )?;
-    for (id, state) in states {
-        if new.contains(id) {
-            continue;
+    let mut enter = transaction.prepare_cached(
+        "UPDATE task SET state = ?2, execution = ?3, attempts = ?4, retries_left = ?5, losses = ?6,
+             hidden = ?7, hold = ?8, revision = ?9, state_since = ?10, failure = ?11,
+             failure_reason = ?12
+         WHERE id = ?1",
+    )?;
+    for (id, row) in states.iter().filter(|(id, _)| !new.contains(id)) {
+        let (id, state, hold) = (id.to_sql(), <&str>::from(row.state), <&str>::from(row.hold));
+        let execution = row.execution.map(ExecutionId::to_sql);
+        let TaskRow { attempts, retries_left, losses, hidden, revision, .. } = row;
+        if let Some(Entered { at, failure }) = &row.entered {
+            enter.execute(params![
+                id,
+                state,
+                execution,
+                attempts,
+                retries_left,
+                losses,
+                hidden,
+                hold,
+                revision,
+                at.0,
+                failure.as_ref().map(|failure| <&str>::from(failure.class)),
+                failure.as_ref().map(|failure| failure.reason.as_str()),
+            ])?;
+        } else {
+            statement.execute(params![
+                id,
+                state,
+                execution,
+                attempts,
+                retries_left,
+                losses,
+                hidden,
+                hold,
+                revision,
+            ])?;
         }
+    }
+    Ok(())
+}
+
+/// Writes new specifications over old ones.
+pub(super) fn edit(
+    transaction: &Transaction<'_>,
+    edited: &FxHashMap<TaskId, EditedTaskRow>,
+) -> rusqlite::Result<()> {
+    let mut statement = transaction.prepare_cached(
+        "UPDATE task SET batch = ?2, name = ?3, spec = ?4, priority = ?5, cpu = ?6, memory_mib = ?7
+         WHERE id = ?1",
+    )?;
+    for (id, row) in edited {
         statement.execute(params![
             id.to_sql(),
-            <&str>::from(state.state),
-            state.state_since.0,
-            state.execution.map(ExecutionId::to_sql),
-            state.attempts,
-            state.retries_left,
-            state.losses,
-            state.hidden,
-            state.failure.as_ref().map(|failure| <&str>::from(failure.class)),
-            state.failure.as_ref().map(|failure| failure.reason.as_str()),
+            row.batch.to_sql(),
+            row.name,
+            &*row.spec,
+            row.priority,
+            row.demand.cpu,
+            row.demand.memory_mib,
         ])?;
+        requirement::replace(transaction, *id, &row.requirements)?;
+        tag::delete(transaction, *id)?;
+        tag::insert(transaction, *id, &row.tags)?;
+    }
+    Ok(())
+}
+
+/// Puts tasks into another batch, in their specifications as well.
+pub(super) fn move_to_batch(
+    transaction: &Transaction<'_>,
+    moved: &FxHashMap<TaskId, (BatchId, BatchName)>,
+) -> rusqlite::Result<()> {
+    let mut statement = transaction.prepare_cached(
+        "UPDATE task SET batch = ?2, spec = json_set(spec, '$.batch', ?3) WHERE id = ?1",
+    )?;
+    for (id, (batch, name)) in moved {
+        statement.execute(params![id.to_sql(), batch.to_sql(), name.as_str()])?;
     }
     Ok(())
 }
@@ -93,18 +155,52 @@ pub(super) fn delete(
 ) -> rusqlite::Result<Vec<ExecutionId>> {
     let mut executions = Vec::new();
     for task in tasks {
-        executions.extend(execution::delete_of_task(transaction, task.id)?);
-        let id = task.id.to_sql();
-        transaction.prepare_cached("DELETE FROM task WHERE id = ?1")?.execute([id])?;
-        transaction.prepare_cached("DELETE FROM requirement WHERE task = ?1")?.execute([id])?;
+        executions.extend(delete_one(transaction, task.id)?);
         if task.succeeded {
             // Met requirements; unmet ones stay and keep their tasks blocked.
             transaction
                 .prepare_cached("DELETE FROM requirement WHERE required = ?1")?
-                .execute([id])?;
+                .execute([task.id.to_sql()])?;
         }
     }
     Ok(executions)
+}
+
+/// Deletes the oldest tasks of batches that are deleted, up to `limit`, and the
+/// batches that have none left. Whoever is left requires none of them.
+pub(super) fn delete_of_batches(
+    transaction: &Transaction<'_>,
+    batches: &[BatchId],
+    limit: usize,
+) -> rusqlite::Result<(Vec<ExecutionId>, Vec<BatchId>)> {
+    let (mut executions, mut gone) = (Vec::new(), Vec::new());
+    let mut left = limit;
+    for batch in batches {
+        let tasks: Vec<TaskId> = transaction
+            .prepare_cached(
+                "SELECT id FROM task WHERE batch = ?1 AND state IN ('succeeded', 'failed')
+                 ORDER BY id LIMIT ?2",
+            )?
+            .query_map(params![batch.to_sql(), i64::try_from(left).unwrap_or(i64::MAX)], |row| {
+                row.get(0).map(TaskId::from_sql)
+            })?
+            .collect::<rusqlite::Result<_>>()?;
+        left = left.saturating_sub(tasks.len());
+        for task in tasks {
+            executions.extend(delete_one(transaction, task)?);
+        }
+        let is_empty: bool = transaction
+            .prepare_cached("SELECT NOT EXISTS (SELECT 1 FROM task WHERE batch = ?1)")?
+            .query_row([batch.to_sql()], |row| row.get(0))?;
+        if is_empty {
+            transaction.execute("DELETE FROM batch WHERE id = ?1", [batch.to_sql()])?;
+            gone.push(*batch);
+        }
+        if left == 0 {
+            break;
+        }
+    }
+    Ok((executions, gone))
 }
 
 pub(super) fn find_spec(connection: &Connection, id: TaskId) -> rusqlite::Result<Option<Arc<str>>> {
@@ -114,30 +210,15 @@ pub(super) fn find_spec(connection: &Connection, id: TaskId) -> rusqlite::Result
         .optional()
 }
 
-/// One task for the list, with its spec and the retries that it has left.
-pub(super) fn find(
-    connection: &Connection,
-    id: TaskId,
-) -> Result<Option<(TaskView, TaskSpec, u32)>, StoreError> {
-    let mut statement =
-        connection.prepare_cached(&format!("{VIEW} WHERE task.id = ?1 AND task.hidden = 0"))?;
-    let mut rows = statement.query([id.to_sql()])?;
-    let Some(row) = rows.next()? else { return Ok(None) };
-    let view = read_view(row)?;
-    let spec = read_spec(row)?;
-    let retries_left = connection
-        .prepare_cached("SELECT retries_left FROM task WHERE id = ?1")?
-        .query_row([id.to_sql()], |row| row.get(0))?;
-    Ok(Some((view, spec, retries_left)))
-}
-
 /// States of those of the tasks that exist.
 pub(super) fn states(
     connection: &Connection,
     ids: &[TaskId],
 ) -> Result<FxHashMap<TaskId, TaskState>, StoreError> {
-    let mut statement =
-        connection.prepare_cached("SELECT state FROM task WHERE id = ?1 AND hidden = 0")?;
+    let mut statement = connection.prepare_cached(
+        "SELECT task.state FROM task JOIN batch ON batch.id = task.batch AND batch.deleted = 0
+         WHERE task.id = ?1 AND hidden = 0",
+    )?;
     let mut states = FxHashMap::default();
     for id in ids {
         let state: Option<String> =
@@ -149,115 +230,25 @@ pub(super) fn states(
     Ok(states)
 }
 
-/// One page of tasks in the order of their ids.
-///
-/// Each wanted state is read through its index and the pages are merged, so
-/// the cost is that of a page, however many tasks there are.
-pub(super) fn list(
+/// The tasks that are in a batch now.
+pub(super) fn ids_in_batch(
     connection: &Connection,
-    query: &ListTasks,
-    states: &[TaskState],
-    limit: u32,
-) -> Result<Vec<TaskView>, StoreError> {
-    let mut found = Vec::new();
-    if states.is_empty() {
-        list_one(connection, query, None, limit, &mut found)?;
-    } else {
-        for state in states {
-            list_one(connection, query, Some(*state), limit, &mut found)?;
-        }
-        if query.newest_first {
-            found.sort_unstable_by_key(|view| std::cmp::Reverse(view.id));
-        } else {
-            found.sort_unstable_by_key(|view| view.id);
-        }
-        found.truncate(limit as usize);
-    }
-    Ok(found)
+    batch: BatchId,
+) -> rusqlite::Result<Vec<(TaskId, bool)>> {
+    connection
+        .prepare_cached(
+            "SELECT id, state IN ('succeeded', 'failed') FROM task
+             WHERE batch = ?1 AND hidden = 0 ORDER BY id",
+        )?
+        .query_map([batch.to_sql()], |row| Ok((TaskId::from_sql(row.get(0)?), row.get(1)?)))?
+        .collect()
 }
 
-fn list_one(
-    connection: &Connection,
-    query: &ListTasks,
-    state: Option<TaskState>,
-    limit: u32,
-    found: &mut Vec<TaskView>,
-) -> Result<(), StoreError> {
-    let mut sql = format!("{VIEW} WHERE task.hidden = 0");
-    let mut values: Vec<Value> = Vec::new();
-    let mut bind = |sql: &mut String, condition: &str, value: Value| {
-        values.push(value);
-        sql.push_str(" AND ");
-        sql.push_str(condition);
-        sql.push_str(" ?");
-    };
-    if let Some(state) = state {
-        bind(&mut sql, "task.state =", Value::Text(state.to_string()));
-    }
-    if let Some(batch) = &query.batch {
-        bind(
-            &mut sql,
-            "task.batch = (SELECT id FROM batch WHERE name =",
-            Value::Text(batch.to_string()),
-        );
-        sql.push(')');
-    }
-    if let Some(name) = &query.name {
-        bind(&mut sql, "task.name =", Value::Text(name.clone()));
-    }
-    if let Some(worker) = query.worker {
-        bind(
-            &mut sql,
-            "task.execution IN (SELECT id FROM execution WHERE worker =",
-            Value::Integer(worker.to_sql()),
-        );
-        sql.push(')');
-    }
-    if let Some(cursor) = query.cursor {
-        let condition = if query.newest_first { "task.id <" } else { "task.id >" };
-        bind(&mut sql, condition, Value::Integer(cursor.to_sql()));
-    }
-    sql.push_str(if query.newest_first { " ORDER BY task.id DESC" } else { " ORDER BY task.id" });
-    sql.push_str(" LIMIT ?");
-    values.push(Value::Integer(i64::from(limit)));
-    let mut statement = connection.prepare_cached(&sql)?;
-    let mut rows = statement.query(params_from_iter(values))?;
-    while let Some(row) = rows.next()? {
-        found.push(read_view(row)?);
-    }
-    Ok(())
-}
-
-fn read_view(row: &Row<'_>) -> Result<TaskView, StoreError> {
-    let batch: String = row.get(2)?;
-    let state: String = row.get(3)?;
-    let failure: Option<String> = row.get(15)?;
-    let spec = read_spec(row)?;
-    Ok(TaskView {
-        id: TaskId::from_sql(row.get(0)?),
-        name: row.get(1)?,
-        batch: word("batch name", &batch)?,
-        state: word("task state", &state)?,
-        phase: None,
-        command: spec.command.to_string(),
-        execution: row.get::<_, Option<i64>>(5)?.map(ExecutionId::from_sql),
-        attempts: row.get(6)?,
-        worker: row.get::<_, Option<i64>>(7)?.map(WorkerId::from_sql),
-        worker_name: row.get(8)?,
-        created_at: Timestamp(row.get(9)?),
-        state_since: Timestamp(row.get(10)?),
-        started_at: row.get::<_, Option<i64>>(11)?.map(Timestamp),
-        finished_at: row.get::<_, Option<i64>>(12)?.map(Timestamp),
-        exit_code: row.get(13)?,
-        signal: row.get(14)?,
-        failure: failure.map(|class| word("failure class", &class)).transpose()?,
-        failure_reason: row.get(16)?,
-        created_by: row.get(17)?,
-    })
-}
-
-fn read_spec(row: &Row<'_>) -> Result<TaskSpec, StoreError> {
-    let text = row.get_ref(4)?.as_str().map_err(rusqlite::Error::from)?;
-    serde_json::from_str(text)
-        .map_err(|_| StoreError::Malformed { what: "task spec", value: text.to_owned() })
+fn delete_one(transaction: &Transaction<'_>, id: TaskId) -> rusqlite::Result<Vec<ExecutionId>> {
+    let executions = execution::delete_of_task(transaction, id)?;
+    let sql = id.to_sql();
+    transaction.prepare_cached("DELETE FROM task WHERE id = ?1")?.execute([sql])?;
+    transaction.prepare_cached("DELETE FROM requirement WHERE task = ?1")?.execute([sql])?;
+    tag::delete(transaction, id)?;
+    Ok(executions)
 }

@@ -7,7 +7,7 @@ use crate::domain::worker::WorkerSettings;
 use crate::domain::{Timestamp, WorkerId};
 
 use super::super::engine::change::WorkerRow;
-use super::{StoreError, count_from_sql, count_to_sql, word};
+use super::{StoreError, count_from_sql, count_to_sql, from_json, json, word};
 
 pub(super) fn write(
     transaction: &Transaction<'_>,
@@ -15,10 +15,10 @@ pub(super) fn write(
 ) -> rusqlite::Result<()> {
     let mut write = transaction.prepare_cached(
         "INSERT INTO worker (id, name, machine, batch, concurrency, prefetch, wanted, version,
-             succeeded, failed, registered_at, created_by)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+             succeeded, failed, registered_at, created_by, failure)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
          ON CONFLICT (id) DO UPDATE SET machine = ?3, batch = ?4, concurrency = ?5, prefetch = ?6,
-             wanted = ?7, version = ?8, succeeded = ?9, failed = ?10",
+             wanted = ?7, version = ?8, succeeded = ?9, failed = ?10, failure = ?13",
     )?;
     for (id, row) in rows {
         let Some(row) = row else {
@@ -28,8 +28,7 @@ pub(super) fn write(
         write.execute(params![
             id.to_sql(),
             &*row.name,
-            serde_json::to_string(&row.machine)
-                .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?,
+            json(&row.machine)?,
             row.settings.batch.as_str(),
             row.settings.concurrency,
             row.settings.prefetch,
@@ -39,6 +38,7 @@ pub(super) fn write(
             count_to_sql(row.failed),
             row.registered_at.0,
             &*row.created_by,
+            row.failure.as_deref(),
         ])?;
     }
     Ok(())
@@ -47,7 +47,7 @@ pub(super) fn write(
 pub(super) fn load(connection: &Connection) -> Result<Vec<(WorkerId, WorkerRow)>, StoreError> {
     let mut statement = connection.prepare(
         "SELECT id, name, machine, batch, concurrency, prefetch, wanted, version,
-             succeeded, failed, registered_at, created_by FROM worker",
+             succeeded, failed, registered_at, created_by, failure FROM worker",
     )?;
     let mut rows = statement.query([])?;
     let mut workers = Vec::new();
@@ -61,14 +61,14 @@ pub(super) fn load(connection: &Connection) -> Result<Vec<(WorkerId, WorkerRow)>
             WorkerId::from_sql(row.get(0)?),
             WorkerRow {
                 name: name.into(),
-                machine: serde_json::from_str(&machine)
-                    .map_err(|_| StoreError::Malformed { what: "machine", value: machine })?,
+                machine: from_json("machine", machine)?,
                 settings: WorkerSettings {
                     batch: word("batch name", &batch)?,
                     concurrency: row.get(4)?,
                     prefetch: row.get(5)?,
                 },
                 wanted: word("wanted state", &wanted)?,
+                failure: row.get::<_, Option<String>>(12)?.map(Into::into),
                 version: row.get(7)?,
                 succeeded: count_from_sql(row.get(8)?),
                 failed: count_from_sql(row.get(9)?),

@@ -151,6 +151,8 @@ fn write(connection: &mut Connection, changes: &ChangeSet) -> rusqlite::Result<V
     task::insert(&transaction, &changes.new_tasks, &changes.tasks)?;
     requirement::insert(&transaction, &changes.new_tasks)?;
     task::update(&transaction, &changes.new_tasks, &changes.tasks)?;
+    task::edit(&transaction, &changes.edited_tasks)?;
+    task::move_to_batch(&transaction, &changes.moved_tasks)?;
     execution::write(&transaction, &changes.executions)?;
     let deleted = task::delete(&transaction, &changes.deleted_tasks)?;
     execution::forget_garbage(&transaction, &changes.collected_garbage)?;

@@ -57,6 +57,7 @@ pub fn start(number: u64, spec: &str) -> Down {
         execution: id(number),
         task: TaskId(number + 100),
         attempt: 1,
+        revision: 0,
         spec: serde_json::value::RawValue::from_string(spec.to_owned()).unwrap(),
     }))
 }

@@ -89,7 +89,11 @@ impl World {
                 self.concurrency = u32::try_from(choice % 4).unwrap();
                 let wanted = crate::domain::worker::WantedState::Running;
                 if self.linked {
-                    self.frame(Down::Settings { settings: settings(self.concurrency), wanted });
+                    self.frame(Down::Settings {
+                        settings: settings(self.concurrency),
+                        wanted,
+                        lost_after_seconds: None,
+                    });
                 } else {
                     self.concurrency = self.state.concurrency();
                 }

@@ -67,6 +67,7 @@ fn a_lower_concurrency_kills_nothing_and_a_higher_one_starts_more() {
     let with = |concurrency| Down::Settings {
         settings: settings(concurrency),
         wanted: crate::domain::worker::WantedState::Paused,
+        lost_after_seconds: None,
     };
     bench.frame(with(1));
     bench.started(1);

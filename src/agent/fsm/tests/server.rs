@@ -261,7 +261,11 @@ fn a_task_that_cannot_be_understood_is_refused_with_the_reason() {
 fn a_server_that_wants_the_worker_drained_gets_its_wish() {
     let mut bench = Bench::linked();
     bench.run(1, PLAIN);
-    bench.frame(Down::Settings { settings: settings(2), wanted: WantedState::Draining });
+    bench.frame(Down::Settings {
+        settings: settings(2),
+        wanted: WantedState::Draining,
+        lost_after_seconds: None,
+    });
     bench.ended(1, code(0));
     bench.output_sent(1);
     assert_eq!(bench.ack().last(), Some(&Effect::Exit));

@@ -98,7 +98,7 @@ async fn what_cannot_be_started_is_told_as_what_it_is() {
 async fn arguments_environment_and_directory_are_exact() {
     let bench = Bench::new();
     let (client, _, mut events) = bench.connect().await;
-    let odd = Argument::from(OsString::from_vec(b"a b\n'\"$x\xff\xfe".to_vec()));
+    let odd = ByteString::from(OsString::from_vec(b"a b\n'\"$x\xff\xfe".to_vec()));
     let mut request = bench.request(1, &["printf", "%s|", "", "two words"]);
     request.arguments.push(odd.clone());
     client.spawn(request).await.unwrap();

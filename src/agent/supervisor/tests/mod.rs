@@ -21,7 +21,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use super::protocol::FromSupervisor;
 use super::*;
 use crate::domain::ExecutionId;
-use crate::domain::argument::Argument;
+use crate::domain::byte_string::ByteString;
 
 const WORKDIR_VARIABLE: &str = "SCITQ_TEST_SUPERVISE";
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -70,7 +70,7 @@ impl Bench {
     fn request(&self, execution: u64, arguments: &[&str]) -> SpawnRequest {
         SpawnRequest {
             execution: ExecutionId(execution),
-            arguments: arguments.iter().map(|argument| Argument::from(*argument)).collect(),
+            arguments: arguments.iter().map(|argument| ByteString::from(*argument)).collect(),
             environment: vec![("PATH".into(), "/usr/bin:/bin".into())],
             directory: self.folder.path().to_owned(),
             stdout: self.folder.path().join(format!("{execution}.out")),

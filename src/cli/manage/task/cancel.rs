@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::api::task::TaskIds;
+use crate::api::task::{TaskIds, Unfit};
 use crate::cli::ask::{self, Consent};
 use crate::cli::error::CliError;
 use crate::cli::manage::options::ChangeOptions;
@@ -30,7 +30,10 @@ pub struct CancelArgs {
 pub async fn cmd_cancel(session: &Session, args: CancelArgs) -> Result<(), CliError> {
     let selected = args.tasks.find(session).await?;
     ask::confirm(args.consent, &format!("cancel {}", selected.describe()))?;
-    let changed = session.client.cancel_tasks(&TaskIds { ids: selected.into_ids() }).await;
+    let changed = session
+        .client
+        .cancel_tasks(&TaskIds { ids: selected.into_ids(), unfit: Unfit::Refuse })
+        .await;
     let changed = changed.map_err(|e| session.explain(e))?;
     args.options.tell(session, "cancelled", &changed)
 }

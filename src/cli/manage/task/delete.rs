@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::api::task::{DeleteTasks, Dependents};
+use crate::api::task::{DeleteTasks, Dependents, Unfit};
 use crate::cli::ask::{self, Consent};
 use crate::cli::error::CliError;
 use crate::cli::manage::options::ChangeOptions;
@@ -43,7 +43,8 @@ pub async fn cmd_delete(session: &Session, args: DeleteArgs) -> Result<(), CliEr
     let others = if dependents == Dependents::Cascade { " with all that require it" } else { "" };
     ask::confirm(args.consent, &format!("delete {}{others}", selected.describe()))?;
     let ids = selected.into_ids();
-    let changed = session.client.delete_tasks(&DeleteTasks { ids, dependents }).await;
+    let changed =
+        session.client.delete_tasks(&DeleteTasks { ids, dependents, unfit: Unfit::Refuse }).await;
     let changed = changed.map_err(|e| session.explain(e))?;
     args.options.tell(session, "deleted", &changed)
 }

@@ -53,9 +53,8 @@ pub async fn cmd_list(session: &Session, args: ListArgs) -> Result<(), CliError>
         batch: args.batch,
         name: args.name,
         worker: args.worker,
-        cursor: None,
-        newest_first: args.newest_first,
-        limit: None,
+        reverse: args.newest_first,
+        ..ListTasks::default()
     };
     let zone = TimeZone::system();
     let is_wide = args.options.wide;

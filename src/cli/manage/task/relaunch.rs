@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::api::task::TaskIds;
+use crate::api::task::{TaskIds, Unfit};
 use crate::cli::ask::{self, Consent};
 use crate::cli::error::CliError;
 use crate::cli::manage::options::ChangeOptions;
@@ -31,7 +31,10 @@ pub async fn cmd_relaunch(session: &Session, args: RelaunchArgs) -> Result<(), C
     if matches!(selected, Selected::Fitting(_)) {
         ask::confirm(args.consent, &format!("relaunch {}", selected.describe()))?;
     }
-    let changed = session.client.relaunch_tasks(&TaskIds { ids: selected.into_ids() }).await;
+    let changed = session
+        .client
+        .relaunch_tasks(&TaskIds { ids: selected.into_ids(), unfit: Unfit::Refuse })
+        .await;
     let changed = changed.map_err(|e| session.explain(e))?;
     args.options.tell(session, "relaunched", &changed)
 }

@@ -73,8 +73,8 @@ fn describe(detail: &TaskDetail, now: Timestamp, zone: &TimeZone) -> Details {
         .maybe("worker", task.worker_name.as_deref())
         .add("command", &task.command);
     add_spec(&mut lines, &detail.spec);
-    if detail.spec.retry > 0 {
-        lines.add("retries", format_args!("{} of {} left", detail.retries_left, detail.spec.retry));
+    if let Some(retry) = detail.spec.retry.filter(|retry| *retry > 0) {
+        lines.add("retries", format_args!("{} of {retry} left", detail.retries_left));
     }
     lines
         .maybe("after", related(&detail.requirements))

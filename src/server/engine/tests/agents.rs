@@ -46,7 +46,13 @@ fn an_order_that_the_agent_missed_is_sent_again() {
     let execution = bench.execution(task);
     bench.disconnect(worker);
     bench.greet("w", 1, 0, Vec::new());
-    assert!(bench.effects.contains(&Effect::Start { worker, execution, task, attempt: 1 }));
+    assert!(bench.effects.contains(&Effect::Start {
+        worker,
+        execution,
+        task,
+        attempt: 1,
+        revision: 0
+    }));
 }
 
 #[test]
@@ -203,6 +209,7 @@ fn late_reports_of_a_lost_execution_change_nothing() {
     let held = Held {
         execution: lost,
         task,
+        revision: 0,
         phase: Phase::Running,
         accepted_at: None,
         started_at: Some(bench.now.wall),

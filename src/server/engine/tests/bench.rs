@@ -9,8 +9,9 @@ use std::time::Duration;
 use crate::api::link::{Held, Report, ReportEvent, Verdict};
 use crate::api::task::Dependents;
 use crate::api::worker::UpdateWorker;
+use crate::domain::demand::Demand;
 use crate::domain::execution::{ExecutionState, FailureClass, Outcome, OutputSizes, Phase};
-use crate::domain::task::TaskState;
+use crate::domain::task::{TaskState, Until};
 use crate::domain::worker::{Machine, WorkerSettings, WorkerStats};
 use crate::domain::{
     BatchId, Epoch, ExecutionId, Monotonic, Now, StoreId, TaskId, Timestamp, TokenId, WorkerId,
@@ -18,7 +19,7 @@ use crate::domain::{
 
 use super::super::change::NextIds;
 use super::super::command::{Connect, Connected, NewTask, Received};
-use super::super::state::{Counters, LinkId, Policy};
+use super::super::state::{Counters, LinkId, Policy, Requirement};
 use super::super::{ChangeSet, Command, Context, Effect, Refusal, Reply, State};
 
 /// A state with all that surrounds it.
@@ -62,7 +63,11 @@ pub(in crate::server) fn new_task(batch: &str, retry: u32, after: &[TaskId]) -> 
         name: None,
         batch: batch.parse().unwrap(),
         retry,
-        after,
+        priority: 0,
+        demand: Demand::default(),
+        tags: BTreeMap::new(),
+        after: after.into_iter().map(|task| Requirement { task, until: Until::Success }).collect(),
+        after_batch: Vec::new(),
         spec: spec.to_string().into(),
     }
 }
@@ -289,7 +294,7 @@ impl Bench {
         task: TaskId,
         event: ReportEvent,
     ) -> Verdict {
-        let report = Report { execution, task, at: self.now.wall, event };
+        let report = Report { execution, task, revision: 0, at: self.now.wall, event };
         let reports = vec![Received { report, output: OutputSizes::default() }];
         let link = self.link_of(worker);
         let reply = self.apply(Command::Report { worker, link, reports }).unwrap();
@@ -322,6 +327,7 @@ impl Bench {
         Held {
             execution: self.execution(task),
             task,
+            revision: 0,
             phase: if started { Phase::Running } else { Phase::Downloading },
             accepted_at: Some(self.now.wall),
             started_at: started.then_some(self.now.wall),
@@ -357,7 +363,7 @@ impl Bench {
 
     /// The recorded failure of a task.
     pub(in crate::server) fn failure(&self, task: TaskId) -> Option<FailureClass> {
-        self.changes.tasks[&task].failure.as_ref().map(|failure| failure.class)
+        self.changes.tasks[&task].entered.as_ref()?.failure.as_ref().map(|failure| failure.class)
     }
 
     /// The verdicts that the last command sent to agents unasked.

@@ -209,7 +209,7 @@ impl World {
             3 => finished(None),
             _ => finished(FailureClass::iter().nth(usize::from(class) % 11)),
         };
-        let report = Report { execution: id, task, at: self.bench.now.wall, event };
+        let report = Report { execution: id, task, revision: 0, at: self.bench.now.wall, event };
         let received = Received { report, output: OutputSizes { stdout: 3, stderr: 0 } };
         let link = self.bench.link_of(worker);
         Some(Command::Report { worker, link, reports: vec![received.clone(), received] })
@@ -233,6 +233,7 @@ impl World {
         own.map(|(id, (task, _))| Held {
             execution: *id,
             task: *task,
+            revision: 0,
             phase: Phase::Running,
             accepted_at: Some(self.bench.now.wall),
             started_at: live(id)

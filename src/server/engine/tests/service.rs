@@ -104,6 +104,7 @@ impl Server {
         let report = crate::api::link::Report {
             execution,
             task,
+            revision: 0,
             at: SystemClock.now().wall,
             event: finished(None),
         };
@@ -144,7 +145,7 @@ async fn an_agent_gets_its_order_when_the_assignment_is_on_disk() {
     server.apply(create()).await.unwrap();
     for attempt_of in [1, 2] {
         let message = orders.recv().await.unwrap();
-        let LinkMessage::Start { execution, task, attempt: 1, spec } = message else {
+        let LinkMessage::Start { execution, task, attempt: 1, revision: 0, spec } = message else {
             panic!("{message:?}")
         };
         assert_eq!(task, TaskId(attempt_of));

@@ -1,4 +1,4 @@
-//! One word of a command: any bytes but NUL, as Unix has it.
+//! Bytes that are text most of the time: words of a command, standard input.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -7,10 +7,10 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use utoipa::{PartialSchema, ToSchema, openapi};
 
-/// One word of an argument vector. On the wire a JSON string, or
-/// `{"bytes": [..]}` where it is not UTF-8.
+/// Bytes: a word of an argument vector (no NUL in it), or standard input. On the
+/// wire a JSON string, or `{"bytes": [..]}` where they are not UTF-8.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Argument(Vec<u8>);
+pub struct ByteString(Vec<u8>);
 
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]
@@ -19,7 +19,7 @@ enum Wire<'a> {
     Bytes { bytes: Vec<u8> },
 }
 
-impl Argument {
+impl ByteString {
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
@@ -31,25 +31,31 @@ impl Argument {
     }
 }
 
-impl From<&str> for Argument {
+impl From<&str> for ByteString {
     fn from(text: &str) -> Self {
         Self(text.as_bytes().to_vec())
     }
 }
 
-impl From<String> for Argument {
+impl From<Vec<u8>> for ByteString {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+}
+
+impl From<String> for ByteString {
     fn from(text: String) -> Self {
         Self(text.into_bytes())
     }
 }
 
-impl From<OsString> for Argument {
+impl From<OsString> for ByteString {
     fn from(text: OsString) -> Self {
         Self(text.into_vec())
     }
 }
 
-impl fmt::Display for Argument {
+impl fmt::Display for ByteString {
     /// Quoted for a shell where it must be; other bytes as U+FFFD.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = String::from_utf8_lossy(&self.0);
@@ -60,7 +66,7 @@ impl fmt::Display for Argument {
     }
 }
 
-impl Serialize for Argument {
+impl Serialize for ByteString {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match std::str::from_utf8(&self.0) {
             Ok(text) => serializer.serialize_str(text),
@@ -69,7 +75,7 @@ impl Serialize for Argument {
     }
 }
 
-impl<'de> Deserialize<'de> for Argument {
+impl<'de> Deserialize<'de> for ByteString {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Ok(match Wire::deserialize(deserializer)? {
             Wire::Text(text) => Self(text.into_owned().into_bytes()),
@@ -78,7 +84,7 @@ impl<'de> Deserialize<'de> for Argument {
     }
 }
 
-impl PartialSchema for Argument {
+impl PartialSchema for ByteString {
     fn schema() -> openapi::RefOr<openapi::schema::Schema> {
         let bytes = openapi::ObjectBuilder::new()
             .property("bytes", <Vec<u8> as PartialSchema>::schema())
@@ -87,7 +93,7 @@ impl PartialSchema for Argument {
     }
 }
 
-impl ToSchema for Argument {}
+impl ToSchema for ByteString {}
 
 #[cfg(test)]
 mod tests {
@@ -95,16 +101,16 @@ mod tests {
 
     #[test]
     fn bytes_that_are_no_text_come_through() {
-        let argument = Argument::from(OsString::from_vec(vec![b'a', 0xff]));
+        let argument = ByteString::from(OsString::from_vec(vec![b'a', 0xff]));
         let wire = serde_json::to_string(&argument).unwrap();
         assert_eq!(wire, r#"{"bytes":[97,255]}"#);
-        assert_eq!(serde_json::from_str::<Argument>(&wire).unwrap(), argument);
+        assert_eq!(serde_json::from_str::<ByteString>(&wire).unwrap(), argument);
     }
 
     #[test]
     fn words_are_shown_as_a_shell_takes_them() {
-        assert_eq!(Argument::from("it's").to_string(), r#""it's""#);
-        assert_eq!(Argument::from("").to_string(), "''");
-        assert_eq!(Argument::from("plain").to_string(), "plain");
+        assert_eq!(ByteString::from("it's").to_string(), r#""it's""#);
+        assert_eq!(ByteString::from("").to_string(), "''");
+        assert_eq!(ByteString::from("plain").to_string(), "plain");
     }
 }
