@@ -4,6 +4,7 @@
 use crate::api::link::{ReportEvent, Verdict};
 use crate::domain::Timestamp;
 use crate::domain::execution::FailureClass;
+use crate::domain::signal::Signal;
 
 use super::super::*;
 use super::bench::*;
@@ -33,7 +34,7 @@ fn a_command_that_ran_on_is_taken_over() {
     assert!(bench.effects.iter().any(|effect| matches!(effect, Effect::FollowOutput { .. })));
     assert!(bench.signals().is_empty());
     bench.pass(40);
-    assert_eq!(bench.signals(), [(1, StopSignal::Terminate)], "its limit counts from its start");
+    assert_eq!(bench.signals(), [(1, Signal::Term)], "its limit counts from its start");
     bench.ended(1, code(0));
     bench.output_sent(1);
     assert_eq!(bench.class(1), Some(FailureClass::Timeout));
@@ -102,7 +103,7 @@ fn a_stop_outlives_the_agent() {
     before.order(1, Verdict::Cancelled);
     before.order(2, Verdict::Superseded);
     let mut bench = before.restarted(vec![running(1), running(2)]);
-    assert_eq!(bench.signals(), [(1, StopSignal::Terminate), (2, StopSignal::Kill)]);
+    assert_eq!(bench.signals(), [(1, Signal::Term), (2, Signal::Kill)]);
     keep(&mut bench, &[1]);
     bench.ended(1, end(Exit::Signal { number: 15, out_of_memory: false }));
     bench.ended(2, end(Exit::Signal { number: 9, out_of_memory: false }));
