@@ -36,6 +36,7 @@ impl AgentState {
             self.replace_order(turn, *id, order);
             if let Some(held) = self.executions.get_mut(id) {
                 held.known = Known::Nothing;
+                held.orphaned = false;
             }
             has_any = true;
         }

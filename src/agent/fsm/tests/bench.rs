@@ -58,6 +58,29 @@ pub fn welcome(name: &str) -> Welcome {
     }
 }
 
+/// What a supervisor says of a command that runs.
+pub fn running(number: u64) -> (ExecutionId, CommandState) {
+    (id(number), CommandState::Running { started_at: Timestamp(0) })
+}
+
+/// A welcome of the database that the agent knows, which keeps these.
+pub fn keep(numbers: &[u64]) -> Welcome {
+    let mut again = welcome("s");
+    again.verdicts = numbers.iter().map(|number| (id(*number), Verdict::Keep)).collect();
+    again
+}
+
+/// What the agent said of itself last.
+pub fn last_standing(effects: &[Effect]) -> Standing {
+    let standings = effects.iter().filter_map(|effect| match effect {
+        Effect::SendHello { standing, .. } | Effect::SendHeartbeat { standing, .. } => {
+            Some(standing)
+        }
+        _ => None,
+    });
+    standings.last().unwrap().clone()
+}
+
 pub fn start(number: u64, spec: &str) -> Down {
     Down::Start(Box::new(Start {
         execution: id(number),

@@ -3,6 +3,8 @@
 
 mod bench;
 mod control;
+mod edits;
+mod orphans;
 mod random;
 mod restart;
 mod rules;
