@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::Connection;
+use rustc_hash::FxHashMap;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
@@ -146,6 +147,17 @@ impl Readers {
             Ok(result) => result,
             Err(error) => Err(StoreError::Thread(std::io::Error::other(error))),
         }
+    }
+}
+
+impl Readers {
+    /// Those of the executions that there are, with the limit that their task sets
+    /// on the output that is kept.
+    pub async fn output_limits(
+        self: &Arc<Self>,
+        ids: Vec<ExecutionId>,
+    ) -> Result<FxHashMap<ExecutionId, Option<u64>>, StoreError> {
+        self.read(move |connection| Ok(execution::output_limits(connection, &ids)?)).await
     }
 }
 
