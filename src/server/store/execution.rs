@@ -11,6 +11,11 @@ use crate::domain::{ExecutionId, TaskId, Timestamp, WorkerId};
 use super::super::engine::change::{Ending, ExecutionRow};
 use super::{StoreError, count_from_sql, count_to_sql, word};
 
+/// The limit that a task sets on the output that is kept, bytes; none: as the
+/// server has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OwnLimit(pub Option<u64>);
+
 /// Columns as [`read`] takes them.
 const COLUMNS: &str = "SELECT id, task, attempt, worker, worker_name, state, ending, assigned_at,
      accepted_at, started_at, ended_at, finished_at, failure, failure_reason, exit_code, signal,
@@ -134,7 +139,7 @@ pub(super) fn find(
 pub(super) fn output_limits(
     connection: &Connection,
     ids: &[ExecutionId],
-) -> rusqlite::Result<FxHashMap<ExecutionId, Option<u64>>> {
+) -> rusqlite::Result<FxHashMap<ExecutionId, OwnLimit>> {
     let mut statement = connection.prepare_cached(
         "SELECT json_extract(spec, '$.output_limit') FROM execution
          JOIN task ON task.id = execution.task WHERE execution.id = ?1",
@@ -144,7 +149,7 @@ pub(super) fn output_limits(
         let found: Option<Option<i64>> =
             statement.query_row([id.to_sql()], |row| row.get(0)).optional()?;
         if let Some(limit) = found {
-            limits.insert(*id, limit.map(count_from_sql));
+            limits.insert(*id, OwnLimit(limit.map(count_from_sql)));
         }
     }
     Ok(limits)

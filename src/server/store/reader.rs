@@ -16,6 +16,7 @@ use crate::domain::task::{TaskSpec, TaskState};
 use crate::domain::{BatchId, ExecutionId, TaskId, TokenId};
 
 use super::super::engine::change::TokenRow;
+use super::execution::OwnLimit;
 use super::load::{ReadTask, read_task};
 use super::reply::StoredReply;
 use super::{StoreError, connection, execution, reply, requirement, task, task_view, token};
@@ -156,7 +157,7 @@ impl Readers {
     pub async fn output_limits(
         self: &Arc<Self>,
         ids: Vec<ExecutionId>,
-    ) -> Result<FxHashMap<ExecutionId, Option<u64>>, StoreError> {
+    ) -> Result<FxHashMap<ExecutionId, OwnLimit>, StoreError> {
         self.read(move |connection| Ok(execution::output_limits(connection, &ids)?)).await
     }
 }
