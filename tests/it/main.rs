@@ -8,6 +8,7 @@
 )]
 
 mod access;
+mod agents;
 mod examples;
 mod faults;
 mod harness;
