@@ -110,6 +110,8 @@ pub struct Execution {
     pub row: ExecutionRow,
     pub worker: WorkerId,
     pub phase: Phase,
+    /// When a heartbeat told that its data are complete. Stored once the command starts.
+    pub ready_at: Option<Timestamp>,
 }
 
 #[derive(Debug)]
@@ -255,7 +257,7 @@ impl Execution {
             ExecutionState::Running => Phase::Running,
             _ => Phase::Downloading,
         };
-        Self { row, worker, phase }
+        Self { row, worker, phase, ready_at: None }
     }
 }
 

@@ -15,6 +15,8 @@ mod openapi;
 mod output;
 mod request;
 mod status;
+mod task_list;
+mod task_story;
 mod tasks;
 mod tokens;
 mod waits;

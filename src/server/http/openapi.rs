@@ -17,7 +17,9 @@ use crate::api::error::ErrorCode;
 use super::super::auth::Need;
 use super::error::ApiError;
 use super::request::MAX_BODY;
-use super::{App, batches, events, executions, gate, link, output, status, tasks, tokens, workers};
+use super::{
+    App, batches, events, executions, gate, link, output, status, task_list, tasks, tokens, workers,
+};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -30,7 +32,8 @@ type Routes = OpenApiRouter<Arc<App>>;
 
 fn reading() -> Routes {
     OpenApiRouter::new()
-        .routes(routes!(tasks::list))
+        .routes(routes!(task_list::list))
+        .routes(routes!(task_list::count))
         .routes(routes!(tasks::show))
         .routes(routes!(tasks::wait))
         .routes(routes!(executions::list))
