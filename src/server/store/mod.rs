@@ -17,6 +17,7 @@ mod requirement;
 mod tag;
 mod task;
 mod task_cursor;
+mod task_failure;
 mod task_filter;
 mod task_list;
 mod task_view;

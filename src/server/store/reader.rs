@@ -14,7 +14,7 @@ use crate::api::execution::{ExecutionView, ListExecutions};
 use crate::api::task::{RelatedTask, TaskView};
 use crate::domain::execution::ExecutionState;
 use crate::domain::task::{TaskSpec, TaskState};
-use crate::domain::{BatchName, ExecutionId, TaskId, Timestamp, TokenId};
+use crate::domain::{BatchId, BatchName, ExecutionId, TaskId, Timestamp, TokenId};
 
 use super::super::engine::change::TokenRow;
 use super::load::{ReadTask, read_task};
@@ -22,7 +22,9 @@ use super::reply::StoredReply;
 use super::task_filter::TaskFilter;
 use super::task_list::{self, FoundTasks, TaskQuery};
 use super::task_view::FoundTask;
-use super::{StoreError, connection, execution, reply, requirement, task, task_view, token};
+use super::{
+    StoreError, connection, execution, reply, requirement, task, task_failure, task_view, token,
+};
 
 /// Reads at the same time; more wait for their turn.
 const CONNECTIONS: usize = 4;
@@ -78,13 +80,23 @@ impl Readers {
         self.read(move |connection| task_list::count(connection, &filter)).await
     }
 
+    /// Failed tasks of a batch in the order of their ids, from behind `after`.
+    pub async fn failed_tasks(
+        self: &Arc<Self>,
+        batch: BatchName,
+        after: TaskId,
+        limit: u32,
+    ) -> Result<Vec<TaskId>, StoreError> {
+        self.read(move |connection| task_failure::ids(connection, &batch, after, limit)).await
+    }
+
     /// Why tasks of a batch failed: the ten most frequent reasons among its
     /// newest 10,000 failed tasks.
     pub async fn batch_failures(
         self: &Arc<Self>,
         batch: BatchName,
     ) -> Result<Vec<FailureGroup>, StoreError> {
-        self.read(move |connection| task_list::failures(connection, &batch)).await
+        self.read(move |connection| task_failure::failures(connection, &batch)).await
     }
 
     pub async fn find_task(self: &Arc<Self>, id: TaskId) -> Result<Option<WholeTask>, StoreError> {
@@ -180,6 +192,16 @@ impl EngineReader {
     /// A task as the last commit left it.
     pub fn find_task(&self, id: TaskId) -> Result<Option<ReadTask>, StoreError> {
         read_task(&self.connection, id)
+    }
+
+    /// The failed tasks of a batch.
+    pub fn list_failed(&self, batch: BatchId) -> Result<Vec<TaskId>, StoreError> {
+        Ok(task::list_failed(&self.connection, batch)?)
+    }
+
+    /// The ended tasks of a batch on which tasks wait.
+    pub fn list_required_of_batch(&self, batch: BatchId) -> Result<Vec<TaskId>, StoreError> {
+        Ok(requirement::required_of_batch(&self.connection, batch)?)
     }
 
     /// What was answered under that key.

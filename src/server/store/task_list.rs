@@ -13,20 +13,14 @@ use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, Row, params_from_iter};
 use strum::IntoEnumIterator;
 
-use crate::api::batch::FailureGroup;
 use crate::api::task::{TaskSort, TaskView};
 use crate::domain::task::TaskState;
-use crate::domain::{BatchId, BatchName, TaskId, Timestamp};
+use crate::domain::{BatchId, TaskId, Timestamp};
 
 use super::task_cursor::{Direction, Order, Position, SortKey};
 use super::task_filter::{Conditions, Driver, Resolved, Statement, TaskFilter};
 use super::task_view::{COLUMN_COUNT, COLUMNS, JOINS, read_view};
 use super::{StoreError, count_from_sql, word};
-
-/// Failed tasks of a batch whose reasons are looked at.
-const RECENT_FAILURES: u32 = 10_000;
-/// Reasons that are told.
-const FAILURE_GROUPS: u32 = 10;
 
 /// What is asked of the list.
 #[derive(Debug, Clone)]
@@ -114,32 +108,6 @@ pub(super) fn count(
         counts.insert(word("task state", &state)?, count_from_sql(row.get(1)?));
     }
     Ok(counts)
-}
-
-/// Why tasks of a batch failed: the most frequent reasons among its newest
-/// failed tasks, each with its newest one.
-pub(super) fn failures(
-    connection: &Connection,
-    batch: &BatchName,
-) -> Result<Vec<FailureGroup>, StoreError> {
-    let mut statement = connection.prepare_cached(
-        "SELECT coalesce(failure_reason, failure, 'no reason was told'), count(*), max(id) FROM
-             (SELECT failure_reason, failure, id FROM task INDEXED BY task_failed
-              WHERE batch = (SELECT id FROM batch WHERE name = ?1 AND deleted = 0)
-                  AND state = 'failed' AND hidden = 0
-              ORDER BY id DESC LIMIT ?2)
-         GROUP BY 1 ORDER BY 2 DESC, 3 DESC LIMIT ?3",
-    )?;
-    let mut rows = statement.query((batch.as_str(), RECENT_FAILURES, FAILURE_GROUPS))?;
-    let mut groups = Vec::new();
-    while let Some(row) = rows.next()? {
-        groups.push(FailureGroup {
-            reason: row.get(0)?,
-            count: count_from_sql(row.get(1)?),
-            example: TaskId::from_sql(row.get(2)?),
-        });
-    }
-    Ok(groups)
 }
 
 /// A part of a list: which index is walked, and by what its tasks are sorted.

@@ -10,7 +10,7 @@ use strum::IntoEnumIterator;
 use super::super::task_cursor::{Direction, Order, Position, SortKey};
 use super::super::task_filter::TaskFilter;
 use super::super::task_list::{self, TaskQuery};
-use super::super::{connection, migrations};
+use super::super::{connection, migrations, task_failure};
 use crate::api::task::{CountTasks, TaskSort};
 use crate::domain::task::TaskState;
 use crate::domain::{TaskId, Timestamp, WorkerId};
@@ -292,8 +292,10 @@ fn failures_are_grouped_by_reason() {
              UPDATE task SET state = 'succeeded' WHERE id = 1;",
         )
         .unwrap();
-    let found = task_list::failures(&connection, &"qc".parse().unwrap()).unwrap();
+    let found = task_failure::failures(&connection, &"qc".parse().unwrap()).unwrap();
     let told: Vec<_> = found.iter().map(|g| (g.reason.as_str(), g.count, g.example.0)).collect();
     assert_eq!(told, [("exit code 1", 4, 7), ("killed", 2, 3)]);
-    assert_eq!(task_list::failures(&connection, &"other".parse().unwrap()).unwrap(), []);
+    let ids = task_failure::ids(&connection, &"qc".parse().unwrap(), TaskId(3), 3).unwrap();
+    assert_eq!(ids, [4, 5, 6].map(TaskId));
+    assert_eq!(task_failure::failures(&connection, &"other".parse().unwrap()).unwrap(), []);
 }
