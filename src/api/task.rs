@@ -15,6 +15,10 @@ use super::execution::ExecutionView;
 /// `POST /api/v2/tasks`: all are queued, or none.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"tasks": [
+    {"command": ["echo", "Hello, world"], "name": "greeting", "batch": "demo"},
+    {"command": "sort reads.txt | uniq -c", "shell": "sh", "retry": 2, "tags": {"sample": "a1"}}
+]}))]
 pub struct CreateTasks {
     pub tasks: Vec<TaskSpec>,
 }
@@ -289,6 +293,7 @@ pub struct TaskPage {
 /// The tasks that a change is for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"ids": [12, 13], "unfit": "skip"}))]
 pub struct TaskIds {
     pub ids: Vec<TaskId>,
     #[serde(default)]

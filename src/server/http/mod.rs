@@ -4,6 +4,7 @@
 //! database, and shapes the reply; it decides nothing.
 
 mod batches;
+mod describe;
 mod error;
 mod events;
 mod executions;
