@@ -8,12 +8,15 @@
 )]
 
 mod access;
+mod arguments;
 mod examples;
 mod faults;
 mod harness;
+mod launch_messages;
 mod launching;
 mod leases;
 mod managing;
+mod many;
 mod messages;
 mod scheduling;
 mod serving;

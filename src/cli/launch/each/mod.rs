@@ -27,7 +27,10 @@ pub enum EachError {
     OpenQuote { place: Place, shown: String },
     #[error("{place} of standard input has text behind a closing quote: {shown}")]
     TextBehindQuote { place: Place, shown: String },
-    #[error("{place} of standard input has {found} columns, and the header has {expected}")]
+    #[error(
+        "{place} of standard input has {found} {}, and the header has {expected}",
+        if *found == 1 { "column" } else { "columns" }
+    )]
     ColumnCount { place: Place, found: usize, expected: usize },
     #[error("there is no column {column} in {shown}")]
     NoColumn { column: usize, shown: String },

@@ -193,7 +193,7 @@ mod tests {
         let error = |text| read(text).unwrap_err().to_string();
         assert_eq!(
             error("a,b\n1,2\n\n3\n"),
-            "line 4 of standard input has 1 columns, and the header has 2"
+            "line 4 of standard input has 1 column, and the header has 2"
         );
         assert_eq!(error("a,a\n"), "the header names the column `a` twice");
         assert_eq!(error("a,,b\n"), "the header names no column 2");
