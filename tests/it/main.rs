@@ -9,6 +9,7 @@
 
 mod access;
 mod arguments;
+mod completions;
 mod examples;
 mod faults;
 mod harness;
