@@ -7,10 +7,11 @@
 mod agent;
 mod app;
 mod ask;
-mod completions;
+mod complete;
 mod details;
 mod error;
 mod exit;
+mod facts;
 mod follow;
 mod format;
 mod launch;

@@ -16,13 +16,32 @@ where
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let words = text.split([',', ' ', '\t', '\n']).filter(|word| !word.is_empty());
+        let words = text.split([',', ' ', '\t', '\n', '\r']).filter(|word| !word.is_empty());
         let ids: Result<Vec<T>, String> =
             words.map(|word| word.parse().map_err(|_| format!("`{word}` is no id"))).collect();
         match ids {
             Ok(ids) if ids.is_empty() => Err("it names no id".to_owned()),
             ids => ids.map(Self),
         }
+    }
+}
+
+/// Ids, or `-` for those that standard input has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IdsOrStdin<T> {
+    Ids(IdList<T>),
+    Stdin,
+}
+
+impl<T> FromStr for IdsOrStdin<T>
+where
+    T: FromStr,
+    T::Err: Display,
+{
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "-" { Ok(Self::Stdin) } else { text.parse().map(Self::Ids) }
     }
 }
 
@@ -48,6 +67,44 @@ pub fn environment_pair(text: &str) -> Result<(String, String), String> {
         Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
         None => Err("it has no `=`; write NAME=VALUE".to_owned()),
     }
+}
+
+/// `K=V`, a tag of a task.
+pub fn tag_pair(text: &str) -> Result<(String, String), String> {
+    environment_pair(text)
+}
+
+/// A number of bytes, alone or with a binary unit (`512M`, `1.5G`, `2GiB`).
+pub fn size(text: &str) -> Result<u64, String> {
+    const HOW: &str = "write a number of bytes, or a number with K, M, G or T";
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = text.trim_start_matches(digits).to_ascii_uppercase();
+    let shift = match unit.trim_end_matches('B').trim_end_matches('I') {
+        "" if !unit.contains('I') => 0,
+        "K" => 10,
+        "M" => 20,
+        "G" => 30,
+        "T" => 40,
+        _ => return Err("units are K, M, G and T".to_owned()),
+    };
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
+    let number = |text: &str| text.parse::<u64>().map_err(|_| HOW.to_owned());
+    let places = u32::try_from(fraction.len()).unwrap_or(u32::MAX);
+    let parts = 10_u64.checked_pow(places).ok_or_else(|| HOW.to_owned())?;
+    let unit_bytes = 1_u64 << shift;
+    let fraction_bytes = u128::from(number(fraction)?) * u128::from(unit_bytes) / u128::from(parts);
+    number(whole)?
+        .checked_mul(unit_bytes)
+        .and_then(|bytes| bytes.checked_add(u64::try_from(fraction_bytes).ok()?))
+        .ok_or_else(|| "too much".to_owned())
+}
+
+/// An amount of memory. Its unit must be named: who writes `8` means no 8 bytes.
+pub fn memory(text: &str) -> Result<u64, String> {
+    if text.bytes().all(|byte| byte.is_ascii_digit()) && !text.is_empty() {
+        return Err(format!("it has no unit; write {text}G or {text}M"));
+    }
+    size(text)
 }
 
 /// A duration: whole seconds, or with a unit (`90`, `90s`, `15m`, `2h`, `7d`).
@@ -120,6 +177,27 @@ mod tests {
         assert!(duration("-3").is_err());
         assert_eq!(limit_seconds("0"), Err("a limit is at least one second".into()));
         assert_eq!(limit_seconds("2h"), Ok(7_200));
+    }
+
+    #[test]
+    fn sizes_have_binary_units() {
+        assert_eq!(size("4096"), Ok(4096));
+        assert_eq!(size("512M"), Ok(512 << 20));
+        assert_eq!(size("1.5g"), Ok(3 << 29));
+        assert_eq!(size("2GiB"), Ok(2 << 30));
+        assert_eq!(size("1TB"), Ok(1 << 40));
+        assert_eq!(size("7B"), Ok(7));
+        for wrong in ["", "G", "1.G", "-1", "1iB", "1P", "1.5.5G", "99999999999T", "1 G"] {
+            assert!(size(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(memory("8"), Err("it has no unit; write 8G or 8M".into()));
+        assert_eq!(memory("8G"), Ok(8 << 30));
+    }
+
+    #[test]
+    fn ids_may_come_from_standard_input() {
+        assert_eq!("-".parse::<IdsOrStdin<TaskId>>(), Ok(IdsOrStdin::Stdin));
+        assert_eq!("7".parse(), Ok(IdsOrStdin::Ids(IdList(vec![TaskId(7)]))));
     }
 
     #[test]

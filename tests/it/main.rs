@@ -9,12 +9,16 @@
 
 mod access;
 mod agents;
+mod arguments;
+mod completions;
 mod examples;
 mod faults;
 mod harness;
+mod launch_messages;
 mod launching;
 mod leases;
 mod managing;
+mod many;
 mod messages;
 mod scheduling;
 mod serving;
