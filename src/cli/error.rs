@@ -173,6 +173,12 @@ impl CliError {
         self.kind
     }
 
+    /// The server's error code, where the server refused.
+    #[must_use]
+    pub const fn code(&self) -> Option<ErrorCode> {
+        self.code
+    }
+
     #[must_use]
     pub fn message(&self) -> &str {
         &self.message

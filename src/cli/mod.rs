@@ -7,8 +7,10 @@
 mod agent;
 mod app;
 mod ask;
+mod columns;
 mod completions;
 mod details;
+mod editor;
 mod error;
 mod exit;
 mod follow;

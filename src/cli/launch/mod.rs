@@ -6,3 +6,4 @@ mod spec;
 
 pub use args::LaunchArgs;
 pub use command::cmd_launch;
+pub use spec::{checked as checked_uri, command as command_of_words, uris};

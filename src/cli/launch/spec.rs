@@ -48,7 +48,7 @@ pub fn task_spec(args: &LaunchArgs) -> Result<TaskSpec, CliError> {
 
 /// Several words travel as they are. One word with blanks in it is a command
 /// line; so is the one word that a shell takes.
-fn command(words: &[OsString], shell: Option<&str>) -> Result<Command, CliError> {
+pub fn command(words: &[OsString], shell: Option<&str>) -> Result<Command, CliError> {
     if words.first().is_none_or(|word| word.is_empty()) {
         return Err(CliError::usage("the command is empty"));
     }
@@ -80,7 +80,7 @@ fn shell_wants_one_word(words: &[OsString], shell: &str) -> CliError {
 }
 
 /// The URIs of a repeatable option.
-fn uris(option: &str, values: &[String]) -> Result<Vec<String>, CliError> {
+pub fn uris(option: &str, values: &[String]) -> Result<Vec<String>, CliError> {
     let mut all = Vec::new();
     for value in values {
         for text in split_uris(value) {
@@ -104,7 +104,8 @@ fn split_uris(value: &str) -> Vec<String> {
     uris.into_iter().map(|uri| uri.trim_end().to_owned()).collect()
 }
 
-fn checked(option: &str, text: &str) -> Result<String, CliError> {
+/// A URI that makes sense on the workers.
+pub fn checked(option: &str, text: &str) -> Result<String, CliError> {
     let error = |message: String| CliError::usage(format!("{option}: {message}"));
     let uri: Uri = match text.parse() {
         Ok(uri) => uri,
