@@ -136,6 +136,7 @@ async fn welcome(
         store: hello.store,
         held: hello.held,
         draining: hello.draining,
+        orphans: hello.orphans,
     };
     let (sender, orders) = mpsc::unbounded_channel();
     let command = Command::Connect(Box::new(connect));
@@ -164,7 +165,7 @@ async fn welcome(
         known: connected.known,
         settings: connected.settings,
         wanted: connected.wanted,
-        lost_after_seconds: app.policy.lost_after.map(|lost_after| lost_after.as_secs()),
+        lost_after_seconds: connected.lost_after.map(|lost_after| lost_after.as_secs()),
         verdicts: connected.verdicts,
         output: held.into_iter().zip(sizes).collect(),
     };

@@ -7,6 +7,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use axum::extract::ws::{Message, WebSocket};
 use bytes::Bytes;
@@ -16,13 +17,13 @@ use rustc_hash::FxHashSet;
 use tokio::sync::mpsc;
 
 use crate::api::link::{
-    Down, Heartbeat, OutputChunk, Report, ReportEvent, Start, Up, Verdict, Welcome,
+    Down, Edit, Heartbeat, OutputChunk, Report, ReportEvent, Start, Up, Verdict, Welcome,
 };
 use crate::domain::execution::OutputSizes;
 use crate::domain::{ExecutionId, WorkerId};
 
 use super::super::engine::Refusal;
-use super::super::engine::command::{Command, Received, Reply};
+use super::super::engine::command::{Command, Pulse, Received, Reply};
 use super::super::engine::service::LinkMessage;
 use super::super::engine::state::LinkId;
 use super::super::output::OutputError;
@@ -173,6 +174,19 @@ fn order_frame(order: LinkMessage, mine: &Mine) -> Result<String, End> {
         LinkMessage::Settings { settings, wanted, lost_after_seconds } => {
             serde_json::to_string(&Down::Settings { settings, wanted, lost_after_seconds })
         }
+        LinkMessage::Suspend { execution, suspension } => {
+            serde_json::to_string(&Down::Suspend { execution, suspension })
+        }
+        LinkMessage::Signal { execution, signal } => {
+            serde_json::to_string(&Down::Signal { execution, signal })
+        }
+        LinkMessage::Edit { execution, revision, spec } => {
+            Ok(Edit::frame(execution, revision, &spec))
+        }
+        LinkMessage::Adopt { executions } => serde_json::to_string(&Down::Adopt { executions }),
+        LinkMessage::Abandon { executions } => serde_json::to_string(&Down::Abandon { executions }),
+        LinkMessage::Clean { what } => serde_json::to_string(&Down::Clean { what }),
+        LinkMessage::Restart => serde_json::to_string(&Down::Restart),
         LinkMessage::Close => return Err(End::Closed),
     };
     text.map_err(|error| End::Malformed(error.to_string()))
@@ -213,9 +227,14 @@ impl Reader {
     }
 
     fn on_heartbeat(&self, heartbeat: Heartbeat) -> Answer {
-        let Heartbeat { number, stats, phases, draining, .. } = heartbeat;
+        let Heartbeat { number, stats, phases, draining, lease_seconds, orphans } = heartbeat;
+        let lease = lease_seconds.map(Duration::from_secs);
         let (worker, link) = (self.worker, self.link);
-        let command = Command::Heartbeat { worker, link, stats, phases, draining };
+        let command = Command::Heartbeat {
+            worker,
+            link,
+            pulse: Pulse { stats, phases, draining, lease, orphans },
+        };
         let reply = self.app.engine.submit(&self.caller.name, command);
         Box::pin(async move { reply.await.map(|_| Down::HeartbeatAck { number }) })
     }

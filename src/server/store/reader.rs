@@ -12,7 +12,7 @@ use crate::api::execution::{ExecutionView, ListExecutions};
 use crate::api::task::{ListTasks, RelatedTask, TaskView};
 use crate::domain::execution::ExecutionState;
 use crate::domain::task::{TaskSpec, TaskState};
-use crate::domain::{ExecutionId, TaskId, TokenId};
+use crate::domain::{BatchId, ExecutionId, TaskId, TokenId};
 
 use super::super::engine::change::TokenRow;
 use super::load::{ReadTask, read_task};
@@ -157,6 +157,16 @@ impl EngineReader {
     /// A task as the last commit left it.
     pub fn find_task(&self, id: TaskId) -> Result<Option<ReadTask>, StoreError> {
         read_task(&self.connection, id)
+    }
+
+    /// The failed tasks of a batch.
+    pub fn list_failed(&self, batch: BatchId) -> Result<Vec<TaskId>, StoreError> {
+        Ok(task::list_failed(&self.connection, batch)?)
+    }
+
+    /// The ended tasks of a batch on which tasks wait.
+    pub fn list_required_of_batch(&self, batch: BatchId) -> Result<Vec<TaskId>, StoreError> {
+        Ok(requirement::required_of_batch(&self.connection, batch)?)
     }
 
     /// What was answered under that key.
