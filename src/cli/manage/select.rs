@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 
+use super::batch::hint_of_unknown;
 use super::stdin;
 use super::worker::{WorkerRef, find_worker};
 use crate::api::MAX_PAGE;
@@ -274,16 +275,28 @@ impl TaskSelection {
             }
         }
         if fitting.ids.is_empty() {
-            let error = CliError::refused("no task fits");
-            return Err(match &query.state {
-                Some(states) if self.filters.state.is_empty() => error.hint(format!(
-                    "only tasks in these states were looked at: {}",
-                    states.replace(',', ", ")
-                )),
-                _ => error.hint("`scitq manage task list` with the same options shows what does"),
-            });
+            return Err(self.nothing_fits(session, &query).await);
         }
         Ok(fitting)
+    }
+}
+
+impl TaskSelection {
+    /// The error of a description that no task fits, with what may be wrong with it.
+    async fn nothing_fits(&self, session: &Session, query: &ListTasks) -> CliError {
+        let error = CliError::refused("no task fits");
+        if let Some(batch) = &self.filters.batch
+            && let Some(hint) = hint_of_unknown(session, batch).await
+        {
+            return error.hint(hint);
+        }
+        match &query.state {
+            Some(states) if self.filters.state.is_empty() => error.hint(format!(
+                "only tasks in these states were looked at: {}",
+                states.replace(',', ", ")
+            )),
+            _ => error.hint("`scitq manage task list` with the same options shows what does"),
+        }
     }
 }
 

@@ -19,6 +19,8 @@ use crate::cli::error::CliError;
 use crate::cli::session::Session;
 use crate::domain::BatchName;
 
+pub use select::hint_of_unknown;
+
 /// List, show and change batches
 #[derive(Debug, Args)]
 pub struct BatchArgs {

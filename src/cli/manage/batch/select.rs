@@ -69,18 +69,37 @@ pub async fn read_batch(session: &Session, name: &BatchName) -> Result<BatchDeta
     }
 }
 
-/// An error about a batch, with names like the one that is not known.
+/// An error about a batch, with a name like the one that is not known.
 pub async fn explain(session: &Session, error: ClientError, name: &BatchName) -> CliError {
     let is_unknown = error.is_refused_as(ErrorCode::NotFound);
     let told = session.explain(error);
-    if !is_unknown || !told.hints().is_empty() {
+    if !is_unknown {
         return told;
     }
-    // Only for the hint: where that fails too, the error is told without.
-    let Ok(list) = session.client.list_batches().await else { return told };
-    let names = list.batches.iter().map(|batch| batch.name.as_str());
-    match parse::most_similar(name.as_str(), names) {
+    match similar_batch(session, name).await {
         Some(similar) => told.hint(format!("did you mean `{similar}`?")),
-        None => told.hint("`scitq manage batch list` shows the batches"),
+        None => told,
     }
+}
+
+/// Why nothing of a batch was found, where that is because there is no such batch.
+pub async fn hint_of_unknown(session: &Session, name: &BatchName) -> Option<String> {
+    let error = session.client.batch(name).await.err()?;
+    if !error.is_refused_as(ErrorCode::NotFound) {
+        return None;
+    }
+    Some(match similar_batch(session, name).await {
+        Some(similar) => format!("batch `{name}` does not exist; did you mean `{similar}`?"),
+        None => {
+            format!("batch `{name}` does not exist; `scitq manage batch list` shows those that do")
+        }
+    })
+}
+
+/// A batch whose name is like this one. It is only for a hint: where the list
+/// cannot be read, there is none.
+async fn similar_batch(session: &Session, name: &BatchName) -> Option<String> {
+    let list = session.client.list_batches().await.ok()?;
+    let names = list.batches.iter().map(|batch| batch.name.as_str());
+    parse::most_similar(name.as_str(), names).map(str::to_owned)
 }

@@ -7,6 +7,7 @@ use crate::api::task::{ListTasks, TaskSort, TaskView};
 use crate::cli::columns::{Field, Moment, unknown_column};
 use crate::cli::error::CliError;
 use crate::cli::format;
+use crate::cli::manage::batch::hint_of_unknown;
 use crate::cli::manage::options::{ListOptions, page_size};
 use crate::cli::manage::select::Filters;
 use crate::cli::manage::states::{self, task_paint};
@@ -53,7 +54,8 @@ pub async fn cmd_list(session: &Session, args: ListArgs) -> Result<(), CliError>
         reverse: args.newest_first || direction == Direction::Descending,
         ..args.filters.query(session, &[]).await?
     };
-    let mut left = args.options.most();
+    let most = args.options.most();
+    let mut left = most;
     while left > 0 {
         query.limit = Some(page_size(left));
         let page = session.client.list_tasks(&query).await.map_err(|e| session.explain(e))?;
@@ -62,7 +64,14 @@ pub async fn cmd_list(session: &Session, args: ListArgs) -> Result<(), CliError>
         let Some(next) = page.next else { break };
         query.cursor = Some(next);
     }
-    listing.finish()
+    listing.finish()?;
+    if left == most
+        && let Some(batch) = &query.batch
+        && let Some(hint) = hint_of_unknown(session, batch).await
+    {
+        session.output.voice().warning(hint);
+    }
+    Ok(())
 }
 
 /// The order in which the server lists, by the name of a column.

@@ -282,6 +282,8 @@ fn unset(spec: &mut TaskSpec, field: Unset) {
 
 fn stdin_of(path: &Path) -> Result<ByteString, CliError> {
     fs::read(path).map(ByteString::from).map_err(|error| {
-        CliError::usage(format!("--stdin: cannot read `{}`", path.display())).caused_by(&error)
+        CliError::usage(format!("--stdin: cannot read `{}`", path.display()))
+            .caused_by(&error)
+            .hint("the file is read here and now, and its contents travel with the task")
     })
 }
