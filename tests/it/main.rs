@@ -8,6 +8,7 @@
 )]
 
 mod access;
+mod control;
 mod examples;
 mod faults;
 mod harness;
@@ -15,6 +16,7 @@ mod launching;
 mod leases;
 mod managing;
 mod messages;
+mod mistakes;
 mod scheduling;
 mod serving;
 mod surroundings;
