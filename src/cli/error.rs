@@ -150,6 +150,13 @@ impl CliError {
         self
     }
 
+    /// The same error, with the place where it is.
+    #[must_use]
+    pub fn within(mut self, place: impl fmt::Display) -> Self {
+        self.message = format!("{place}: {}", self.message);
+        self
+    }
+
     /// The same error, but met while a task was awaited.
     #[must_use]
     pub fn while_waiting(mut self) -> Self {

@@ -255,6 +255,14 @@ pub fn can_ask() -> bool {
     io::stdin().is_terminal() && io::stderr().is_terminal()
 }
 
+/// Tells a person who may not know it that a command waits for what they type;
+/// silent unless standard input is a terminal.
+pub fn tell_typing(reader: &str) {
+    if io::stdin().is_terminal() {
+        write_stderr(format_args!("{reader} reads what you type; Ctrl-D ends it\n"));
+    }
+}
+
 /// Prints what the argument parser has to say (help, version, a usage error).
 pub fn parser_message(error: &clap::Error) {
     // Nobody is left to tell when this fails.

@@ -16,13 +16,32 @@ where
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let words = text.split([',', ' ', '\t', '\n']).filter(|word| !word.is_empty());
+        let words = text.split([',', ' ', '\t', '\n', '\r']).filter(|word| !word.is_empty());
         let ids: Result<Vec<T>, String> =
             words.map(|word| word.parse().map_err(|_| format!("`{word}` is no id"))).collect();
         match ids {
             Ok(ids) if ids.is_empty() => Err("it names no id".to_owned()),
             ids => ids.map(Self),
         }
+    }
+}
+
+/// Ids, or `-` for those that standard input has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IdsOrStdin<T> {
+    Ids(IdList<T>),
+    Stdin,
+}
+
+impl<T> FromStr for IdsOrStdin<T>
+where
+    T: FromStr,
+    T::Err: Display,
+{
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "-" { Ok(Self::Stdin) } else { text.parse().map(Self::Ids) }
     }
 }
 
@@ -50,6 +69,44 @@ pub fn environment_pair(text: &str) -> Result<(String, String), String> {
     }
 }
 
+/// `K=V`, a tag of a task.
+pub fn tag_pair(text: &str) -> Result<(String, String), String> {
+    environment_pair(text)
+}
+
+/// A number of bytes, alone or with a binary unit (`512M`, `1.5G`, `2GiB`).
+pub fn size(text: &str) -> Result<u64, String> {
+    const HOW: &str = "write a number of bytes, or a number with K, M, G or T";
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = text.trim_start_matches(digits).to_ascii_uppercase();
+    let shift = match unit.trim_end_matches('B').trim_end_matches('I') {
+        "" if !unit.contains('I') => 0,
+        "K" => 10,
+        "M" => 20,
+        "G" => 30,
+        "T" => 40,
+        _ => return Err("units are K, M, G and T".to_owned()),
+    };
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
+    let number = |text: &str| text.parse::<u64>().map_err(|_| HOW.to_owned());
+    let places = u32::try_from(fraction.len()).unwrap_or(u32::MAX);
+    let parts = 10_u64.checked_pow(places).ok_or_else(|| HOW.to_owned())?;
+    let unit_bytes = 1_u64 << shift;
+    let fraction_bytes = u128::from(number(fraction)?) * u128::from(unit_bytes) / u128::from(parts);
+    number(whole)?
+        .checked_mul(unit_bytes)
+        .and_then(|bytes| bytes.checked_add(u64::try_from(fraction_bytes).ok()?))
+        .ok_or_else(|| "too much".to_owned())
+}
+
+/// An amount of memory. Its unit must be named: who writes `8` means no 8 bytes.
+pub fn memory(text: &str) -> Result<u64, String> {
+    if text.bytes().all(|byte| byte.is_ascii_digit()) && !text.is_empty() {
+        return Err(format!("it has no unit; write {text}G or {text}M"));
+    }
+    size(text)
+}
+
 /// A duration: whole seconds, or with a unit (`90`, `90s`, `15m`, `2h`, `7d`).
 pub fn duration(text: &str) -> Result<Duration, String> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
@@ -64,33 +121,6 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         .parse()
         .map_err(|_| "write whole seconds, or a number with s, m, h or d".to_owned())?;
     number.checked_mul(unit_seconds).map(Duration::from_secs).ok_or_else(|| "too long".to_owned())
-}
-
-/// A number of bytes: `1000`, or with a binary unit (`512K`, `100M`, `4G`, `1.5T`).
-pub fn size(text: &str) -> Result<u64, String> {
-    const WANTED: &str = "write bytes, or a number with K, M, G or T";
-    let number = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let unit = match text.trim_start_matches(number).to_ascii_lowercase().as_str() {
-        "" | "b" => 0,
-        "k" | "kb" | "kib" => 10,
-        "m" | "mb" | "mib" => 20,
-        "g" | "gb" | "gib" => 30,
-        "t" | "tb" | "tib" => 40,
-        _ => return Err(WANTED.to_owned()),
-    };
-    // Fixed point with three decimals, since a fraction such as 0.1 is none in binary.
-    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-    let is_fraction = fraction.len() <= 3 && fraction.chars().all(|c| c.is_ascii_digit());
-    let whole: u128 = whole.parse().map_err(|_| WANTED.to_owned())?;
-    if !is_fraction {
-        return Err("it has more than three decimals".to_owned());
-    }
-    let thousandths: u128 = format!("{fraction:0<3}").parse().unwrap_or(0);
-    let bytes = (whole * 1_000 + thousandths)
-        .checked_mul(1 << unit)
-        .ok_or_else(|| "too large".to_owned())?
-        / 1_000;
-    u64::try_from(bytes).map_err(|_| "too large".to_owned())
 }
 
 /// A column by which a list is sorted: `COLUMN` or `COLUMN:desc`.
@@ -220,24 +250,33 @@ mod tests {
     }
 
     #[test]
-    fn sizes_have_binary_units() {
-        assert_eq!(size("1000"), Ok(1_000));
-        assert_eq!(size("100M"), Ok(100 << 20));
-        assert_eq!(size("1.5GiB"), Ok(3 << 29));
-        assert_eq!(size("0.5k"), Ok(512));
-        assert!(size("M").is_err());
-        assert!(size("4 G").is_err());
-        assert!(size("-1").is_err());
-        assert_eq!(size("99999999T"), Err("too large".into()));
-    }
-
-    #[test]
     fn a_list_is_sorted_by_a_column_in_a_direction() {
         let sorting = |column: &str, direction| Ok(Sorting { column: column.into(), direction });
         assert_eq!("Name".parse(), sorting("name", Direction::Ascending));
         assert_eq!("name:desc".parse(), sorting("name", Direction::Descending));
         assert!("name:down".parse::<Sorting>().is_err());
         assert!(":desc".parse::<Sorting>().is_err());
+    }
+
+    #[test]
+    fn sizes_have_binary_units() {
+        assert_eq!(size("4096"), Ok(4096));
+        assert_eq!(size("512M"), Ok(512 << 20));
+        assert_eq!(size("1.5g"), Ok(3 << 29));
+        assert_eq!(size("2GiB"), Ok(2 << 30));
+        assert_eq!(size("1TB"), Ok(1 << 40));
+        assert_eq!(size("7B"), Ok(7));
+        for wrong in ["", "G", "1.G", "-1", "1iB", "1P", "1.5.5G", "99999999999T", "1 G"] {
+            assert!(size(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(memory("8"), Err("it has no unit; write 8G or 8M".into()));
+        assert_eq!(memory("8G"), Ok(8 << 30));
+    }
+
+    #[test]
+    fn ids_may_come_from_standard_input() {
+        assert_eq!("-".parse::<IdsOrStdin<TaskId>>(), Ok(IdsOrStdin::Stdin));
+        assert_eq!("7".parse(), Ok(IdsOrStdin::Ids(IdList(vec![TaskId(7)]))));
     }
 
     #[test]

@@ -1,6 +1,7 @@
-//! How an awaited task stands, on one line of standard error that is taken
+//! How awaited tasks stand, on one line of standard error that is taken
 //! away in the end.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::io;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use crate::api::client::Notice;
 use crate::api::task::TaskView;
 use crate::clock::SystemClock;
 use crate::domain::Clock;
+use crate::domain::task::TaskState;
 
 /// A line that changes; none where nobody sees it.
 #[derive(Debug)]
@@ -80,6 +82,33 @@ impl Progress {
         bar.set_message(text);
         bar.enable_steady_tick(Duration::from_millis(120));
     }
+
+    /// Tells how many of several tasks are in which state.
+    pub fn tell_many(&self, states: &BTreeMap<TaskState, u64>) {
+        let Some(bar) = &self.bar else { return };
+        if bar.length().is_none() {
+            let template = "{spinner} [{bar:30}] {pos}/{len}, {wide_msg}";
+            if let Ok(style) = ProgressStyle::with_template(template) {
+                bar.set_style(style.progress_chars("=> "));
+            }
+        }
+        let ended = states.iter().filter(|(state, _)| state.is_final()).map(|(_, count)| count);
+        bar.set_length(states.values().sum());
+        bar.set_position(ended.sum());
+        bar.set_message(counts(states));
+        bar.enable_steady_tick(Duration::from_millis(120));
+    }
+}
+
+/// `4 failed, 16 running, 980 pending`: all but those that succeeded.
+fn counts(states: &BTreeMap<TaskState, u64>) -> String {
+    let order = [TaskState::Failed, TaskState::Paused, TaskState::Running, TaskState::Accepted];
+    let rest = [TaskState::Assigned, TaskState::Pending, TaskState::Waiting];
+    let shown = order.into_iter().chain(rest).filter_map(|state| {
+        let count = states.get(&state).copied().filter(|count| *count > 0)?;
+        Some(format!("{count} {state}"))
+    });
+    shown.collect::<Vec<_>>().join(", ")
 }
 
 /// How many of many are done, on one line of standard error; none where nobody
@@ -105,22 +134,10 @@ impl Counter {
         Self { bar }
     }
 
-    #[must_use]
-    pub const fn is_shown(&self) -> bool {
-        self.bar.is_some()
-    }
-
     /// So many more are done.
     pub fn advance(&self, count: usize) {
         if let Some(bar) = &self.bar {
             bar.inc(count as u64);
-        }
-    }
-
-    /// So many are done in all.
-    pub fn reach(&self, count: u64) {
-        if let Some(bar) = &self.bar {
-            bar.set_position(count);
         }
     }
 }
@@ -174,5 +191,17 @@ impl TermLike for Narrow {
 
     fn flush(&self) -> io::Result<()> {
         self.0.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_needs_a_look_is_counted_first() {
+        let states = [TaskState::Pending, TaskState::Failed, TaskState::Succeeded];
+        let states = states.into_iter().zip([980, 4, 16]).collect();
+        assert_eq!(counts(&states), "4 failed, 980 pending");
     }
 }

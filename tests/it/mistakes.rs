@@ -107,7 +107,6 @@ fn a_file_is_missing_or_is_none() {
     exit 2
     error: --stdin: cannot read `missing`
     caused by: No such file or directory (os error 2)
-    hint: the file is read here and now, and its contents travel with the task
     ");
     assert_snapshot!(said(&server, &["launch", "--input", "/data/reads.fq", "true"]), @r"
     exit 2
@@ -126,7 +125,7 @@ fn a_value_cannot_be_read() {
     ");
     assert_snapshot!(said(&server, &["manage", "batch", "update", "qc", "--mem", "8 gigs"]), @r"
     exit 2
-    error: --mem cannot be `8 gigs`: write bytes, or a number with K, M, G or T
+    error: --mem cannot be `8 gigs`: units are K, M, G and T
     hint: `scitq manage batch update --help` tells more
     ");
     assert_snapshot!(said(&server, &["manage", "task", "signal", "USER1", "3"]), @r"

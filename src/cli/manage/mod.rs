@@ -10,6 +10,7 @@ mod states;
 mod stdin;
 mod task;
 mod token;
+mod uris;
 mod worker;
 
 use clap::{Args, Subcommand};

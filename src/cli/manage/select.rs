@@ -15,7 +15,7 @@ use crate::api::task::{ListTasks, TaskView};
 use crate::cli::error::CliError;
 use crate::cli::format;
 use crate::cli::manage::states;
-use crate::cli::parse::{self, IdList};
+use crate::cli::parse::{self, IdsOrStdin};
 use crate::cli::session::Session;
 use crate::clock::SystemClock;
 use crate::domain::task::TaskState;
@@ -51,10 +51,10 @@ pub struct OneTask {
 pub struct SomeTasks {
     /// The tasks, separated by spaces or commas; `-` reads them from standard input
     #[arg(value_name = "ID")]
-    tasks: Vec<TaskWord>,
+    tasks: Vec<IdsOrStdin<TaskId>>,
     /// The tasks, as an option; repeatable
     #[arg(short, long, value_name = "ID")]
-    id: Vec<TaskWord>,
+    id: Vec<IdsOrStdin<TaskId>>,
     /// The task of this name; repeatable
     #[arg(short, long, value_parser = NonEmptyStringValueParser::new())]
     name: Vec<String>,
@@ -65,10 +65,10 @@ pub struct SomeTasks {
 pub struct TaskSelection {
     /// The tasks, separated by spaces or commas; `-` reads them from standard input
     #[arg(value_name = "ID")]
-    tasks: Vec<TaskWord>,
+    tasks: Vec<IdsOrStdin<TaskId>>,
     /// The tasks, as an option; repeatable
     #[arg(short, long, value_name = "ID")]
-    id: Vec<TaskWord>,
+    id: Vec<IdsOrStdin<TaskId>>,
     /// The task of this name, or with `*`, `?` or `[a-z]` in it all of such names; repeatable
     #[arg(short, long, value_parser = NonEmptyStringValueParser::new())]
     name: Vec<String>,
@@ -97,22 +97,6 @@ pub struct Filters {
     /// Only tasks that have been in their state for longer: 90s, 15m, 2h, 7d
     #[arg(long, value_name = "DURATION", value_parser = parse::duration)]
     pub older_than: Option<Duration>,
-}
-
-/// Ids of tasks in one argument.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum TaskWord {
-    Ids(IdList<TaskId>),
-    /// `-`: they come on standard input.
-    Stdin,
-}
-
-impl std::str::FromStr for TaskWord {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if text == "-" { Ok(Self::Stdin) } else { text.parse().map(Self::Ids) }
-    }
 }
 
 /// The tasks that were found for a change.
@@ -220,8 +204,8 @@ impl TaskSelection {
     /// A selection by these words.
     #[must_use]
     pub const fn of(
-        tasks: Vec<TaskWord>,
-        id: Vec<TaskWord>,
+        tasks: Vec<IdsOrStdin<TaskId>>,
+        id: Vec<IdsOrStdin<TaskId>>,
         name: Vec<String>,
         filters: Filters,
     ) -> Self {
@@ -327,15 +311,15 @@ fn before(now: Timestamp, age: Duration) -> Timestamp {
 
 async fn named_tasks(
     session: &Session,
-    tasks: &[TaskWord],
-    more: &[TaskWord],
+    tasks: &[IdsOrStdin<TaskId>],
+    more: &[IdsOrStdin<TaskId>],
     names: &[String],
 ) -> Result<Vec<TaskId>, CliError> {
     let mut ids = Vec::new();
     for word in tasks.iter().chain(more) {
         match word {
-            TaskWord::Ids(list) => ids.extend(&list.0),
-            TaskWord::Stdin => ids.extend(stdin::ids::<TaskId>()?),
+            IdsOrStdin::Ids(list) => ids.extend(&list.0),
+            IdsOrStdin::Stdin => ids.extend(stdin::ids::<TaskId>()?),
         }
     }
     for name in names {

@@ -1,10 +1,11 @@
 //! Ids that come on standard input, as another command prints them.
 
 use std::fmt::Display;
-use std::io::{self, IsTerminal, Read};
+use std::io::{self, Read};
 use std::str::FromStr;
 
 use crate::cli::error::CliError;
+use crate::cli::output;
 use crate::cli::parse::IdList;
 
 /// All ids on standard input, to its end.
@@ -16,10 +17,7 @@ where
     T: FromStr,
     T::Err: Display,
 {
-    if io::stdin().is_terminal() {
-        return Err(CliError::usage("`-` reads ids from standard input, and that is a terminal")
-            .hint("pipe them in, as from `scitq manage task list -H --columns id`"));
-    }
+    output::tell_typing("`-`");
     let mut text = String::new();
     io::stdin().lock().read_to_string(&mut text).map_err(|error| {
         CliError::refused("cannot read ids from standard input").caused_by(&error)
@@ -35,7 +33,7 @@ where
     if text.trim().is_empty() {
         return Err(CliError::refused("no id came on standard input"));
     }
-    let list: Result<IdList<T>, String> = text.replace('\r', " ").parse();
+    let list: Result<IdList<T>, String> = text.parse();
     list.map(|list| list.0)
         .map_err(|error| CliError::usage(format!("standard input is no list of ids: {error}")))
 }

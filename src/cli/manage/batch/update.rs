@@ -7,8 +7,8 @@ use super::select::OneBatch;
 use crate::api::ErrorCode;
 use crate::api::batch::{Setting, UpdateBatch};
 use crate::cli::error::CliError;
-use crate::cli::launch::uris;
 use crate::cli::manage::states;
+use crate::cli::manage::uris::read_uris;
 use crate::cli::parse;
 use crate::cli::session::Session;
 use crate::domain::BatchName;
@@ -47,14 +47,14 @@ struct Defaults {
     /// Try again so many times when it fails
     #[arg(long, value_name = "TIMES", value_parser = parse::count::<u32>)]
     retry: Option<u32>,
-    /// Let tasks of a higher priority come first
+    /// Start before tasks of a lower priority
     #[arg(long, value_name = "NUMBER", value_parser = parse::count::<i32>, allow_negative_numbers = true)]
     priority: Option<i32>,
-    /// Reserve so many processor cores
+    /// Take so many processor cores
     #[arg(long, value_name = "CORES", value_parser = parse::count::<u32>)]
     cpu: Option<u32>,
-    /// Reserve so much memory: bytes, or 512M, 16G
-    #[arg(long, value_name = "SIZE", value_parser = parse::size)]
+    /// Take so much memory, as in 8G
+    #[arg(long, value_name = "SIZE", value_parser = parse::memory)]
     mem: Option<u64>,
     /// Set a variable for the command; repeatable, adds to those that there are
     #[arg(long, value_name = "NAME=VALUE", value_parser = parse::environment_pair)]
@@ -151,7 +151,7 @@ impl Defaults {
         defaults.env.extend(self.env.iter().cloned());
         defaults.shell = self.shell.clone().or(defaults.shell);
         if !self.resource.is_empty() {
-            defaults.resource = uris("--resource", &self.resource)?;
+            defaults.resource = read_uris("--resource", &self.resource)?;
         }
         defaults.uid = self.uid.or(defaults.uid);
         defaults.gid = self.gid.or(defaults.gid);

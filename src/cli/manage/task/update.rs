@@ -1,7 +1,7 @@
 //! `scitq manage task update`.
 
-use std::ffi::OsString;
-use std::fs;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::Path;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -14,18 +14,20 @@ use super::update_args::{Changes, Status, Unset, UpdateArgs};
 use crate::api::task::{ChangedTasks, TaskDetail, TaskIds};
 use crate::cli::ask;
 use crate::cli::error::CliError;
-use crate::cli::launch::{checked_uri, command_of_words, uris};
+use crate::cli::launch::checked_uri;
 use crate::cli::manage::change::{
     Asks, Change, ChangeOptions, SHOWN, change_selected, tell_changed,
 };
 use crate::cli::manage::select::{Selected, TaskSelection};
+use crate::cli::manage::uris::read_uris;
 use crate::cli::output::Paint;
 use crate::cli::parse;
 use crate::cli::progress::Counter;
 use crate::cli::session::Session;
 use crate::domain::TaskId;
 use crate::domain::byte_string::ByteString;
-use crate::domain::task::TaskSpec;
+use crate::domain::check::MAX_STDIN;
+use crate::domain::task::{Command, TaskSpec};
 
 /// Specifications that are read at the same time.
 const READS: usize = 8;
@@ -206,7 +208,7 @@ impl Changes {
         self.set_fields(&mut spec)?;
         spec.shell = self.shell.clone().or(spec.shell);
         if let Some(line) = &self.command {
-            spec.command = command_of_words(&[OsString::from(line)], spec.shell.as_deref())?;
+            spec.command = command(line, spec.shell.as_deref());
         }
         if let Some(replacement) = replacement {
             spec.command = replacement.apply(&spec.command)?;
@@ -220,13 +222,13 @@ impl Changes {
             spec.batch.clone_from(batch);
         }
         if !self.input.is_empty() {
-            spec.input = uris("--input", &self.input)?;
+            spec.input = read_uris("--input", &self.input)?;
         }
         if !self.resource.is_empty() {
-            spec.resource = uris("--resource", &self.resource)?;
+            spec.resource = read_uris("--resource", &self.resource)?;
         }
         if let Some(output) = &self.output {
-            spec.output = Some(checked_uri("--output", output)?);
+            spec.output = Some(checked_uri("--output", output.clone())?);
         }
         if !self.after.is_empty() {
             spec.after = parse::flatten(&self.after);
@@ -280,10 +282,24 @@ fn unset(spec: &mut TaskSpec, field: Unset) {
     }
 }
 
+/// One word without blanks is a program; anything else is a command line, as
+/// with `scitq launch`.
+fn command(line: &str, shell: Option<&str>) -> Command {
+    if shell.is_some() || line.contains(char::is_whitespace) {
+        return Command::Line(line.to_owned());
+    }
+    Command::Arguments(vec![line.into()])
+}
+
 fn stdin_of(path: &Path) -> Result<ByteString, CliError> {
-    fs::read(path).map(ByteString::from).map_err(|error| {
-        CliError::usage(format!("--stdin: cannot read `{}`", path.display()))
-            .caused_by(&error)
-            .hint("the file is read here and now, and its contents travel with the task")
+    let read = || -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        // One byte too much tells a file that is too long.
+        let most = MAX_STDIN as u64 + 1;
+        File::open(path)?.take(most).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    read().map(ByteString::from).map_err(|error| {
+        CliError::usage(format!("--stdin: cannot read `{}`", path.display())).caused_by(&error)
     })
 }

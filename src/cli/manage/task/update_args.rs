@@ -9,10 +9,10 @@ use strum::{EnumIter, EnumString, IntoStaticStr};
 
 use super::send::EditOptions;
 use crate::cli::manage::change::ChangeOptions;
-use crate::cli::manage::select::{Filters, TaskSelection, TaskWord};
+use crate::cli::manage::select::{Filters, TaskSelection};
 use crate::cli::manage::states;
 use crate::cli::manage::worker::WorkerRef;
-use crate::cli::parse::{self, IdList};
+use crate::cli::parse::{self, IdList, IdsOrStdin};
 use crate::domain::task::TaskState;
 use crate::domain::{BatchName, TaskId};
 
@@ -56,10 +56,10 @@ pub struct UpdateArgs {
 pub struct UpdatedTasks {
     /// The tasks, separated by spaces or commas; `-` reads them from standard input
     #[arg(value_name = "ID")]
-    tasks: Vec<TaskWord>,
+    tasks: Vec<IdsOrStdin<TaskId>>,
     /// The tasks, as an option; repeatable
     #[arg(short, long, value_name = "ID")]
-    id: Vec<TaskWord>,
+    id: Vec<IdsOrStdin<TaskId>>,
     /// The task of this name, or with `*`, `?` or `[a-z]` in it all of such names; repeatable
     #[arg(short, long, value_parser = NonEmptyStringValueParser::new())]
     name: Vec<String>,
@@ -128,19 +128,19 @@ pub struct Changes {
     #[arg(long, value_name = "NAME=VALUE", value_parser = parse::environment_pair)]
     pub env: Vec<(String, String)>,
     /// Set a tag; repeatable
-    #[arg(long, value_name = "NAME=VALUE", value_parser = parse::environment_pair)]
+    #[arg(long, value_name = "NAME=VALUE", value_parser = parse::tag_pair)]
     pub tag: Vec<(String, String)>,
     /// Give the command this file on its standard input
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     pub stdin: Option<PathBuf>,
-    /// Let tasks of a higher priority come first
+    /// Start before tasks of a lower priority
     #[arg(long, value_name = "NUMBER", value_parser = parse::count::<i32>, allow_negative_numbers = true)]
     pub priority: Option<i32>,
-    /// Reserve so many processor cores
+    /// Take so many processor cores
     #[arg(long, value_name = "CORES", value_parser = parse::count::<u32>)]
     pub cpu: Option<u32>,
-    /// Reserve so much memory: bytes, or 512M, 16G
-    #[arg(long, value_name = "SIZE", value_parser = parse::size)]
+    /// Take so much memory, as in 8G
+    #[arg(long, value_name = "SIZE", value_parser = parse::memory)]
     pub mem: Option<u64>,
     /// Try again so many times when it fails
     #[arg(long, value_name = "TIMES", value_parser = parse::count::<u32>)]
