@@ -7,8 +7,10 @@
 mod agent;
 mod app;
 mod ask;
+mod columns;
 mod complete;
 mod details;
+mod editor;
 mod error;
 mod exit;
 mod facts;

@@ -147,6 +147,11 @@ impl Voice {
         }
     }
 
+    /// A text for standard error in a colour, where there are colours.
+    pub fn paint(self, text: impl Display, paint: Paint) -> impl Display {
+        Painted(text, paint, self.colored)
+    }
+
     /// Whether progress may be drawn on standard error.
     #[must_use]
     pub fn shows_progress(self) -> bool {

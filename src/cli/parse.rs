@@ -60,7 +60,7 @@ pub fn count<T: FromStr>(text: &str) -> Result<T, String> {
     text.parse().map_err(|_| "write a whole number".to_owned())
 }
 
-/// `K=V`, a variable for a task.
+/// `K=V`, a variable for a task, or a tag.
 pub fn environment_pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some(("", _)) => Err("the name before `=` is empty".to_owned()),
@@ -123,6 +123,66 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     number.checked_mul(unit_seconds).map(Duration::from_secs).ok_or_else(|| "too long".to_owned())
 }
 
+/// A column by which a list is sorted: `COLUMN` or `COLUMN:desc`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sorting {
+    pub column: String,
+    pub direction: Direction,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    Ascending,
+    Descending,
+}
+
+impl FromStr for Sorting {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (column, direction) = match text.split_once(':') {
+            None | Some((_, "asc")) => (text, Direction::Ascending),
+            Some((_, "desc")) => (text, Direction::Descending),
+            Some((_, other)) => {
+                return Err(format!("`{other}` is no direction: write asc or desc"));
+            }
+        };
+        match column.split(':').next() {
+            None | Some("") => Err("write COLUMN or COLUMN:desc".to_owned()),
+            Some(column) => Ok(Self { column: column.to_ascii_lowercase(), direction }),
+        }
+    }
+}
+
+/// The name that a mistyped one may stand for: not more than a third of it differs.
+pub fn most_similar<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let most = name.chars().count().div_ceil(3);
+    let with_distance = known.map(|other| (distance(name, other), other));
+    let (distance, nearest) = with_distance.min_by_key(|(distance, _)| *distance)?;
+    (distance <= most).then_some(nearest)
+}
+
+/// How many characters have to be put in, taken out, replaced or swapped with
+/// their neighbour to make one text of the other.
+fn distance(one: &str, other: &str) -> usize {
+    let (one, other): (Vec<char>, Vec<char>) = (one.chars().collect(), other.chars().collect());
+    let mut before_last: Vec<usize> = Vec::new();
+    let mut last: Vec<usize> = (0..=other.len()).collect();
+    for (row, a) in one.iter().enumerate() {
+        let mut next = vec![row + 1];
+        for (column, b) in other.iter().enumerate() {
+            let replaced = last[column] + usize::from(a != b);
+            let mut steps = replaced.min(last[column + 1] + 1).min(next[column] + 1);
+            if row > 0 && column > 0 && *a == other[column - 1] && one[row - 1] == *b {
+                steps = steps.min(before_last[column - 1] + 1);
+            }
+            next.push(steps);
+        }
+        before_last = std::mem::replace(&mut last, next);
+    }
+    last[other.len()]
+}
+
 /// How long to wait for something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wait {
@@ -177,6 +237,25 @@ mod tests {
         assert!(duration("-3").is_err());
         assert_eq!(limit_seconds("0"), Err("a limit is at least one second".into()));
         assert_eq!(limit_seconds("2h"), Ok(7_200));
+    }
+
+    #[test]
+    fn a_mistyped_name_is_recognised() {
+        let known = || ["Default", "assembly", "qc"].into_iter();
+        assert_eq!(most_similar("asembly", known()), Some("assembly"));
+        assert_eq!(most_similar("cq", known()), Some("qc"));
+        assert_eq!(most_similar("default", known()), Some("Default"));
+        assert_eq!(most_similar("mapping", known()), None);
+        assert_eq!(most_similar("x", std::iter::empty()), None);
+    }
+
+    #[test]
+    fn a_list_is_sorted_by_a_column_in_a_direction() {
+        let sorting = |column: &str, direction| Ok(Sorting { column: column.into(), direction });
+        assert_eq!("Name".parse(), sorting("name", Direction::Ascending));
+        assert_eq!("name:desc".parse(), sorting("name", Direction::Descending));
+        assert!("name:down".parse::<Sorting>().is_err());
+        assert!(":desc".parse::<Sorting>().is_err());
     }
 
     #[test]

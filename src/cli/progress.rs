@@ -111,6 +111,45 @@ fn counts(states: &BTreeMap<TaskState, u64>) -> String {
     shown.collect::<Vec<_>>().join(", ")
 }
 
+/// How many of many are done, on one line of standard error; none where nobody
+/// sees it. It goes away when it is dropped.
+#[derive(Debug)]
+pub struct Counter {
+    bar: Option<ProgressBar>,
+}
+
+impl Counter {
+    #[must_use]
+    pub fn new(voice: Voice, whole: usize, things: &'static str) -> Self {
+        let bar = voice.shows_progress().then(|| {
+            let bar = ProgressBar::with_draw_target(
+                Some(whole as u64),
+                ProgressDrawTarget::term_like(Box::new(Narrow(Term::stderr()))),
+            );
+            let template =
+                format!("{{wide_bar}} {{human_pos}} of {{human_len}} {things}, {{eta}} left");
+            let style = ProgressStyle::with_template(&template);
+            bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+        });
+        Self { bar }
+    }
+
+    /// So many more are done.
+    pub fn advance(&self, count: usize) {
+        if let Some(bar) = &self.bar {
+            bar.inc(count as u64);
+        }
+    }
+}
+
+impl Drop for Counter {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
 /// The terminal, a little narrower: the line must not reach the margin, or
 /// what the terminal echoes of Ctrl-C wraps, and the line cannot be taken away.
 #[derive(Debug)]

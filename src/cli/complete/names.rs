@@ -113,8 +113,10 @@ fn kind_of(path: &[String], argument: &Arg) -> Option<Kind> {
         Some("worker") => return Some(Kind::Workers),
         _ => {}
     }
-    if value == Some("BATCH") {
-        return Some(Kind::Batches);
+    match value {
+        Some("BATCH") => return Some(Kind::Batches),
+        Some("WORKER") => return Some(Kind::Workers),
+        _ => {}
     }
     let is_name = argument.get_long() == Some("name");
     let is_id = value == Some("ID");

@@ -16,3 +16,4 @@ mod uris;
 
 pub use args::LaunchArgs;
 pub use command::cmd_launch;
+pub use uris::{checked_uri, split_uris};
