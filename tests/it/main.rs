@@ -8,6 +8,7 @@
 )]
 
 mod access;
+mod bad_input;
 mod examples;
 mod faults;
 mod harness;
@@ -16,6 +17,7 @@ mod leases;
 mod managing;
 mod messages;
 mod scheduling;
+mod schemathesis;
 mod serving;
 mod surroundings;
 mod tidy;

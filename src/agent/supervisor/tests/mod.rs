@@ -2,6 +2,7 @@
 //! itself, started once more by a script that stands for `scitq`.
 
 mod commands;
+mod frames;
 mod life;
 
 use std::collections::BTreeSet;
