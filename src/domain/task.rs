@@ -21,6 +21,7 @@ use super::ids::{ExecutionId, TaskId};
 pub struct TaskSpec {
     pub command: Command,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 1_024)]
     pub name: Option<String>,
     #[serde(default)]
     pub batch: BatchName,
@@ -47,17 +48,19 @@ pub struct TaskSpec {
     pub gid: Option<u32>,
     /// How often a failure of the task's own making is tried again; none if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(maximum = 10_000)]
     pub retry: Option<u32>,
     /// Tasks of a higher priority come first, older ones among equals; 0 if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = -1_000_000, maximum = 1_000_000)]
     pub priority: Option<i32>,
     /// Processor cores that it needs. See [`super::demand::Demand`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(minimum = 1)]
+    #[schema(minimum = 1, maximum = 65_536)]
     pub cpu: Option<u32>,
     /// Main memory that it needs, bytes. See [`super::demand::Demand`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(minimum = 1)]
+    #[schema(minimum = 1, maximum = 1_125_899_906_842_624_u64)]
     pub memory: Option<u64>,
     /// Limit on fetching inputs and resources.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -8,6 +8,7 @@
 )]
 
 mod access;
+mod agents;
 mod arguments;
 mod completions;
 mod control;

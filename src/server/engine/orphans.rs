@@ -116,6 +116,7 @@ impl State {
                 ending: None,
                 assigned_at: orphan.started_at.unwrap_or(context.now.wall),
                 accepted_at: orphan.started_at,
+                ready_at: None,
                 started_at: orphan.started_at,
                 ended_at: None,
                 finished_at: None,
@@ -124,6 +125,7 @@ impl State {
             },
             worker: id,
             phase: if started { Phase::Running } else { Phase::Downloading },
+            ready_at: None,
             slots,
         };
         self.attach_execution(orphan.execution, execution);

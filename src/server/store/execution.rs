@@ -20,7 +20,7 @@ pub struct OwnLimit(pub Option<u64>);
 const COLUMNS: &str = "SELECT id, task, attempt, worker, worker_name, state, ending, assigned_at,
      accepted_at, started_at, ended_at, finished_at, failure, failure_reason, exit_code, signal,
      user_seconds, system_seconds, peak_memory_bytes, stdout_bytes, stderr_bytes,
-     revision FROM execution";
+     revision, ready_at FROM execution";
 
 pub(super) fn write(
     transaction: &Transaction<'_>,
@@ -30,14 +30,14 @@ pub(super) fn write(
         "INSERT INTO execution (id, task, attempt, worker, worker_name, state, ending, assigned_at,
              accepted_at, started_at, ended_at, finished_at, failure, failure_reason, exit_code,
              signal, user_seconds, system_seconds, peak_memory_bytes, stdout_bytes, stderr_bytes,
-             revision)
+             revision, ready_at)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18,
-             ?19, ?20, ?21, ?22)
+             ?19, ?20, ?21, ?22, ?23)
          ON CONFLICT (id) DO UPDATE SET state = ?6, ending = ?7, accepted_at = ?9,
              started_at = ?10, ended_at = ?11, finished_at = ?12, failure = ?13,
              failure_reason = ?14, exit_code = ?15, signal = ?16, user_seconds = ?17,
              system_seconds = ?18, peak_memory_bytes = ?19, stdout_bytes = ?20, stderr_bytes = ?21,
-             revision = ?22",
+             revision = ?22, ready_at = ?23",
     )?;
     for (id, row) in rows {
         let outcome = row.outcome.as_deref();
@@ -66,6 +66,7 @@ pub(super) fn write(
             count_to_sql(row.output.stdout),
             count_to_sql(row.output.stderr),
             row.revision,
+            row.ready_at.map(|date| date.0),
         ])?;
     }
     Ok(())
@@ -236,6 +237,7 @@ fn read(row: &Row<'_>) -> Result<(ExecutionId, ExecutionRow), StoreError> {
             ending,
             assigned_at: Timestamp(row.get(7)?),
             accepted_at: date(8)?,
+            ready_at: date(22)?,
             started_at: date(9)?,
             ended_at: date(10)?,
             finished_at: date(11)?,
@@ -281,6 +283,7 @@ fn view(id: ExecutionId, row: ExecutionRow) -> ExecutionView {
         phase: None,
         assigned_at: row.assigned_at,
         accepted_at: row.accepted_at,
+        ready_at: row.ready_at,
         started_at: row.started_at,
         ended_at: row.ended_at,
         finished_at: row.finished_at,
