@@ -213,8 +213,7 @@ impl Maker {
     fn make_all(&self, makings: &Receiver<Making>, events: &UnboundedSender<Event>) {
         while let Ok(Making { order, ground }) = makings.recv() {
             let result = self.make(&order, ground).map_err(|error| no_folder(&error));
-            let (execution, revision) = (order.execution, order.revision);
-            drop(events.send(Event::Prepared { execution, revision, result }));
+            drop(events.send(Event::Prepared { execution: order.execution, result }));
         }
     }
 
