@@ -10,9 +10,9 @@
 mod access;
 mod agents;
 mod arguments;
+mod bad_input;
 mod completions;
 mod control;
-mod bad_input;
 mod examples;
 mod faults;
 mod harness;
