@@ -387,17 +387,20 @@ impl TaskLife {
                 }
                 (L::Pending, E::Pause) => Ok(L::Held { unmet: 0 }),
                 (L::Accepted(id), E::Pause) => Ok(L::HeldAccepted(id)),
-                (L::Running(id), E::Pause) => Ok(L::Suspended(id)),
-                (L::HeldAccepted(id), E::Resume) => Ok(L::Accepted(id)),
-                (L::Suspended(id), E::Resume) => Ok(L::Running(id)),
                 (L::Pending, E::Assign(id)) => Ok(L::Assigned(id)),
                 (L::Waiting { .. } | L::Pending | L::Held { .. } | L::Failed, E::Adopt(id)) => {
                     Ok(L::Accepted(id))
                 }
-                (L::Assigned(_), E::Accept(id)) => Ok(L::Accepted(id)),
-                (L::Assigned(_) | L::Accepted(_), E::Start(id)) => Ok(L::Running(id)),
-                // It was started before its agent heard that it is held.
-                (L::HeldAccepted(_), E::Start(id)) => Ok(L::Suspended(id)),
+                (L::Assigned(_), E::Accept(id)) | (L::HeldAccepted(id), E::Resume) => {
+                    Ok(L::Accepted(id))
+                }
+                (L::Assigned(_) | L::Accepted(_), E::Start(id)) | (L::Suspended(id), E::Resume) => {
+                    Ok(L::Running(id))
+                }
+                // A held one may be started before its agent hears of that.
+                (L::Running(id), E::Pause) | (L::HeldAccepted(_), E::Start(id)) => {
+                    Ok(L::Suspended(id))
+                }
                 (L::Waiting { .. } | L::Pending | L::Held { .. }, E::Cancel) => Ok(L::Failed),
                 _ => impossible,
             },

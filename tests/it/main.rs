@@ -8,14 +8,21 @@
 )]
 
 mod access;
+mod agents;
+mod arguments;
 mod bad_input;
+mod completions;
+mod control;
 mod examples;
 mod faults;
 mod harness;
+mod launch_messages;
 mod launching;
 mod leases;
 mod managing;
+mod many;
 mod messages;
+mod mistakes;
 mod scheduling;
 mod schemathesis;
 mod serving;

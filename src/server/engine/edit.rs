@@ -158,6 +158,11 @@ impl State {
             let task = *task;
             self.recount(context, id, task, None, Some(task.life));
         }
+        // What it takes of its worker follows what it asks for now.
+        let execution = task.life.execution().and_then(|id| self.executions.get(&id));
+        if let Some(worker) = execution.map(|live| live.worker) {
+            self.reweigh_worker(worker);
+        }
     }
 
     /// Its agent goes by the new specification if it has not begun, and says so
@@ -181,7 +186,6 @@ impl State {
             return;
         }
         self.record_task(context, id, task);
-        self.reweigh_worker(worker);
         context.effects.push(Effect::Edit { worker, execution, task: id, revision: task.revision });
     }
 

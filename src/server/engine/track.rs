@@ -255,10 +255,14 @@ impl State {
                 held += execution.counted_slots();
             }
         }
-        if let Some(worker) = self.workers.get_mut(&id) {
-            worker.held = held;
-        }
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        worker.held = held;
+        let batch = worker.batch;
         self.rank_worker(id);
+        // What fits on it may have changed, whatever its load.
+        if let Some(batch) = self.batches.get_mut(&batch) {
+            batch.freed.insert(id);
+        }
     }
 }
 

@@ -88,9 +88,6 @@ impl From<Refusal> for ApiError {
                 .hint("to run it again: scitq manage task relaunch"),
             Refusal::NotRunning(..) => Self::new(ErrorCode::Conflict, message)
                 .hint("to end a task that does not run: scitq manage task cancel"),
-            Refusal::NotPaused(..) | Refusal::AlreadyPaused(_) | Refusal::NotConnected(_) => {
-                Self::new(ErrorCode::Conflict, message)
-            }
             Refusal::Runs(_) => Self::new(ErrorCode::Conflict, message)
                 .hint("an edit of it has to end the command and run it anew"),
             Refusal::EditedSince { .. } => Self::new(ErrorCode::Conflict, message)
@@ -99,9 +96,11 @@ impl From<Refusal> for ApiError {
             Refusal::HasDependents { .. } => Self::new(ErrorCode::Conflict, message)
                 .hint("delete them as well with --cascade, or leave them blocked with --detach"),
             Refusal::OtherWorker { .. } => Self::new(ErrorCode::Forbidden, message),
-            Refusal::AlreadyConnected(_) | Refusal::StaleLink => {
-                Self::new(ErrorCode::Conflict, message)
-            }
+            Refusal::AlreadyConnected(_)
+            | Refusal::StaleLink
+            | Refusal::NotPaused(..)
+            | Refusal::AlreadyPaused(_)
+            | Refusal::NotConnected(_) => Self::new(ErrorCode::Conflict, message),
             Refusal::KeyReused => Self::new(ErrorCode::Conflict, message)
                 .hint("send each new request with a new idempotency key"),
             Refusal::Unavailable(_) => Self::new(ErrorCode::Unavailable, message)

@@ -10,8 +10,9 @@ use axum::response::Response;
 use futures_util::StreamExt;
 use tokio::sync::mpsc;
 
-use crate::api::link::{Down, Hello, PROTOCOL, RefusedLink, Up, Welcome};
+use crate::api::link::{Down, Hello, PROTOCOL, RefusedLink, Up, Verdict, Welcome};
 use crate::api::token::Role;
+use crate::domain::ExecutionId;
 
 use super::super::auth::{Principal, Secret};
 use super::super::engine::Refusal;
@@ -23,9 +24,9 @@ use super::link_session::Session;
 /// How long a new link may take to say hello.
 const HELLO_WITHIN: Duration = Duration::from_secs(10);
 /// Largest frame that is taken, bytes.
-const MAX_FRAME: usize = 64 << 20;
+pub(super) const MAX_FRAME: usize = 64 << 20;
 /// Longest worker name, bytes.
-const MAX_NAME: usize = 255;
+pub(super) const MAX_NAME: usize = 255;
 
 /// Why a link ended before it was welcome.
 struct NotWelcome {
@@ -153,7 +154,16 @@ async fn welcome(
     };
     tracing::info!(worker = %connected.worker, %name, known = connected.known, "worker connected");
     enter_token(app, &name, &connected, secret.as_ref());
-    let session = Session::new(app, caller, connected.worker, link, orders, &connected.verdicts);
+    let kept: Vec<ExecutionId> = connected
+        .verdicts
+        .iter()
+        .filter(|(_, verdict)| {
+            matches!(verdict, Verdict::Keep | Verdict::Cancelled | Verdict::Killed)
+        })
+        .map(|(id, _)| *id)
+        .collect();
+    let Ok(mine) = app.store.readers.output_limits(kept).await else { return Ok(None) };
+    let session = Session::new(app, caller, connected.worker, link, orders, mine);
     let Ok(sizes) = app.output.sizes_of(held.clone()).await else { return Ok(None) };
     let identity = app.engine.query(|state| (state.store.clone(), state.epoch)).await;
     let Ok((store, epoch)) = identity else { return Ok(None) };

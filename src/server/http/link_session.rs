@@ -13,11 +13,12 @@ use axum::extract::ws::{Message, WebSocket};
 use bytes::Bytes;
 use futures_util::stream::{FuturesOrdered, SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
-use rustc_hash::FxHashSet;
+use rustc_hash::FxHashMap;
+use serde::Deserialize;
 use tokio::sync::mpsc;
 
 use crate::api::link::{
-    Down, Edit, Heartbeat, OutputChunk, Report, ReportEvent, Start, Up, Verdict, Welcome,
+    Down, Edit, Heartbeat, OutputChunk, Report, ReportEvent, Start, Up, Welcome,
 };
 use crate::domain::execution::OutputSizes;
 use crate::domain::{ExecutionId, WorkerId};
@@ -27,6 +28,7 @@ use super::super::engine::command::{Command, Pulse, Received, Reply};
 use super::super::engine::service::LinkMessage;
 use super::super::engine::state::LinkId;
 use super::super::output::OutputError;
+use super::super::store::OwnLimit;
 use super::App;
 use super::gate::Caller;
 
@@ -51,8 +53,9 @@ struct Reader {
     mine: Mine,
 }
 
-/// The executions for which this agent may send output.
-type Mine = Arc<Mutex<FxHashSet<ExecutionId>>>;
+/// The executions for which this agent may send output, and how much of it is
+/// kept where they have a limit of their own.
+type Mine = Arc<Mutex<FxHashMap<ExecutionId, OwnLimit>>>;
 
 /// Why a link cannot go on.
 enum End {
@@ -69,13 +72,8 @@ impl Session {
         worker: WorkerId,
         link: LinkId,
         orders: mpsc::UnboundedReceiver<LinkMessage>,
-        verdicts: &[(ExecutionId, Verdict)],
+        mine: FxHashMap<ExecutionId, OwnLimit>,
     ) -> Self {
-        let mine = verdicts
-            .iter()
-            .filter(|(_, verdict)| matches!(verdict, Verdict::Keep | Verdict::Cancelled))
-            .map(|(id, _)| *id)
-            .collect();
         let mine = Arc::new(Mutex::new(mine));
         let reader = Reader { app: Arc::clone(app), caller: caller.clone(), worker, link, mine };
         Self { reader, orders }
@@ -165,7 +163,9 @@ async fn write(
 fn order_frame(order: LinkMessage, mine: &Mine) -> Result<String, End> {
     let text = match order {
         LinkMessage::Start { execution, task, attempt, revision, spec } => {
-            mine.lock().unwrap_or_else(PoisonError::into_inner).insert(execution);
+            mine.lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .insert(execution, OwnLimit(output_limit(&spec)));
             Ok(Start::frame(execution, task, attempt, revision, &spec))
         }
         LinkMessage::Order { execution, verdict } => {
@@ -260,7 +260,7 @@ impl Reader {
                     .sizes(report.execution)
                     .await
                     .map_err(|error| store_failed(&error))?;
-                let is_mine = self.is_mine(report.execution);
+                let is_mine = self.limit_of(report.execution).is_some();
                 if is_mine && (output.stdout < sent.stdout || output.stderr < sent.stderr) {
                     // Cut off, the agent says hello and learns from where to send.
                     tracing::warn!(execution = %report.execution, "output is missing; the link starts over");
@@ -289,11 +289,11 @@ impl Reader {
         let chunk = OutputChunk::decode(frame)
             .ok_or_else(|| End::Malformed("an output frame without header".to_owned()))?;
         let OutputChunk { execution, stream, offset, bytes } = chunk;
-        if !self.is_mine(execution) {
+        let Some(OwnLimit(limit)) = self.limit_of(execution) else {
             // Late output of an execution that is over, or somebody else's.
             return Ok(None);
-        }
-        match self.app.output.append(execution, stream, offset, bytes).await {
+        };
+        match self.app.output.append(execution, stream, offset, bytes, limit).await {
             Ok(_) => Ok(None),
             Err(OutputError::Gap { .. }) => {
                 let have =
@@ -304,9 +304,22 @@ impl Reader {
         }
     }
 
-    fn is_mine(&self, execution: ExecutionId) -> bool {
-        self.mine.lock().unwrap_or_else(PoisonError::into_inner).contains(&execution)
+    /// None: it is not this agent's.
+    fn limit_of(&self, execution: ExecutionId) -> Option<OwnLimit> {
+        self.mine.lock().unwrap_or_else(PoisonError::into_inner).get(&execution).copied()
     }
+}
+
+/// The limit on output that a specification names. Few do, so most are not parsed.
+fn output_limit(spec: &str) -> Option<u64> {
+    #[derive(Deserialize)]
+    struct Limit {
+        output_limit: Option<u64>,
+    }
+    if !spec.contains("\"output_limit\"") {
+        return None;
+    }
+    serde_json::from_str::<Limit>(spec).ok()?.output_limit
 }
 
 fn store_failed(error: &OutputError) -> End {

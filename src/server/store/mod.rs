@@ -37,6 +37,7 @@ use crate::domain::{Now, StoreId};
 
 use super::engine::state::{Policy, State};
 
+pub use execution::OwnLimit;
 pub use load::ReadTask;
 pub use reader::{EngineReader, Readers};
 pub use reply::StoredReply;

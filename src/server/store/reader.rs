@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::Connection;
+use rustc_hash::FxHashMap;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
@@ -17,6 +18,7 @@ use crate::domain::task::{TaskSpec, TaskState};
 use crate::domain::{BatchId, BatchName, ExecutionId, TaskId, Timestamp, TokenId};
 
 use super::super::engine::change::TokenRow;
+use super::execution::OwnLimit;
 use super::load::{ReadTask, read_task};
 use super::reply::StoredReply;
 use super::task_filter::TaskFilter;
@@ -181,6 +183,17 @@ impl Readers {
             Ok(result) => result,
             Err(error) => Err(StoreError::Thread(std::io::Error::other(error))),
         }
+    }
+}
+
+impl Readers {
+    /// Those of the executions that there are, with the limit that their task sets
+    /// on the output that is kept.
+    pub async fn output_limits(
+        self: &Arc<Self>,
+        ids: Vec<ExecutionId>,
+    ) -> Result<FxHashMap<ExecutionId, OwnLimit>, StoreError> {
+        self.read(move |connection| Ok(execution::output_limits(connection, &ids)?)).await
     }
 }
 

@@ -2,6 +2,7 @@
 //! itself, started once more by a script that stands for `scitq`.
 
 mod commands;
+mod control;
 mod frames;
 mod life;
 
@@ -76,6 +77,7 @@ impl Bench {
             directory: self.folder.path().to_owned(),
             stdout: self.folder.path().join(format!("{execution}.out")),
             stderr: self.folder.path().join(format!("{execution}.err")),
+            stdin: None,
             uid: None,
             gid: None,
         }
@@ -150,6 +152,12 @@ async fn until(what: &str, condition: impl Fn() -> bool) {
 fn is_alive(pid: i32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit(") ").next().is_some_and(|rest| !rest.is_empty() && !rest.starts_with('Z'))
+}
+
+/// The kernel's letter for what the process does: `T` is stopped.
+fn state(pid: i32) -> Option<char> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit(") ").next()?.chars().next()
 }
 
 fn exists(pid: i32) -> bool {

@@ -128,8 +128,12 @@ pub(in crate::server) fn lasting(state: &State) -> String {
         writeln!(text, "execution {id} {:?} on {}", execution.row, execution.worker).unwrap();
     }
     for (id, batch) in state.batches.iter().collect::<BTreeMap<_, _>>() {
-        writeln!(text, "batch {id} {:?} {:?}", batch.name, batch.counters).unwrap();
-        writeln!(text, "  ready {:?} workers {:?}", batch.ready, batch.workers).unwrap();
+        // The name of a deleted one is another's.
+        let name = (!batch.deleted).then_some(&batch.name);
+        let (pause, settings) = (batch.pause, &batch.settings);
+        writeln!(text, "batch {id} {name:?} {:?} {pause} {settings:?}", batch.counters).unwrap();
+        let (first, count) = (batch.ready.first(), batch.ready.len());
+        writeln!(text, "  ready {count} from {first:?} workers {:?}", batch.workers).unwrap();
     }
     for (id, worker) in &state.workers {
         let executions: std::collections::BTreeSet<_> = worker.executions.iter().collect();
@@ -147,6 +151,8 @@ pub(in crate::server) fn lasting(state: &State) -> String {
         .unwrap();
     }
     writeln!(text, "tokens {:?}", state.tokens).unwrap();
+    let waits: BTreeMap<_, _> = state.waits_after_end.iter().collect();
+    writeln!(text, "wait once they have ended {waits:?}").unwrap();
     text
 }
 
