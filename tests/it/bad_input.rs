@@ -6,6 +6,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
@@ -16,6 +17,9 @@ const TOO_LONG: u64 = (256 << 20) + 1;
 
 /// Routes whose reply has no end, or is no reply at all.
 const ENDLESS: &[&str] = &["/api/v2/events", "/api/v2/agent/link"];
+
+/// An answer that takes longer has not come.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// One route of the document.
 struct Route {
@@ -217,7 +221,6 @@ impl Contract {
             }
             bad.push(Bad::new("twice", &format!("{target}?{name}=1&{name}=1")));
         }
-        // Endless replies begin before one can tell that they are refused.
         bad
     }
 
@@ -316,7 +319,8 @@ impl Contract {
             return first.clone();
         }
         if let Some(one) = schema["oneOf"].as_array() {
-            return self.sample(one.last().unwrap());
+            let first = one.iter().find(|schema| schema["type"] != "null");
+            return self.sample(first.unwrap());
         }
         match types(&schema).next().unwrap_or("object") {
             "integer" | "number" => json!(987_654_321),
@@ -372,6 +376,7 @@ impl Contract {
         request.extend(b"\r\n");
         request.extend(&bad.body);
         let mut stream = TcpStream::connect(self.server.address()).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
         // A server that has refused already reads no further.
         let _ = stream.write_all(&request);
         let mut answer = Vec::new();
