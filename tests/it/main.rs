@@ -25,6 +25,8 @@ mod mistakes;
 mod scheduling;
 mod serving;
 mod surroundings;
+mod terminal;
 mod tidy;
+mod tour;
 mod wire;
 mod world;
