@@ -259,10 +259,7 @@ fn read_steps<'a>(body: impl Iterator<Item = (&'a str, usize)>) -> Vec<Step> {
 fn what_differs_from_day_to_day_is_not_compared() {
     let world = World::new();
     let plain = |line: &str| plain(line, &world);
-    assert_eq!(
-        plain("run   2026-11-25 03:33:24 +00:00 for 1 min 03 s, 3.2s"),
-        "run TIME for TIME"
-    );
+    assert_eq!(plain("run   2026-11-25 03:33:24 +00:00 for 1 min 03 s, 3.2s"), "run TIME for TIME");
     assert_eq!(plain(" 1  12ms  1m03s exit 2"), "1 TIME exit 2");
     assert_eq!(plain("at http://127.0.0.1:5000/x"), "at http://127.0.0.1:PORT/x");
     assert!(fits("a b c", "a … c") && !fits("a b", "a … c") && fits("ab", "a…"));
