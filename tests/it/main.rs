@@ -27,6 +27,8 @@ mod scheduling;
 mod schemathesis;
 mod serving;
 mod surroundings;
+mod terminal;
 mod tidy;
+mod tour;
 mod wire;
 mod world;
