@@ -10,6 +10,7 @@
 mod access;
 mod agents;
 mod arguments;
+mod asking;
 mod completions;
 mod control;
 mod examples;
@@ -25,6 +26,7 @@ mod mistakes;
 mod scheduling;
 mod serving;
 mod surroundings;
+mod terminal;
 mod tidy;
 mod wire;
 mod world;
