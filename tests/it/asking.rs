@@ -67,7 +67,7 @@ fn a_batch_is_deleted_when_its_name_is_typed() {
 #[test]
 fn a_list_fits_the_terminal_and_is_whole_in_a_pipe() {
     let Some((_server, mut typist)) = at_terminal() else { return };
-    typist.type_keys("stty columns 70\n", PROMPT);
+    typist.type_keys("stty rows 24 columns 70\n", PROMPT);
     let list = typist.type_keys("scitq manage task list; echo e''nd\n", "\nend\r");
     let rows: Vec<&str> = list.lines().filter(|line| line.contains("align-")).collect();
     assert_eq!(rows.len(), 2, "{list}");
