@@ -376,6 +376,12 @@ fn all_about_a_task_is_on_one_page() {
     let attempts: Vec<&str> =
         page.text().lines().filter(|line| line.contains("failed  worker")).collect();
     assert_eq!(attempts.len(), 2, "{page}");
+    let output = |number: &[&str]| {
+        let output = ["manage", "execution", "output", "-i", &first];
+        server.scitq(&[&output[..], number].concat())
+    };
+    output(&["-N", "-1"]).ok();
+    output(&["-N", "-2"]).refused(1, "task 1 has had 2 executions");
     let blocked: Value = server.task(&second);
     assert!(blocked["why"].as_str().unwrap().contains(&first), "{blocked}");
 }
