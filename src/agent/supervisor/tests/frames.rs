@@ -30,6 +30,7 @@ proptest! {
             directory: path(&directory),
             stdout: path(b"\xff"),
             stderr: path(b"err"),
+            stdin: Some(path(b"in\xfe")),
             uid: None,
             gid: Some(3),
         };
