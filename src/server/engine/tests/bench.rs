@@ -398,7 +398,11 @@ impl Bench {
             self.changes.new_tasks.iter().map(|row| (row.id, row.batch)).collect();
         for (id, row) in &self.changes.tasks {
             let batch = self.model.get(id).map(|task| task.batch).or(batches.get(id).copied());
-            let Some(batch) = batch else { panic!("task {id} was never made") };
+            let Some(batch) = batch else {
+                // Its batch was deleted, and it is forgotten with it.
+                assert!(!self.state.tasks.contains_key(id), "task {id} was never made");
+                continue;
+            };
             self.model.insert(*id, Modelled { batch, state: row.state, hidden: row.hidden });
         }
         for (id, (batch, _)) in &self.changes.moved_tasks {
