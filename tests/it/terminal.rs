@@ -41,13 +41,13 @@ impl Typist {
         if !program.exists() {
             std::os::unix::fs::symlink(SCITQ, &program).unwrap();
         }
-        let path = std::env::var("PATH").unwrap();
+        let path = std::env::var_os("PATH").unwrap_or_default();
         let screen = server.path().join(format!("screen-{}", shell.len()));
         let mut command: Command = server.program("script");
         let mut process = command
             .args(["--quiet", "--flush", "--command", shell])
             .arg(&screen)
-            .env("PATH", format!("{}:{path}", folder.display()))
+            .env("PATH", format!("{}:{}", folder.display(), path.display()))
             .env("PS1", PROMPT)
             .env("TERM", "dumb")
             .stdin(Stdio::piped())
@@ -73,7 +73,7 @@ impl Typist {
             let text = String::from_utf8_lossy(&fs::read(screen).ok()?).into_owned();
             let new = text.get(seen..)?;
             let end = new.find(end)? + end.len();
-            Some(new[..end].to_owned())
+            Some(new.get(..end)?.to_owned())
         });
         self.seen += shown.len();
         shown
