@@ -110,12 +110,13 @@ fn kind_of(path: &[String], argument: &Arg) -> Option<Kind> {
         _ if !takes_value => return None,
         Some("batch" | "after-batch") => return Some(Kind::Batches),
         Some("after" | "after-any" | "task") => return Some(Kind::Tasks(None)),
-        Some("worker") => return Some(Kind::Workers),
+        Some("worker") => return Some(Kind::WorkerNames),
         _ => {}
     }
     match value {
         Some("BATCH") => return Some(Kind::Batches),
-        Some("WORKER") => return Some(Kind::Workers),
+        Some("TASK") => return Some(Kind::Tasks(None)),
+        Some("WORKER") => return Some(Kind::WorkerNames),
         _ => {}
     }
     let is_name = argument.get_long() == Some("name");
