@@ -10,6 +10,7 @@
 mod access;
 mod agents;
 mod arguments;
+mod asking;
 mod bad_input;
 mod completions;
 mod control;
