@@ -50,10 +50,10 @@ pub struct Cli {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Global options")]
 pub struct GlobalArgs {
-    /// Talk to this HOST, HOST:PORT or http://HOST
     #[arg(
         short,
         long,
+        help = "Talk to this HOST, HOST:PORT or http://HOST",
         value_name = "ADDRESS",
         env = "SCITQ_SERVER",
         hide_env = true,

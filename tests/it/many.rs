@@ -136,7 +136,8 @@ fn tasks_can_wait_for_the_end_of_others_and_for_batches() {
 #[test]
 fn a_hundred_thousand_lines_are_one_launch() {
     let server = Server::start();
-    let lines: String = (1..=100_000).map(|line| format!("sample {line}\n")).collect();
+    let lines: Vec<String> = (1..=100_000).map(|line| format!("sample {line}")).collect();
+    let lines = lines.join("\n");
     let ran = fed(&server, &["launch", "--each", "-b", "big", "--", "echo", "{}"], &lines).ok();
     let ids: Vec<u64> = ran.text().lines().map(|id| id.parse().unwrap()).collect();
     assert!(ids.iter().copied().eq(1..=100_000), "{} ids", ids.len());

@@ -52,7 +52,7 @@ fn the_tour_happens_as_it_is_told() {
     fs::create_dir(&folder).unwrap();
     std::os::unix::fs::symlink(SCITQ, folder.join("scitq")).unwrap();
     let mut shell = Shell::start(&world);
-    let mut others = 0;
+    let mut others: Vec<Child> = Vec::new();
     for block in blocks {
         match block.terminal {
             Terminal::Main => {
@@ -62,21 +62,26 @@ fn the_tour_happens_as_it_is_told() {
                 }
             }
             Terminal::Another => {
-                others += 1;
                 let [step] = block.steps.as_slice() else { panic!("two commands at once") };
-                start_beside(&world, &format!("terminal-{others}"), step);
+                let name = format!("terminal-{}", others.len() + 1);
+                others.push(start_beside(&world, &name, step));
             }
         }
+    }
+    for mut process in others {
+        process.kill().unwrap();
+        process.wait().unwrap();
     }
 }
 
 /// A shell with the environment of the person who takes the tour.
 fn bash(world: &World) -> std::process::Command {
     let mut command = world.command("bash");
-    let path = std::env::var("PATH").unwrap();
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let programs = world.path().join("bin");
     command
         .args(["--norc", "--noprofile"])
-        .env("PATH", format!("{}:{path}", world.path().join("bin").display()))
+        .env("PATH", format!("{}:{}", programs.display(), path.display()))
         .env("SCITQ_SERVE_LISTEN", "127.0.0.1:0")
         .env("SCITQ_SERVE_DATA", world.path().join("home/.local/state/scitq"))
         .env("TZ", "UTC")
@@ -85,10 +90,10 @@ fn bash(world: &World) -> std::process::Command {
 }
 
 /// Starts a program that stays, and waits until it has printed what the page says.
-fn start_beside(world: &World, name: &str, step: &Step) {
+fn start_beside(world: &World, name: &str, step: &Step) -> Child {
     let mut command = bash(world);
     command.args(["-c", &step.command]);
-    world.spawn(name, command);
+    let process = world.spawn(name, command);
     let log = world.path().join("logs").join(name);
     until(&format!("line {} of the tour to print what it says", step.line), || {
         let printed = fs::read_to_string(&log).ok()?;
@@ -96,6 +101,7 @@ fn start_beside(world: &World, name: &str, step: &Step) {
         let expected = step.output.iter().map(|line| plain(line, world));
         expected.into_iter().all(|line| lines.iter().any(|other| fits(other, &line))).then_some(())
     });
+    process
 }
 
 impl Shell {
@@ -166,7 +172,7 @@ fn fits(line: &str, expected: &str) -> bool {
         None => line == expected,
         Some((before, behind)) => line.strip_prefix(before).is_some_and(|rest| {
             let ends = rest.char_indices().map(|(at, _)| at).chain([rest.len()]);
-            ends.into_iter().any(|at| fits(&rest[at..], behind))
+            ends.into_iter().any(|at| fits(rest.get(at..).unwrap_or_default(), behind))
         }),
     }
 }
@@ -179,7 +185,7 @@ fn plain(line: &str, world: &World) -> String {
     let line = line.replace(&home.display().to_string(), "~").replace(host.trim(), "laptop");
     let words = line.split_whitespace().map(|word| {
         let bare = word.trim_end_matches([',', ';', ')']);
-        let tail = &word[bare.len()..];
+        let tail = word.strip_prefix(bare).unwrap_or_default();
         if is_time(bare) { format!("TIME{tail}") } else { without_port(word) }
     });
     let mut words: Vec<String> = words.collect();

@@ -104,18 +104,19 @@ fn with_names_below(command: Command, path: &[String], source: &Arc<Source>) -> 
 /// What an argument of the command at `path` takes.
 fn kind_of(path: &[String], argument: &Arg) -> Option<Kind> {
     let path: Vec<&str> = path.iter().map(String::as_str).collect();
-    let value = argument.get_value_names().and_then(<[_]>::first).map(|name| name.as_str());
+    let value = argument.get_value_names().and_then(<[_]>::first).map(clap::builder::Str::as_str);
     let takes_value = argument.get_action().takes_values();
     match argument.get_long() {
         _ if !takes_value => return None,
         Some("batch" | "after-batch") => return Some(Kind::Batches),
         Some("after" | "after-any" | "task") => return Some(Kind::Tasks(None)),
-        Some("worker") => return Some(Kind::Workers),
+        Some("worker") => return Some(Kind::WorkerNames),
         _ => {}
     }
     match value {
         Some("BATCH") => return Some(Kind::Batches),
-        Some("WORKER") => return Some(Kind::Workers),
+        Some("TASK") => return Some(Kind::Tasks(None)),
+        Some("WORKER") => return Some(Kind::WorkerNames),
         _ => {}
     }
     let is_name = argument.get_long() == Some("name");

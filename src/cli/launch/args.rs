@@ -140,9 +140,11 @@ pub struct ManyOptions {
     /// Expect a NUL byte after each line, and not its end: for `find -print0`
     #[arg(short = '0', long)]
     pub null: bool,
-    /// Queue one task for each number, as in 1-1000 or 0-90:10, which it finds
-    /// in $SCITQ_ARRAY_INDEX
-    #[arg(long, value_name = "RANGE")]
+    #[arg(
+        long,
+        value_name = "RANGE",
+        help = "Queue one task for each number, as in 1-1000 or 0-90:10, which it finds in $SCITQ_ARRAY_INDEX"
+    )]
     pub array: Option<ArrayRange>,
 }
 

@@ -57,13 +57,12 @@ pub fn split_fields(
     let mut fields = Vec::new();
     let mut rest = line;
     loop {
-        let (field, behind) = match rest.strip_prefix('"') {
-            Some(quoted) => read_quoted(quoted, line, place)?,
-            None => {
-                let end = rest.find(delimiter.0).unwrap_or(rest.len());
-                let (field, behind) = rest.split_at(end);
-                (field.to_owned(), behind)
-            }
+        let (field, behind) = if let Some(quoted) = rest.strip_prefix('"') {
+            read_quoted(quoted, line, place)?
+        } else {
+            let end = rest.find(delimiter.0).unwrap_or(rest.len());
+            let (field, behind) = rest.split_at(end);
+            (field.to_owned(), behind)
         };
         fields.push(field);
         if behind.is_empty() {

@@ -159,13 +159,9 @@ impl Placeholder {
             Self::Number => item.number.to_string(),
             // A NUL, which cannot be quoted, is in no line.
             Self::Quoted => shlex::try_quote(&item.text).unwrap_or_default().into_owned(),
-            Self::Column(column) => match item.fields.get(column) {
-                Some(field) => field.clone(),
-                None => {
-                    let shown = shown(&item.text);
-                    return Err(EachError::NoColumn { column: column + 1, shown });
-                }
-            },
+            Self::Column(column) => item.fields.get(column).cloned().ok_or_else(|| {
+                EachError::NoColumn { column: column + 1, shown: shown(&item.text) }
+            })?,
         })
     }
 }
