@@ -3,12 +3,7 @@
 use std::net::TcpListener;
 
 use crate::harness::{AgentOptions, Ran, SCITQ, Server, World};
-use crate::terminal::{PROMPT, SCRIPT, Typist, has_programs};
-
-/// Whether this shell can be tested here.
-fn has_shell(name: &str) -> bool {
-    has_programs(&format!("completions of {name}"), &[(name, name), SCRIPT])
-}
+use crate::terminal::{PROMPT, Typist, has_shell};
 
 /// A server with a worker, a task of a name, and a batch whose name wants quotes.
 fn server() -> Server {

@@ -30,5 +30,6 @@ mod serving;
 mod surroundings;
 mod terminal;
 mod tidy;
+mod tour;
 mod wire;
 mod world;

@@ -39,6 +39,11 @@ pub fn has_programs(what: &str, programs: &[(&str, &str)]) -> bool {
     false
 }
 
+/// Whether this shell can be tested here.
+pub fn has_shell(name: &str) -> bool {
+    has_programs(&format!("tests in {name}"), &[(name, name), SCRIPT])
+}
+
 impl Typist {
     /// Starts this shell, and waits for its prompt.
     pub fn start(server: &Server, shell: &str) -> Self {
@@ -78,7 +83,7 @@ impl Typist {
     }
 
     #[track_caller]
-    fn wait_for(&mut self, end: &str) -> String {
+    pub fn wait_for(&mut self, end: &str) -> String {
         let (screen, seen) = (&self.screen, self.seen);
         let shown = until(&format!("{end:?} on the screen"), || {
             let text = String::from_utf8_lossy(&fs::read(screen).ok()?).into_owned();

@@ -21,6 +21,8 @@ mod task_changes;
 mod task_list;
 mod task_story;
 mod tasks;
+#[cfg(test)]
+mod tests;
 mod tokens;
 mod waits;
 mod workers;
