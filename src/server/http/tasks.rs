@@ -99,7 +99,12 @@ pub(super) async fn wait(
         )));
     }
     let wait = app.waits.register(ids.clone());
-    for (id, state) in app.store.readers.task_states(ids.clone()).await? {
+    let present = app.store.readers.task_states(ids.clone()).await?;
+    // Nothing will ever end a task that is not there.
+    if let Some(missing) = ids.iter().find(|id| !present.contains_key(id)) {
+        return Err(no_task(*missing));
+    }
+    for (id, state) in present {
         if state.is_final() {
             wait.settle(id);
         }
