@@ -175,7 +175,7 @@ impl SpareDirs {
             }
             given
         };
-        let Some(inner) = strip(root, given)? else { return Ok(Kept::No) };
+        let Some(inner) = strip(root, given.as_ref())? else { return Ok(Kept::No) };
         let mut stock = self.stock();
         stock.last_number += 1;
         let path = self.tasks.join(format!("{PREFIX}{}", stock.last_number));
@@ -212,21 +212,21 @@ impl Seen {
 
 /// Empties or removes the output files, provided that nothing else is in the
 /// folders and that they are as they were made; else none.
-fn strip(root: &Path, given: Option<Given>) -> io::Result<Option<Inner>> {
+fn strip(root: &Path, given: Option<&Given>) -> io::Result<Option<Inner>> {
     let Some(root) = open_unchanged(CWD, root, ROOT_MODE)? else { return Ok(None) };
     if some_names(&root)?.len() != INNER.len() {
         return Ok(None);
     }
     let mut inner = Inner { seen: [Seen::default(); INNER.len()], logs: Vec::new() };
     for (position, (name, mode)) in INNER.into_iter().enumerate() {
-        let known = given.as_ref().and_then(|given| {
+        let known = given.and_then(|given| {
             given.inner.seen.get(position).copied().filter(|seen| seen.tells_since(given.at))
         });
         let is_known = match known {
             Some(known) => Seen::of(&statat(&root, name, AtFlags::SYMLINK_NOFOLLOW)?) == known,
             None => false,
         };
-        let stripped = match (known.filter(|_| is_known), &given) {
+        let stripped = match (known.filter(|_| is_known), given) {
             (Some(seen), Some(_)) if name != LOG => Some((seen, Vec::new())),
             (Some(seen), Some(given)) => strip_logs(&root, seen, &given.inner.logs)?,
             _ => strip_folder(&root, name, mode)?,
