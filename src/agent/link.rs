@@ -17,6 +17,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::header::AUTHORIZATION;
 use tokio_tungstenite::tungstenite::http::{HeaderValue, Request, StatusCode};
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self, Message};
 
 use crate::api::client::ServerAddress;
@@ -46,6 +47,10 @@ impl Default for Patience {
         Self { dial: Duration::from_secs(3), silence: Duration::from_secs(15) }
     }
 }
+
+/// Room for one read, in bytes. All of it is cleared before each, and most
+/// frames are short.
+const READ_BUFFER: usize = 8 << 10;
 
 /// Waits between two dials.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
@@ -189,7 +194,8 @@ impl Link {
             .map_err(DialError::Connect)?;
         stream.set_nodelay(true).map_err(DialError::Connect)?;
         let request = self.request().map_err(|error| DialError::WebSocket(Box::new(error)))?;
-        match tokio_tungstenite::client_async(request, stream).await {
+        let config = WebSocketConfig::default().read_buffer_size(READ_BUFFER);
+        match tokio_tungstenite::client_async_with_config(request, stream, Some(config)).await {
             Ok((socket, _)) => Ok(socket),
             Err(tungstenite::Error::Http(reply))
                 if matches!(reply.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) =>

@@ -17,7 +17,7 @@ use crate::domain::ExecutionId;
 
 /// How long the word of a start waits for the end of the command. Most short
 /// commands have ended by then, and the agent is woken up once instead of twice.
-const TOGETHER: Duration = Duration::from_millis(3);
+const TOGETHER: Duration = Duration::from_millis(10);
 
 /// The state, and what its two threads tell each other.
 #[derive(Debug)]

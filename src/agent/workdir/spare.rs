@@ -11,7 +11,13 @@
 //! The files of the output streams are emptied and kept as well, unless
 //! somebody still has them open for writing: a daemon that the task started.
 //! A lock tells (see the supervisor's `spawn`).
+//!
+//! A folder in which a name was added or removed, or whose mode or owner was
+//! changed, has another date of change (`ctime`), which nobody can set. So the
+//! inner folders of a spare one are not looked into again if they have the date
+//! that they had, and that date is old enough to tell.
 
+use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
@@ -22,17 +28,26 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::fs::{
-    AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, RawDir, RenameFlags, flock, fstat,
-    ftruncate, openat, renameat_with, unlinkat,
+    AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, RawDir, RenameFlags, Stat, flock, fstat,
+    ftruncate, openat, renameat_with, statat, unlinkat,
 };
 use rustix::process::geteuid;
 use strum::IntoEnumIterator;
 
 use super::{INNER, LOG, Owner, ROOT_MODE, TaskDirs, WorkdirError, remove_tree, tasks};
+use crate::clock::SystemClock;
 use crate::domain::execution::Stream;
+use crate::domain::{Clock, Timestamp};
 
 /// Most folders that are kept.
 const MAX_SPARES: usize = 32;
+
+/// Most folders of executions of which it is known what they were.
+const MAX_GIVEN: usize = 10_000;
+
+/// The dates of a file system may lag behind the clock by so many microseconds,
+/// generously: the kernel takes them from its last tick.
+const STEP_OF_DATES: i64 = 50_000;
 
 /// Names of spare folders begin like this, and so are no executions.
 const PREFIX: &str = "spare-";
@@ -46,8 +61,38 @@ pub struct SpareDirs {
 
 #[derive(Debug, Default)]
 struct Stock {
-    spares: Vec<PathBuf>,
+    spares: Vec<Spare>,
+    /// The spare folders that tasks have by now.
+    given: HashMap<PathBuf, Given>,
     last_number: u64,
+}
+
+#[derive(Debug)]
+struct Spare {
+    path: PathBuf,
+    inner: Inner,
+}
+
+#[derive(Debug)]
+struct Given {
+    at: Timestamp,
+    inner: Inner,
+}
+
+/// What the inner folders were when nothing was left in them.
+#[derive(Debug)]
+struct Inner {
+    seen: [Seen; INNER.len()],
+    /// The output files that are there, empty.
+    logs: Vec<OsString>,
+}
+
+/// What tells whether a folder is as it was.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Seen {
+    inode: u64,
+    mode: u32,
+    changed: (i64, u64),
 }
 
 impl SpareDirs {
@@ -77,8 +122,10 @@ impl SpareDirs {
     /// place.
     pub fn take(&self, dirs: &TaskDirs) -> bool {
         let Some(spare) = self.stock().spares.pop() else { return false };
-        let moved = renameat_with(CWD, &spare, CWD, dirs.root(), RenameFlags::NOREPLACE);
-        if moved.is_err() {
+        let moved = renameat_with(CWD, &spare.path, CWD, dirs.root(), RenameFlags::NOREPLACE);
+        if moved.is_ok() {
+            self.give(dirs.root(), spare.inner);
+        } else {
             // Whoever has more time for it finds out what is wrong.
             self.stock().spares.push(spare);
         }
@@ -91,11 +138,24 @@ impl SpareDirs {
     /// A folder cannot be made.
     pub fn create(&self, dirs: &TaskDirs, owner: Owner) -> Result<(), WorkdirError> {
         let spare = if owner == Owner::default() { self.stock().spares.pop() } else { None };
-        match spare.map(|spare| fs::rename(spare, dirs.root())) {
-            Some(Ok(())) => Ok(()),
-            // The next `open` removes a spare folder that cannot be used.
-            Some(Err(_)) | None => dirs.create(owner),
+        if let Some(Spare { path, inner }) = spare
+            && fs::rename(path, dirs.root()).is_ok()
+        {
+            self.give(dirs.root(), inner);
+            return Ok(());
         }
+        // The next `open` removes a spare folder that cannot be used.
+        dirs.create(owner)
+    }
+
+    /// Remembers what an execution was given.
+    fn give(&self, root: &Path, inner: Inner) {
+        let mut stock = self.stock();
+        if stock.given.len() >= MAX_GIVEN {
+            // Those that were kept for people never come back.
+            stock.given.clear();
+        }
+        stock.given.insert(root.to_owned(), Given { at: SystemClock.now().wall, inner });
     }
 
     /// As [`TaskDirs::remove`].
@@ -107,14 +167,20 @@ impl SpareDirs {
     }
 
     fn keep(&self, root: &Path) -> io::Result<Kept> {
-        if self.stock().spares.len() >= MAX_SPARES || strip(root)? == Stripped::No {
-            return Ok(Kept::No);
-        }
+        let given = {
+            let mut stock = self.stock();
+            let given = stock.given.remove(root);
+            if stock.spares.len() >= MAX_SPARES {
+                return Ok(Kept::No);
+            }
+            given
+        };
+        let Some(inner) = strip(root, given.as_ref())? else { return Ok(Kept::No) };
         let mut stock = self.stock();
         stock.last_number += 1;
-        let spare = self.tasks.join(format!("{PREFIX}{}", stock.last_number));
-        fs::rename(root, &spare)?;
-        stock.spares.push(spare);
+        let path = self.tasks.join(format!("{PREFIX}{}", stock.last_number));
+        fs::rename(root, &path)?;
+        stock.spares.push(Spare { path, inner });
         Ok(Kept::Yes)
     }
 
@@ -129,34 +195,93 @@ enum Kept {
     No,
 }
 
-/// Whether nothing is left in the folders of a task.
-#[derive(PartialEq, Eq)]
-enum Stripped {
-    Yes,
-    No,
+impl Seen {
+    fn of(stat: &Stat) -> Self {
+        let changed = (stat.st_ctime, stat.st_ctime_nsec);
+        Self { inode: stat.st_ino, mode: stat.st_mode, changed }
+    }
+
+    /// Whether a change since that moment would show in the date: those of a
+    /// file system advance in steps.
+    fn tells_since(self, at: Timestamp) -> bool {
+        let seconds = self.changed.0.saturating_mul(1_000_000);
+        let micros = i64::try_from(self.changed.1 / 1_000).unwrap_or(i64::MAX);
+        seconds.saturating_add(micros) < at.0.saturating_sub(STEP_OF_DATES)
+    }
 }
 
 /// Empties or removes the output files, provided that nothing else is in the
-/// folders and that they are as they were made.
-fn strip(root: &Path) -> io::Result<Stripped> {
-    let Some(root) = open_unchanged(CWD, root, ROOT_MODE)? else { return Ok(Stripped::No) };
+/// folders and that they are as they were made; else none.
+fn strip(root: &Path, given: Option<&Given>) -> io::Result<Option<Inner>> {
+    let Some(root) = open_unchanged(CWD, root, ROOT_MODE)? else { return Ok(None) };
     if some_names(&root)?.len() != INNER.len() {
-        return Ok(Stripped::No);
+        return Ok(None);
     }
-    for (name, mode) in INNER {
-        let Some(folder) = open_unchanged(root.as_fd(), name, mode)? else {
-            return Ok(Stripped::No);
+    let mut inner = Inner { seen: [Seen::default(); INNER.len()], logs: Vec::new() };
+    for (position, (name, mode)) in INNER.into_iter().enumerate() {
+        let known = given.and_then(|given| {
+            given.inner.seen.get(position).copied().filter(|seen| seen.tells_since(given.at))
+        });
+        let is_known = match known {
+            Some(known) => Seen::of(&statat(&root, name, AtFlags::SYMLINK_NOFOLLOW)?) == known,
+            None => false,
         };
-        for file in some_names(&folder)? {
-            if name != LOG || !Stream::iter().any(|stream| file == <&str>::from(stream)) {
-                return Ok(Stripped::No);
-            }
-            if empty(&folder, &file)? == Emptied::No {
-                unlinkat(&folder, &file, AtFlags::empty())?;
-            }
+        let stripped = match (known.filter(|_| is_known), given) {
+            (Some(seen), Some(_)) if name != LOG => Some((seen, Vec::new())),
+            (Some(seen), Some(given)) => strip_logs(&root, seen, &given.inner.logs)?,
+            _ => strip_folder(&root, name, mode)?,
+        };
+        let (Some((seen, logs)), Some(place)) = (stripped, inner.seen.get_mut(position)) else {
+            return Ok(None);
+        };
+        *place = seen;
+        inner.logs.extend(logs);
+    }
+    Ok(Some(inner))
+}
+
+/// What a folder is with nothing left in it, and the files that stay.
+type Bare = Option<(Seen, Vec<OsString>)>;
+
+fn strip_folder(root: &OwnedFd, name: &str, mode: u32) -> io::Result<Bare> {
+    let Some(folder) = open_unchanged(root.as_fd(), name, mode)? else { return Ok(None) };
+    let files = some_names(&folder)?;
+    let is_log =
+        |file: &OsString| name == LOG && Stream::iter().any(|stream| *file == <&str>::from(stream));
+    if !files.iter().all(is_log) {
+        return Ok(None);
+    }
+    let logs = empty_all(folder.as_fd(), Path::new(""), files)?;
+    Ok(Some((Seen::of(&fstat(&folder)?), logs)))
+}
+
+/// The same for the folder of the output files, when these are known.
+fn strip_logs(root: &OwnedFd, seen: Seen, files: &[OsString]) -> io::Result<Bare> {
+    let logs = empty_all(root.as_fd(), Path::new(LOG), files.to_vec())?;
+    if logs.len() == files.len() {
+        return Ok(Some((seen, logs)));
+    }
+    let stat = statat(root, LOG, AtFlags::SYMLINK_NOFOLLOW)?;
+    Ok(Some((Seen::of(&stat), logs)))
+}
+
+/// Empties output files; those that cannot serve again are removed. Gives the
+/// others.
+fn empty_all(
+    folder: BorrowedFd<'_>,
+    below: &Path,
+    files: Vec<OsString>,
+) -> io::Result<Vec<OsString>> {
+    let mut kept = Vec::with_capacity(files.len());
+    for file in files {
+        let path = below.join(&file);
+        if empty(folder, &path)? == Emptied::Yes {
+            kept.push(file);
+        } else {
+            unlinkat(folder, &path, AtFlags::empty())?;
         }
     }
-    Ok(Stripped::Yes)
+    Ok(kept)
 }
 
 /// Whether a file is as good as new.
@@ -166,7 +291,7 @@ enum Emptied {
     No,
 }
 
-fn empty(folder: &OwnedFd, name: &OsStr) -> io::Result<Emptied> {
+fn empty(folder: BorrowedFd<'_>, name: &Path) -> io::Result<Emptied> {
     let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let Ok(file) = openat(folder, name, flags, Mode::empty()) else { return Ok(Emptied::No) };
     let stat = fstat(&file)?;
@@ -271,6 +396,41 @@ mod tests {
         assert!(Bench::serves_after(|dirs| {
             fs::write(dirs.temp().join("gone"), "").unwrap();
             fs::remove_file(dirs.temp().join("gone")).unwrap();
+        }));
+    }
+
+    /// Folders that were spare for long enough are told by their dates alone.
+    #[test]
+    fn a_change_shows_in_folders_that_were_spare_before() {
+        let serves = |change: fn(&TaskDirs)| {
+            let bench = Bench::new();
+            bench.spares.remove(&bench.create(1)).unwrap();
+            let spare = bench.spares.stock().spares[0].path.clone();
+            let old = || {
+                let stock = bench.spares.stock();
+                let now = SystemClock.now().wall;
+                stock.spares[0].inner.seen.iter().all(|seen| seen.tells_since(now))
+            };
+            while !old() {
+                std::thread::park_timeout(std::time::Duration::from_millis(5));
+            }
+            let second = bench.create(2);
+            assert!(!spare.exists());
+            change(&second);
+            bench.spares.remove(&second).unwrap();
+            !bench.spares.stock().spares.is_empty()
+        };
+        assert!(serves(|_| {}));
+        assert!(serves(|dirs| fs::remove_file(dirs.stderr()).unwrap_or_default()));
+        assert!(!serves(|dirs| fs::write(dirs.temp().join("left"), "").unwrap()));
+        assert!(!serves(|dirs| fs::write(dirs.log().join("left"), "").unwrap()));
+        assert!(!serves(|dirs| fs::write(dirs.root().join("left"), "").unwrap()));
+        assert!(!serves(|dirs| {
+            fs::set_permissions(dirs.output(), fs::Permissions::from_mode(0o700)).unwrap();
+        }));
+        assert!(!serves(|dirs| {
+            fs::remove_dir(dirs.input()).unwrap();
+            std::os::unix::fs::symlink("/tmp", dirs.input()).unwrap();
         }));
     }
 
