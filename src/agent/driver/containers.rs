@@ -80,6 +80,8 @@ impl Containers {
         if report.as_ref().is_none_or(|report| !report.removed) {
             self.sweep(self.watched.iter().copied().filter(|id| *id != execution).collect());
         }
+        // What the watcher used says nothing of the container.
+        let usage = report.as_ref().and_then(|report| report.usage);
         let exit = match report.map(|report| report.end) {
             Some(End::Exited { code }) => Exit::Code(code),
             Some(End::OutOfMemory { code }) => Exit::OutOfMemory { code },
@@ -90,8 +92,7 @@ impl Containers {
                 _ => Exit::Lost { reason: "what watched the container was ended".to_owned() },
             },
         };
-        // What the watcher used says nothing of the container.
-        CommandEnd { exit, usage: None, ..watcher }
+        CommandEnd { exit, usage, ..watcher }
     }
 
     /// Removes containers of this workdir that are not watched.
@@ -115,10 +116,12 @@ pub async fn fetch_image(spec: &TaskSpec) -> Result<(), TransferFailure> {
     };
     fetch.await.map_err(|error: EngineError| {
         let culprit = match error {
-            EngineError::None | EngineError::Silent { .. } => Culprit::Worker,
-            EngineError::NoImage { .. } | EngineError::Pull { .. } | EngineError::Login { .. } => {
-                Culprit::Data
-            }
+            EngineError::Silent { .. } => Culprit::Worker,
+            // The server chooses such a worker where no other has an engine.
+            EngineError::None
+            | EngineError::NoImage { .. }
+            | EngineError::Pull { .. }
+            | EngineError::Login { .. } => Culprit::Data,
         };
         let reason = match std::error::Error::source(&error) {
             Some(source) => format!("{error}: {source}"),

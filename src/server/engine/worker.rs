@@ -88,13 +88,16 @@ impl State {
     }
 
     fn move_worker(&mut self, context: &mut Context<'_>, id: WorkerId, to: BatchId) {
-        if self.workers.get(&id).is_none_or(|worker| worker.batch == to) {
+        let Some(from) = self.workers.get(&id).map(|worker| worker.batch) else { return };
+        if from == to {
             return;
         }
         self.put_worker(id, to);
         for execution in self.executions_of(id, ExecutionState::Pending) {
             self.take_back(context, execution, "its worker was moved to another batch");
         }
+        // It may have been the only one with an engine.
+        self.assign(context, from);
     }
 
     /// Puts a worker into a batch, with all that it holds.
@@ -103,6 +106,7 @@ impl State {
         let Some(worker) = self.workers.get_mut(&id) else { return };
         if let Some(batch) = self.batches.get_mut(&worker.batch) {
             batch.workers.remove(&id);
+            batch.forget_engine(id);
             batch.freed.remove(&id);
             if let Some(key) = worker.candidate_key.take() {
                 batch.candidates.remove(&(key, id));
@@ -114,6 +118,7 @@ impl State {
             batch.workers.insert(id);
         }
         self.rank_worker(id);
+        self.note_engine(id);
     }
 
     /// Has a worker take off its disk what is not needed.
@@ -195,6 +200,7 @@ impl State {
         let Some(worker) = self.workers.remove(&id) else { return };
         if let Some(batch) = self.batches.get_mut(&worker.batch) {
             batch.workers.remove(&id);
+            batch.forget_engine(id);
             batch.freed.remove(&id);
             batch.reserved.remove(&id);
             if let Some(key) = worker.candidate_key {
@@ -208,6 +214,8 @@ impl State {
         context
             .effects
             .push(Effect::Publish(Event::WorkerDeleted { id, batch: worker.settings.batch }));
+        // It may have been the only one with an engine.
+        self.assign(context, worker.batch);
     }
 
     /// A worker's executions in that state, oldest first.

@@ -17,6 +17,7 @@ pub mod engine;
 mod give_back;
 pub mod login;
 pub mod order;
+mod usage;
 pub mod watch;
 mod words;
 

@@ -16,6 +16,7 @@ use crate::agent::supervisor::SpawnRequest;
 use crate::agent::workdir::TaskDirs;
 use crate::domain::StoreId;
 use crate::domain::byte_string::ByteString;
+use crate::domain::execution::ResourceUsage;
 
 /// Labels by which containers are found again.
 pub const WORKDIR_LABEL: &str = "scitq.workdir";
@@ -67,9 +68,12 @@ pub enum Access {
 }
 
 /// What a watcher leaves behind.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     pub end: End,
+    /// What it used; none when it was not there for long enough to be asked.
+    #[serde(default)]
+    pub usage: Option<ResourceUsage>,
     /// The container is gone.
     pub removed: bool,
 }

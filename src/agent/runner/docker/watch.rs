@@ -22,6 +22,7 @@ use tokio::time::{Instant, sleep};
 use super::engine::{Engine, told};
 use super::give_back::give_back;
 use super::order::{ContainerOrder, End, Report};
+use super::usage::Meter;
 use super::words::{Word, listen};
 
 /// How long an engine may be away before its container is given up for lost.
@@ -98,7 +99,8 @@ pub async fn watch(path: &Path) -> Result<u8, WatchError> {
         Err(error) => {
             let reason = error.to_string();
             sink.say(&reason);
-            Report { end: End::Refused { exit_code: None, reason }, removed: true }
+            let end = End::Refused { exit_code: None, reason };
+            Report { end, usage: None, removed: true }
         }
     };
     let written = serde_json::to_vec(&report).map_err(io::Error::from);
@@ -115,9 +117,12 @@ pub async fn watch(path: &Path) -> Result<u8, WatchError> {
 
 impl Watcher {
     async fn run(mut self) -> Report {
-        let end = match self.start().await {
-            Ok(output) => self.stay(output).await,
-            Err(refusal) => refusal,
+        let (end, usage) = match self.start().await {
+            Ok(output) => {
+                let meter = Meter::start(&self.engine, &self.order.name);
+                (self.stay(output).await, meter.usage())
+            }
+            Err(refusal) => (refusal, None),
         };
         if let End::Refused { reason, .. } = &end {
             self.sink.say(reason);
@@ -126,7 +131,7 @@ impl Watcher {
             self.sink.say(&problem);
         }
         let removed = self.engine.remove(&self.order.name).await.is_ok();
-        Report { end, removed }
+        Report { end, usage, removed }
     }
 
     /// Makes the container, attaches to it, and starts it.
