@@ -29,8 +29,8 @@ impl Engine {
     /// The engine of this machine; none if there is none, which is said, and
     /// fails with `CI=true`.
     pub fn of_this_machine() -> Option<Self> {
-        let address = std::env::var_os("DOCKER_HOST")
-            .map_or_else(|| "unix:///var/run/docker.sock".into(), |host| host);
+        let address =
+            std::env::var_os("DOCKER_HOST").unwrap_or_else(|| "unix:///var/run/docker.sock".into());
         let engine = Self { address: address.to_string_lossy().into_owned(), process: None };
         let answers = engine.try_docker(&["version"]).is_some_and(|out| out.status.success());
         if !answers || !Path::new("/bin/busybox").exists() {

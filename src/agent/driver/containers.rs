@@ -77,8 +77,10 @@ impl Containers {
     /// How a container ended, from what its watcher left.
     pub fn end(&self, execution: ExecutionId, watcher: CommandEnd) -> CommandEnd {
         let report = order::read_report(&self.dirs(execution));
-        if report.as_ref().is_none_or(|report| !report.removed) {
-            self.sweep(self.watched.iter().copied().filter(|id| *id != execution).collect());
+        if report.as_ref().is_none_or(|report| !report.removed)
+            && let Some(order) = order::read_order(&self.dirs(execution))
+        {
+            tokio::spawn(async move { remove(&order.engine, &order.name).await });
         }
         // What the watcher used says nothing of the container.
         let usage = report.as_ref().and_then(|report| report.usage);
@@ -140,6 +142,19 @@ pub async fn describe_engine() -> Option<String> {
             tracing::warn!(%error, "tasks with containers cannot run here");
             None
         }
+    }
+}
+
+/// Removes a container that its watcher has left.
+async fn remove(address: &Address, name: &str) {
+    let mut waits = Waits::new(FIRST_WAIT, LONGEST_WAIT);
+    for _ in 0..TRIES {
+        if let Ok(engine) = Engine::connect(address).await
+            && engine.remove(name).await.is_ok()
+        {
+            return;
+        }
+        sleep(waits.next_wait()).await;
     }
 }
 

@@ -85,9 +85,12 @@ impl State {
             .iter()
             .filter_map(|id| Some((id, self.workers.get(id)?)))
             .take(5)
-            .map(|(id, worker)| match self.has_engine_for(*id, demand) {
-                true => why_not(worker, demand),
-                false => format!("worker {} has no container engine", worker.name),
+            .map(|(id, worker)| {
+                if self.has_engine_for(*id, demand) {
+                    why_not(worker, demand)
+                } else {
+                    format!("worker {} has no container engine", worker.name)
+                }
             })
             .collect();
         let more = batch.workers.len().saturating_sub(reasons.len());

@@ -184,7 +184,9 @@ impl State {
                 }
             }
         }
+        let batch = self.workers.get(&id).map(|worker| worker.batch);
         self.leave_if_deleting(context, id);
+        self.assign_after_leaving(context, id, batch);
         Ok(Reply::Worker(id))
     }
 
@@ -214,8 +216,19 @@ impl State {
         context
             .effects
             .push(Effect::Publish(Event::WorkerDeleted { id, batch: worker.settings.batch }));
-        // It may have been the only one with an engine.
-        self.assign(context, worker.batch);
+    }
+
+    /// A worker that has left may have been the only one of its batch with an
+    /// engine: then others take what waited for it.
+    pub(super) fn assign_after_leaving(
+        &mut self,
+        context: &mut Context<'_>,
+        id: WorkerId,
+        batch: Option<BatchId>,
+    ) {
+        if let Some(batch) = batch.filter(|_| !self.workers.contains_key(&id)) {
+            self.assign(context, batch);
+        }
     }
 
     /// A worker's executions in that state, oldest first.

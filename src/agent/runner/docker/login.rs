@@ -97,16 +97,12 @@ pub fn find_login(path: &Path, image: &str) -> Result<Option<Login>, LoginError>
         return Ok(None);
     };
     let pair = STANDARD.decode(encoded).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-    match pair.as_deref().and_then(|pair| pair.split_once(':')) {
-        Some((user, password)) => Ok(Some(Login::Password {
-            user: user.to_owned(),
-            password: password.trim_end_matches('\0').to_owned(),
-        })),
-        None => {
-            let registry = registry.to_owned();
-            Err(LoginError::Damaged { path: path.to_owned(), registry })
-        }
-    }
+    let Some((user, password)) = pair.as_deref().and_then(|pair| pair.split_once(':')) else {
+        let registry = registry.to_owned();
+        return Err(LoginError::Damaged { path: path.to_owned(), registry });
+    };
+    let password = password.trim_end_matches('\0').to_owned();
+    Ok(Some(Login::Password { user: user.to_owned(), password }))
 }
 
 /// The registry that an image is fetched from: the first part of its name, if
@@ -173,11 +169,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("config.json");
         assert_eq!(find_login(&file, "a.b/c").unwrap(), None);
-        let text = r#"{"auths": {"a.b": {"auth": "YWRhOnA6dw=="}, "https://c.d": {"auth": "!"}}}"#;
+        let text =
+            r#"{"auths": {"a.b": {"auth": "YWRhOnA6dw=="}, "https://localhost:1": {"auth": "!"}}}"#;
         fs::write(&file, text).unwrap();
         let login = Login::Password { user: "ada".to_owned(), password: "p:w".to_owned() };
         assert_eq!(find_login(&file, "a.b/c").unwrap(), Some(login));
-        assert!(matches!(find_login(&file, "c.d/e"), Err(LoginError::Damaged { .. })));
+        assert!(matches!(find_login(&file, "localhost:1/e"), Err(LoginError::Damaged { .. })));
         assert_eq!(find_login(&file, "busybox").unwrap(), None);
         fs::write(&file, r#"{"credsStore": "no-such-helper"}"#).unwrap();
         assert!(matches!(find_login(&file, "a.b/c"), Err(LoginError::Helper { .. })));

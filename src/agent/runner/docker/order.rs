@@ -119,6 +119,12 @@ pub fn read_report(dirs: &TaskDirs) -> Option<Report> {
     serde_json::from_slice(&fs::read(report_file(dirs)).ok()?).ok()
 }
 
+/// Reads the order of a watcher; none when the task has no container.
+#[must_use]
+pub fn read_order(dirs: &TaskDirs) -> Option<ContainerOrder> {
+    serde_json::from_slice(&fs::read(order_file(dirs)).ok()?).ok()
+}
+
 /// The name of the container of an execution.
 #[must_use]
 pub fn container_name(store: &StoreId, execution: crate::domain::ExecutionId) -> String {
