@@ -18,6 +18,7 @@ use super::cache::ResourceCache;
 use super::config::{AgentConfig, Departure, Stop};
 use super::driver::{
     Commands, Driver, FolderCare, Folders, Hands, HeldFolders, Identity, Maker, Output,
+    describe_engine,
 };
 use super::error::AgentError;
 use super::files;
@@ -91,7 +92,8 @@ fn release(lock: File) {
 }
 
 async fn start(config: AgentConfig, workdir: PathBuf) -> Result<(Driver, Event), AgentError> {
-    let machine = detect_machine(&workdir, config.flavor.clone())?;
+    let mut machine = detect_machine(&workdir, config.flavor.clone())?;
+    machine.engine = describe_engine().await;
     let store = files::read_store(&workdir)?;
     let token_path = files::token(&workdir);
     let bound = token::read(&token_path).map_err(|source| AgentError::File {

@@ -19,6 +19,7 @@ use super::parse::{self, Wait};
 use super::serve::{ServeArgs, cmd_serve};
 use super::supervise::{SuperviseArgs, cmd_supervise};
 use super::usage::usage_error;
+use super::watch_container::{WatchContainerArgs, cmd_watch_container};
 
 const MANAGE_EXAMPLES: &str = "\
 Examples:
@@ -101,6 +102,8 @@ pub enum CliCommand {
     Man(ManArgs),
     #[command(hide = true)]
     Supervise(SuperviseArgs),
+    #[command(hide = true)]
+    WatchContainer(WatchContainerArgs),
 }
 
 impl CliCommand {
@@ -186,6 +189,7 @@ fn dispatch(cli: Cli) -> Result<u8, CliError> {
         CliCommand::Complete(args) => cmd_complete(&global, args),
         CliCommand::Man(args) => cmd_man(&global, &args),
         CliCommand::Supervise(args) => cmd_supervise(&args),
+        CliCommand::WatchContainer(args) => wait_for(cmd_watch_container(args)),
     }
 }
 

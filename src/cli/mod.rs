@@ -35,5 +35,6 @@ mod testing;
 mod tests;
 mod usage;
 mod wait;
+mod watch_container;
 
 pub use app::{Cli, command, main};

@@ -9,6 +9,7 @@ use strum::{Display, EnumString, IntoStaticStr};
 use thiserror::Error;
 use utoipa::ToSchema;
 
+use super::container::Pull;
 use super::task::TaskSpec;
 
 /// Longest batch name, in bytes.
@@ -107,6 +108,15 @@ pub struct TaskDefaults {
     /// Variables; those of a task win.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, String>,
+    /// Image of tasks that name none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<String>,
+    /// Of tasks that have a container.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container_options: Option<String>,
+    /// Of tasks that have a container.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pull: Option<Pull>,
     /// Resources of tasks that name none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub resource: Vec<String>,
@@ -141,6 +151,12 @@ impl TaskDefaults {
         }
         if spec.resource.is_empty() {
             spec.resource.clone_from(resource);
+        }
+        spec.container = spec.container.take().or_else(|| self.container.clone());
+        if spec.container.is_some() {
+            let options = || self.container_options.clone();
+            spec.container_options = spec.container_options.take().or_else(options);
+            spec.pull = spec.pull.or(self.pull);
         }
         spec.uid = spec.uid.or(*uid);
         spec.gid = spec.gid.or(*gid);

@@ -2,6 +2,7 @@
 
 use thiserror::Error;
 
+use super::container::{ContainerOptions, OptionError};
 use super::task::{Command, TaskSpec};
 use super::uri::{Uri, UriError};
 
@@ -21,6 +22,10 @@ pub const MAX_MEMORY: u64 = 1 << 50;
 pub const MAX_STDIN: usize = 1 << 20;
 /// Longest specification as JSON, bytes: it travels to the agent in one frame.
 pub const MAX_SPEC: usize = 12 << 20;
+/// Longest name of an image, bytes.
+pub const MAX_IMAGE: usize = 1_024;
+/// Longest container options, bytes.
+pub const MAX_CONTAINER_OPTIONS: usize = 64 << 10;
 /// Most tags of a task.
 pub const MAX_TAGS: usize = 64;
 /// Longest name and longest value of a tag, bytes.
@@ -59,6 +64,16 @@ pub enum SpecError {
     LongStdin { length: usize },
     #[error("the specification is {length} bytes of JSON, {MAX_SPEC} are the most")]
     LongSpec { length: usize },
+    #[error("{name:?} is no name of an image")]
+    Image { name: String },
+    #[error("`{field}` makes sense with a container only, and the task has none")]
+    NoContainer { field: &'static str },
+    #[error("the container options are {length} bytes long, {MAX_CONTAINER_OPTIONS} is the most")]
+    LongContainerOptions { length: usize },
+    #[error("{0}")]
+    ContainerOption(#[from] OptionError),
+    #[error("a container needs `uid` where it has `gid`")]
+    GroupWithoutUser,
     #[error("{count} tags, {MAX_TAGS} are the most")]
     ManyTags { count: usize },
     #[error("the tag {name:?} is empty, longer than {MAX_TAG} bytes, or has a control character")]
@@ -97,8 +112,35 @@ impl TaskSpec {
         if let Some(retry) = self.retry.filter(|retry| *retry > MAX_RETRY) {
             return Err(SpecError::Retry { retry });
         }
+        self.check_container()?;
         self.check_demand()?;
         self.check_tags()
+    }
+
+    fn check_container(&self) -> Result<(), SpecError> {
+        let Some(image) = &self.container else {
+            return match (&self.container_options, self.pull) {
+                (Some(_), _) => Err(SpecError::NoContainer { field: "container_options" }),
+                (None, Some(_)) => Err(SpecError::NoContainer { field: "pull" }),
+                (None, None) => Ok(()),
+            };
+        };
+        let is_odd = |c: char| c.is_whitespace() || c.is_control();
+        let is_option = image.starts_with('-');
+        if image.is_empty() || image.len() > MAX_IMAGE || is_option || image.contains(is_odd) {
+            return Err(SpecError::Image { name: image.chars().take(80).collect() });
+        }
+        if self.gid.is_some() && self.uid.is_none() {
+            return Err(SpecError::GroupWithoutUser);
+        }
+        if let Some(line) = &self.container_options {
+            if line.len() > MAX_CONTAINER_OPTIONS {
+                return Err(SpecError::LongContainerOptions { length: line.len() });
+            }
+            no_nul("a container option", line)?;
+            ContainerOptions::parse(line)?;
+        }
+        Ok(())
     }
 
     fn check_demand(&self) -> Result<(), SpecError> {

@@ -16,6 +16,8 @@ pub struct Demand {
     pub cpu: u32,
     /// Main memory, MiB, rounded up.
     pub memory_mib: u32,
+    /// An engine that runs containers.
+    pub container: bool,
 }
 
 impl Demand {
@@ -25,6 +27,7 @@ impl Demand {
         Self {
             cpu: spec.cpu.unwrap_or(0),
             memory_mib: u32::try_from(memory_mib).unwrap_or(u32::MAX),
+            container: spec.container.is_some(),
         }
     }
 
@@ -64,7 +67,8 @@ mod tests {
     #[test]
     fn a_demand_takes_the_slots_that_cover_it() {
         let slots = |cpu, gib: u32, concurrency| {
-            Demand { cpu, memory_mib: gib << 10 }.slots_on(&machine(16, 64), concurrency)
+            Demand { cpu, memory_mib: gib << 10, ..Demand::default() }
+                .slots_on(&machine(16, 64), concurrency)
         };
         assert_eq!(slots(0, 0, 8), Some(1), "nothing asked for is one slot");
         assert_eq!(slots(2, 8, 8), Some(1), "a slot's share is one slot");
@@ -86,7 +90,7 @@ mod tests {
             let machine = machine(cores, 1);
             let (mut taken, mut promised) = (0, 0);
             for cpu in demands {
-                let demand = Demand { cpu, memory_mib: 0 };
+                let demand = Demand { cpu, ..Demand::default() };
                 if let Some(slots) = demand.slots_on(&machine, concurrency)
                     && taken + slots <= concurrency
                 {

@@ -7,6 +7,7 @@
 pub mod batch;
 pub mod byte_string;
 pub mod check;
+pub mod container;
 pub mod demand;
 pub mod execution;
 pub mod ids;

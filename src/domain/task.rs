@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 
 use super::batch::BatchName;
 use super::byte_string::ByteString;
+use super::container::Pull;
 use super::ids::TaskId;
 
 mod life;
@@ -31,6 +32,16 @@ pub struct TaskSpec {
     /// Run the command line through this shell (`sh`, `bash` or a path) with `-c`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shell: Option<String>,
+    /// Run the command in a container made from this image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 1_024)]
+    pub container: Option<String>,
+    /// Options of the container, those of `docker run`, on one line as in a shell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container_options: Option<String>,
+    /// When the image is fetched; `missing` if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pull: Option<Pull>,
     /// Variables on top of those that every task has.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, String>,
@@ -205,6 +216,9 @@ impl TaskSpec {
             name: None,
             batch: BatchName::default(),
             shell: None,
+            container: None,
+            container_options: None,
+            pull: None,
             env: BTreeMap::new(),
             input: Vec::new(),
             resource: Vec::new(),

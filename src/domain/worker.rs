@@ -128,6 +128,9 @@ pub struct Machine {
     pub memory_bytes: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flavor: Option<String>,
+    /// What runs containers there, with its version; absent where nothing does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine: Option<String>,
 }
 
 /// Live figures of a machine. Rates are means since the figures before.

@@ -207,13 +207,6 @@ fn values_that_cannot_be_are_told_with_how_to_write_them() {
 
 #[test]
 fn options_of_features_that_are_not_there_are_not_taken() {
-    assert_snapshot!(said(b"", &["--docker", "ubuntu", "true"]), @r#"
-    exit 2
-    --
-    error: unknown option `--docker`
-    hint: a command that begins with `-` needs `--` in front of it
-    hint: `scitq launch --help` tells more
-    "#);
     assert_snapshot!(said(b"", &["--use-cache", "true"]), @r#"
     exit 2
     --

@@ -175,6 +175,7 @@ fn no_machine_and_no_host_is_named() {
         "www.sqlite.org",
         "keepachangelog.com",
         "semver.org",
+        "index.docker.io",
         "$",
         "{",
         "[",

@@ -11,6 +11,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::time::sleep;
 
 use crate::agent::fsm::{CommandEnd, CommandState, Event, Exit, NotStarted, Order};
+use crate::agent::runner::docker::KILL_SIGNAL;
 use crate::agent::runner::{Job, WorkerFacts, process};
 use crate::agent::supervisor::{
     EndRecord, Exit as ProcessExit, KnownExecution, SignalError, SignalRefusal, SpawnError,
@@ -22,6 +23,7 @@ use crate::agent::workdir::TaskDirs;
 use crate::domain::ExecutionId;
 use crate::domain::signal::Signal;
 
+use super::containers::Containers;
 use super::oom::OomCounter;
 
 const FIRST_WAIT: Duration = Duration::from_millis(100);
@@ -40,6 +42,7 @@ pub struct Commands {
     connecting: Option<UnboundedReceiver<Connected>>,
     told: UnboundedReceiver<SupervisorEvent>,
     oom: OomCounter,
+    containers: Containers,
 }
 
 type Connected = (SupervisorClient, Vec<KnownExecution>, UnboundedReceiver<SupervisorEvent>);
@@ -59,8 +62,18 @@ impl Commands {
         let (client, known, told) = connect_or_start(&workdir, &program).await?;
         let client = Some(Arc::new(client));
         let oom = OomCounter::new();
-        let mut commands =
-            Self { workdir, program, facts, events, client, connecting: None, told, oom };
+        let containers = Containers::new(workdir.clone());
+        let mut commands = Self {
+            workdir,
+            program,
+            facts,
+            events,
+            client,
+            connecting: None,
+            told,
+            oom,
+            containers,
+        };
         let event = commands.known(known);
         Ok((commands, event))
     }
@@ -103,10 +116,15 @@ impl Commands {
             worker: &self.facts,
         };
         let events = self.events.clone();
-        let request = match process::spawn_request(&job) {
+        let request = if order.spec.container.is_some() {
+            self.containers.spawn_request(&job, &order.store.0, &self.program)
+        } else {
+            process::spawn_request(&job)
+                .map_err(|error| NotStarted { exit_code: Some(127), reason: error.to_string() })
+        };
+        let request = match request {
             Ok(request) => request,
-            Err(error) => {
-                let failure = NotStarted { exit_code: Some(127), reason: error.to_string() };
+            Err(failure) => {
                 return tell_not_started(&events, execution, &dirs.stderr(), failure);
             }
         };
@@ -119,7 +137,12 @@ impl Commands {
     pub fn signal(&self, execution: ExecutionId, signal: Signal) {
         let Some(client) = &self.client else { return };
         tracing::info!(%execution, %signal, "signalling a command");
-        let outcome = client.signal(execution, number(signal).as_raw());
+        let sent = if self.containers.has(execution) {
+            number_for_watcher(signal)
+        } else {
+            number(signal).as_raw()
+        };
+        let outcome = client.signal(execution, sent);
         tokio::spawn(async move {
             match outcome.await {
                 Ok(())
@@ -130,7 +153,8 @@ impl Commands {
         });
     }
 
-    pub fn forget(&self, execution: ExecutionId) {
+    pub fn forget(&mut self, execution: ExecutionId) {
+        self.containers.forget(execution);
         if let Some(client) = &self.client {
             client.forget(execution);
         }
@@ -144,6 +168,7 @@ impl Commands {
     }
 
     fn known(&mut self, known: Vec<KnownExecution>) -> Event {
+        self.containers.on_known(&known);
         let states = known.into_iter().map(|known| {
             let execution = known.execution();
             let state = match known {
@@ -170,6 +195,9 @@ impl Commands {
 
     fn end(&mut self, record: &EndRecord) -> CommandEnd {
         let mut end = command_end(record);
+        if self.containers.has(record.execution) {
+            return self.containers.end(record.execution, end);
+        }
         if let Exit::Signal { number, out_of_memory } = &mut end.exit {
             *out_of_memory = *number == SystemSignal::KILL.as_raw() && self.oom.has_moved();
         }
@@ -216,6 +244,15 @@ async fn spawn(client: &SupervisorClient, request: SpawnRequest, events: &Unboun
         }
         // What became of it shows when there is a supervisor again.
         Err(SpawnError::Gone) => {}
+    }
+}
+
+/// A watcher cannot catch the signals that nobody can: others stand for them.
+const fn number_for_watcher(signal: Signal) -> i32 {
+    match signal {
+        Signal::Kill => KILL_SIGNAL,
+        Signal::Stop => SystemSignal::TSTP.as_raw(),
+        signal => number(signal).as_raw(),
     }
 }
 

@@ -22,6 +22,7 @@ use crate::domain::{Clock, ExecutionId};
 use crate::storage::{Note, Transfer};
 
 use super::commands::Commands;
+use super::containers::fetch_image;
 use super::folders::{self, Folders, Maker};
 use super::output::Output;
 
@@ -181,7 +182,9 @@ impl Hands {
     }
 
     fn prepare(&mut self, order: Arc<Order>, ground: Ground) {
-        let has_data = !(order.spec.input.is_empty() && order.spec.resource.is_empty());
+        let spec = &order.spec;
+        let has_data =
+            !(spec.input.is_empty() && spec.resource.is_empty()) || spec.container.is_some();
         if !has_data && ground != Ground::Edited {
             return self.folders.make(order, ground);
         }
@@ -284,13 +287,26 @@ impl Download {
                 return Err(TransferFailure { reason, transient: false, culprit });
             }
         }
-        match stage::download(&order.spec, &dirs, &cache, transfer).await {
-            Ok(staged) => {
-                log_notes(order.execution, &staged.notes);
-                Ok(())
+        let data = async {
+            match stage::download(&order.spec, &dirs, &cache, transfer).await {
+                Ok(staged) => {
+                    log_notes(order.execution, &staged.notes);
+                    Ok(())
+                }
+                Err(error) => Err(failure(&error)),
             }
-            Err(error) => Err(failure(&error)),
-        }
+        };
+        let image = async {
+            tokio::select! {
+                fetched = fetch_image(&order.spec) => fetched,
+                () = transfer.cancel.cancelled() => {
+                    let reason = "the image was not waited for".to_owned();
+                    Err(TransferFailure { reason, transient: true, culprit: Culprit::Data })
+                }
+            }
+        };
+        let (data, image) = tokio::join!(data, image);
+        data.and(image)
     }
 }
 

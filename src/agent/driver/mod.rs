@@ -5,6 +5,7 @@
 //! an event: transfers in tasks, the disk in threads.
 
 mod commands;
+mod containers;
 mod folders;
 mod hands;
 mod oom;
@@ -12,6 +13,7 @@ mod output;
 mod turn;
 
 pub use commands::Commands;
+pub use containers::describe_engine;
 pub use folders::{FolderCare, Folders, HeldFolders, Maker};
 pub use hands::{Hands, Identity};
 pub use output::Output;

@@ -96,7 +96,7 @@ impl AgentState {
             _ => return,
         }
         let Some(held) = self.executions.get(&id) else { return };
-        let is_lost = matches!(end.exit, Exit::Lost { .. });
+        let is_lost = matches!(end.exit, Exit::Lost { .. } | Exit::Refused { .. });
         let is_cancelled = held.stop.and_then(StopReason::by_person).is_some();
         let upload = if held.order.spec.output.is_some() && !is_lost && !is_cancelled {
             Upload::AwaitingLeave { failing: None }
@@ -244,13 +244,18 @@ impl AgentState {
 
 fn classify(order: &Order, stop: Option<StopReason>, end: CommandEnd) -> Outcome {
     let (exit_code, signal) = match end.exit {
-        Exit::Code(code) => (Some(code), None),
+        Exit::Code(code) | Exit::OutOfMemory { code } => (Some(code), None),
+        Exit::Refused { exit_code, .. } => (exit_code, None),
         Exit::Signal { number, .. } => (None, Some(number)),
         Exit::Lost { .. } => (None, None),
     };
     let failure = match (stop, end.exit) {
         (Some(reason @ (StopReason::Cancelled | StopReason::Killed)), _) => reason.by_person(),
         (_, Exit::Lost { reason }) => Some(Failure { class: FailureClass::Lost, reason }),
+        (_, Exit::Refused { exit_code, reason }) => {
+            let class = exit_code.map_or(FailureClass::Internal, |_| FailureClass::Exit);
+            Some(Failure { class, reason })
+        }
         (Some(StopReason::TimeLimit), _) => {
             let limit = order.spec.run_timeout.unwrap_or_default();
             let reason = format!("still running after {limit} s, the run limit");
@@ -261,6 +266,10 @@ fn classify(order: &Order, stop: Option<StopReason>, end: CommandEnd) -> Outcome
             class: FailureClass::Exit,
             reason: format!("the command ended with exit code {code}"),
         }),
+        (_, Exit::OutOfMemory { .. }) => {
+            let reason = "the command used more memory than it may".to_owned();
+            Some(Failure { class: FailureClass::Oom, reason })
+        }
         (_, Exit::Signal { number, out_of_memory }) => {
             let hint = if out_of_memory { ", perhaps out of memory" } else { "" };
             let reason = format!("the command was ended by signal {number}{hint}");

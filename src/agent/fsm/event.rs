@@ -82,6 +82,16 @@ pub enum Exit {
         /// The kernel ran out of memory meanwhile.
         out_of_memory: bool,
     },
+    /// It used more memory than it may.
+    OutOfMemory {
+        code: i32,
+    },
+    /// What was to watch over it could not start it.
+    Refused {
+        /// What a shell would answer; none when the fault is not the command's.
+        exit_code: Option<i32>,
+        reason: String,
+    },
     /// Nobody knows how it ended.
     Lost {
         reason: String,

@@ -99,6 +99,25 @@ pub fn on_worker(job: &Job<'_>) -> Vec<(ByteString, ByteString)> {
     variables
 }
 
+/// The variables of a command in a container, on top of those of its image.
+#[must_use]
+pub fn in_container(job: &Job<'_>, surroundings: &Surroundings) -> Vec<(ByteString, ByteString)> {
+    let mut variables = Vec::with_capacity(16 + job.spec.env.len());
+    push_own(&mut variables, job, surroundings);
+    variables
+}
+
+/// The variables of the process that watches a container: nothing of the task.
+#[must_use]
+pub fn of_watcher(job: &Job<'_>) -> Vec<(ByteString, ByteString)> {
+    let user = &job.worker.user;
+    vec![
+        ("PATH".into(), user.path.clone().into()),
+        ("HOME".into(), user.home.clone().into()),
+        ("USER".into(), user.user.clone().into()),
+    ]
+}
+
 /// The variables that are scitq's own, and those of the task.
 fn push_own(
     variables: &mut Vec<(ByteString, ByteString)>,

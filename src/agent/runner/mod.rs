@@ -2,11 +2,12 @@
 //!
 //! A runner is a pure function from what is known of an execution ([`Job`])
 //! to an order for whoever is the parent of what runs: [`process`] makes a
-//! [`SpawnRequest`](super::supervisor::SpawnRequest) for the supervisor. A
-//! runner for containers takes the same [`Job`], gives paths inside the
-//! container where [`environment::Surroundings`] has those of the worker, and makes an
-//! order for its engine.
+//! [`SpawnRequest`](super::supervisor::SpawnRequest) for the supervisor, and so does
+//! [`docker`], whose process watches a container in which
+//! [`environment::Surroundings`] are other ones. A runner for another kind of
+//! container does the same: it takes a [`Job`] and gives a process to watch.
 
+pub mod docker;
 pub mod environment;
 pub mod process;
 

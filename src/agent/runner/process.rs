@@ -19,6 +19,8 @@ pub enum CommandError {
     Quote { line: String },
     #[error("{what} has a NUL byte, which no command can have")]
     Nul { what: String },
+    #[error("{what} is not UTF-8 text, which an engine of containers wants")]
+    NoText { what: String },
     #[error("{name:?} is no name for a variable")]
     VariableName { name: String },
 }

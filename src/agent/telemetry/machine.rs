@@ -43,6 +43,7 @@ pub fn detect_machine(workdir: &Path, flavor: Option<String>) -> Result<Machine,
             .and_then(|text| parse_memory(&text))
             .map_or(0, |memory| effective_memory(memory, &memory_groups()).total),
         flavor,
+        engine: None,
     })
 }
 

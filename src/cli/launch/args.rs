@@ -9,7 +9,9 @@ use clap::builder::NonEmptyStringValueParser;
 
 use super::array::ArrayRange;
 use super::each::Delimiter;
+use crate::cli::manage::states;
 use crate::cli::parse::{self, IdsOrStdin};
+use crate::domain::container::Pull;
 use crate::domain::{BatchName, TaskId};
 
 const EXAMPLES: &str = "\
@@ -96,6 +98,15 @@ pub struct TaskOptions {
     /// Run the command, given as one word, through a shell [default: sh]
     #[arg(long, value_name = "SHELL", num_args = 0..=1, require_equals = true, default_missing_value = "sh")]
     pub shell: Option<String>,
+    /// Run the command in a container made from this image
+    #[arg(short = 'd', long, visible_alias = "container", value_name = "IMAGE")]
+    pub docker: Option<String>,
+    /// Give the container options of `docker run`, in quotes; repeatable
+    #[arg(short = 'O', long = "option", value_name = "OPTIONS", allow_hyphen_values = true)]
+    pub container_option: Vec<String>,
+    /// Fetch the image always, when it is missing, or never [default: missing]
+    #[arg(long, value_name = "WHEN", value_parser = states::parser::<Pull>())]
+    pub pull: Option<Pull>,
     /// Set a variable for the command; repeatable
     #[arg(long, value_name = "NAME=VALUE", value_parser = parse::environment_pair)]
     pub env: Vec<(String, String)>,

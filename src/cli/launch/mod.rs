@@ -16,4 +16,5 @@ mod uris;
 
 pub use args::LaunchArgs;
 pub use command::cmd_launch;
+pub(in crate::cli) use spec::joined;
 pub use uris::{checked_uri, split_uris};

@@ -184,6 +184,9 @@ fn fixed(args: &LaunchArgs, stdin: FromStdin) -> TaskSpec {
         name: None,
         batch: task.batch.clone().unwrap_or_default(),
         shell: task.shell.clone(),
+        container: task.docker.clone(),
+        container_options: joined(&task.container_option),
+        pull: task.pull,
         env: BTreeMap::new(),
         input: Vec::new(),
         resource: Vec::new(),
@@ -203,6 +206,11 @@ fn fixed(args: &LaunchArgs, stdin: FromStdin) -> TaskSpec {
         after_batch: task.after_batch.clone(),
         stdin: stdin.data,
     }
+}
+
+/// Options that came in several parts, as one line.
+pub(in crate::cli) fn joined(parts: &[String]) -> Option<String> {
+    (!parts.is_empty()).then(|| parts.join(" "))
 }
 
 /// The ids, with those from standard input in the place of `-`.

@@ -6,7 +6,7 @@ mod execution;
 mod options;
 mod select;
 mod server;
-mod states;
+pub mod states;
 mod stdin;
 mod task;
 mod token;

@@ -143,6 +143,7 @@ impl State {
 
     fn worker_fits(&self, worker: WorkerId, demand: Demand) -> bool {
         self.workers.get(&worker).is_some_and(|worker| worker.fits(demand))
+            && self.has_engine_for(worker, demand)
     }
 
     /// The worker that is nearest to having room for this.
@@ -153,6 +154,7 @@ impl State {
             .iter()
             .filter_map(|id| Some((id, self.workers.get(id)?)))
             .filter(|(_, worker)| worker.takes_work() && worker.reserved_for.is_none())
+            .filter(|(id, _)| self.has_engine_for(**id, demand))
             .filter_map(|(id, worker)| {
                 let needed = worker.slots_for(demand)?;
                 let room = i64::from(worker.settings.concurrency)
@@ -201,7 +203,9 @@ impl State {
             let worker = self.workers.get(&worker_id);
             let takes = worker.is_some_and(|worker| {
                 worker.takes_work()
-                    && demand.is_some_and(|demand| worker.slots_for(demand).is_some())
+                    && demand.is_some_and(|demand| {
+                        worker.slots_for(demand).is_some() && self.has_engine_for(worker_id, demand)
+                    })
             });
             let (Some(demand), true) = (demand, takes && gives_out) else {
                 self.release_worker(worker_id);

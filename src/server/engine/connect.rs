@@ -56,6 +56,7 @@ impl State {
             worker.agent_lease = lost_after;
         }
         self.reweigh_worker(id);
+        self.note_engine(id);
         let bound = connect.new_token.map(|hash| self.bind_token(context, id, hash));
         let (token, revoked) =
             bound.map_or((None, Vec::new()), |(token, revoked)| (Some(token), revoked));

@@ -19,7 +19,9 @@ impl State {
                         self.lose_execution(context, execution, "its worker went silent");
                     }
                 }
+                let batch = self.workers.get(&id).map(|worker| worker.batch);
                 self.leave_if_deleting(context, id);
+                self.assign_after_leaving(context, id, batch);
             }
         }
     }

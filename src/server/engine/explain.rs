@@ -83,9 +83,15 @@ impl State {
         let reasons: Vec<String> = batch
             .workers
             .iter()
-            .filter_map(|worker| self.workers.get(worker))
+            .filter_map(|id| Some((id, self.workers.get(id)?)))
             .take(5)
-            .map(|worker| why_not(worker, demand))
+            .map(|(id, worker)| {
+                if self.has_engine_for(*id, demand) {
+                    why_not(worker, demand)
+                } else {
+                    format!("worker {} has no container engine", worker.name)
+                }
+            })
             .collect();
         let more = batch.workers.len().saturating_sub(reasons.len());
         let mut text = reasons.join("; ");

@@ -33,9 +33,10 @@ impl State {
         execution.row.outcome = Some(Box::new(outcome));
         self.count_for_worker(context, &execution);
         self.close(context, id, &execution, ending, failed);
+        let batch = self.workers.get(&execution.worker).map(|worker| worker.batch);
         self.leave_if_deleting(context, execution.worker);
-        if let Some(worker) = self.workers.get(&execution.worker) {
-            self.assign(context, worker.batch);
+        if let Some(batch) = batch {
+            self.assign(context, batch);
         }
     }
 

@@ -20,6 +20,7 @@ mod batch;
 mod connect;
 mod delete;
 mod edit;
+mod engines;
 mod expire;
 mod explain;
 mod faults;

@@ -150,6 +150,8 @@ pub struct Batch {
     /// Workers that take nothing but this task, which needs much room.
     pub reserved: BTreeMap<WorkerId, TaskId>,
     pub workers: BTreeSet<WorkerId>,
+    /// Those of the workers that can run containers.
+    pub engines: BTreeSet<WorkerId>,
 }
 
 #[derive(Debug)]
@@ -242,6 +244,7 @@ impl Batch {
             freed: BTreeSet::new(),
             reserved: BTreeMap::new(),
             workers: BTreeSet::new(),
+            engines: BTreeSet::new(),
         }
     }
 }

@@ -88,13 +88,16 @@ impl State {
     }
 
     fn move_worker(&mut self, context: &mut Context<'_>, id: WorkerId, to: BatchId) {
-        if self.workers.get(&id).is_none_or(|worker| worker.batch == to) {
+        let Some(from) = self.workers.get(&id).map(|worker| worker.batch) else { return };
+        if from == to {
             return;
         }
         self.put_worker(id, to);
         for execution in self.executions_of(id, ExecutionState::Pending) {
             self.take_back(context, execution, "its worker was moved to another batch");
         }
+        // It may have been the only one with an engine.
+        self.assign(context, from);
     }
 
     /// Puts a worker into a batch, with all that it holds.
@@ -103,6 +106,7 @@ impl State {
         let Some(worker) = self.workers.get_mut(&id) else { return };
         if let Some(batch) = self.batches.get_mut(&worker.batch) {
             batch.workers.remove(&id);
+            batch.forget_engine(id);
             batch.freed.remove(&id);
             if let Some(key) = worker.candidate_key.take() {
                 batch.candidates.remove(&(key, id));
@@ -114,6 +118,7 @@ impl State {
             batch.workers.insert(id);
         }
         self.rank_worker(id);
+        self.note_engine(id);
     }
 
     /// Has a worker take off its disk what is not needed.
@@ -179,7 +184,9 @@ impl State {
                 }
             }
         }
+        let batch = self.workers.get(&id).map(|worker| worker.batch);
         self.leave_if_deleting(context, id);
+        self.assign_after_leaving(context, id, batch);
         Ok(Reply::Worker(id))
     }
 
@@ -195,6 +202,7 @@ impl State {
         let Some(worker) = self.workers.remove(&id) else { return };
         if let Some(batch) = self.batches.get_mut(&worker.batch) {
             batch.workers.remove(&id);
+            batch.forget_engine(id);
             batch.freed.remove(&id);
             batch.reserved.remove(&id);
             if let Some(key) = worker.candidate_key {
@@ -208,6 +216,19 @@ impl State {
         context
             .effects
             .push(Effect::Publish(Event::WorkerDeleted { id, batch: worker.settings.batch }));
+    }
+
+    /// A worker that has left may have been the only one of its batch with an
+    /// engine: then others take what waited for it.
+    pub(super) fn assign_after_leaving(
+        &mut self,
+        context: &mut Context<'_>,
+        id: WorkerId,
+        batch: Option<BatchId>,
+    ) {
+        if let Some(batch) = batch.filter(|_| !self.workers.contains_key(&id)) {
+            self.assign(context, batch);
+        }
     }
 
     /// A worker's executions in that state, oldest first.

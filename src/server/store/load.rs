@@ -76,6 +76,9 @@ fn load_workers(connection: &Connection, state: &mut State, now: Now) -> Result<
         };
         if let Some(batch) = state.batches.get_mut(&batch_id) {
             batch.workers.insert(id);
+            if row.machine.engine.is_some() {
+                batch.engines.insert(id);
+            }
         }
         state.workers.insert(
             id,
@@ -116,7 +119,8 @@ fn load_workers(connection: &Connection, state: &mut State, now: Now) -> Result<
 const TASK: &str = "SELECT id, batch, state, execution, attempts, retries_left, losses, hidden,
      json_extract(spec, '$.retry'), priority, cpu, memory_mib, hold, revision,
      CASE state WHEN 'paused' THEN (SELECT execution.state FROM execution
-         WHERE execution.id = task.execution AND finished_at IS NULL) END
+         WHERE execution.id = task.execution AND finished_at IS NULL) END,
+     json_extract(spec, '$.container') IS NOT NULL
      FROM task";
 
 fn load_tasks(
@@ -171,7 +175,7 @@ fn read_row(row: &Row<'_>, unmet: usize) -> Result<Task, StoreError> {
         hidden: row.get(7)?,
         retry: row.get::<_, Option<u32>>(8)?.unwrap_or(0),
         priority: row.get(9)?,
-        demand: Demand { cpu: row.get(10)?, memory_mib: row.get(11)? },
+        demand: Demand { cpu: row.get(10)?, memory_mib: row.get(11)?, container: row.get(15)? },
         hold: word("hold of a task", hold)?,
         revision: row.get(13)?,
     })

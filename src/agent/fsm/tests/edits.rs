@@ -78,7 +78,7 @@ fn an_edit_outlives_the_agent() {
 fn an_edit_that_cannot_be_understood_sends_the_task_elsewhere() {
     let mut bench = Bench::linked();
     bench.accept(1, PLAIN);
-    bench.edit(1, 1, r#"{"command":"true","container":"later"}"#);
+    bench.edit(1, 1, r#"{"command":"true","planet":"later"}"#);
     assert_eq!(bench.class(1), Some(FailureClass::Internal));
 }
 

@@ -253,7 +253,7 @@ fn what_comes_over_an_old_link_does_not_count() {
 #[test]
 fn a_task_that_cannot_be_understood_is_refused_with_the_reason() {
     let mut bench = Bench::linked();
-    bench.frame(start(1, r#"{"command":"true","container":"later"}"#));
+    bench.frame(start(1, r#"{"command":"true","planet":"later"}"#));
     assert_eq!(bench.class(1), Some(FailureClass::Internal));
     assert!(!bench.state.holds(id(1)));
 }

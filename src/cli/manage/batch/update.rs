@@ -7,12 +7,14 @@ use super::select::OneBatch;
 use crate::api::ErrorCode;
 use crate::api::batch::{Setting, UpdateBatch};
 use crate::cli::error::CliError;
+use crate::cli::launch::joined;
 use crate::cli::manage::states;
 use crate::cli::manage::uris::read_uris;
 use crate::cli::parse;
 use crate::cli::session::Session;
 use crate::domain::BatchName;
 use crate::domain::batch::{LostAfter, TaskDefaults};
+use crate::domain::container::Pull;
 
 /// Set what new tasks of a batch take by default, and its limits
 #[derive(Debug, Args)]
@@ -62,6 +64,15 @@ struct Defaults {
     /// Run the command line through a shell [default: sh]
     #[arg(long, value_name = "SHELL", num_args = 0..=1, require_equals = true, default_missing_value = "sh")]
     shell: Option<String>,
+    /// Run the command in a container made from this image
+    #[arg(short = 'd', long, visible_alias = "container", value_name = "IMAGE")]
+    docker: Option<String>,
+    /// Give the container options of `docker run`, in quotes; repeatable
+    #[arg(short = 'O', long = "option", value_name = "OPTIONS", allow_hyphen_values = true)]
+    container_option: Vec<String>,
+    /// Fetch the image always, when it is missing, or never [default: missing]
+    #[arg(long, value_name = "WHEN", value_parser = states::parser::<Pull>())]
+    pull: Option<Pull>,
     /// Fetch these URIs once per worker into $RESOURCE; repeatable
     #[arg(short, long, value_name = "URI")]
     resource: Vec<String>,
@@ -92,6 +103,9 @@ enum Unset {
     Mem,
     Env,
     Shell,
+    Docker,
+    Option,
+    Pull,
     Resource,
     Uid,
     Gid,
@@ -150,6 +164,9 @@ impl Defaults {
         defaults.memory = self.mem.or(defaults.memory);
         defaults.env.extend(self.env.iter().cloned());
         defaults.shell = self.shell.clone().or(defaults.shell);
+        defaults.container = self.docker.clone().or(defaults.container);
+        defaults.container_options = joined(&self.container_option).or(defaults.container_options);
+        defaults.pull = self.pull.or(defaults.pull);
         if !self.resource.is_empty() {
             defaults.resource = read_uris("--resource", &self.resource)?;
         }
@@ -169,6 +186,9 @@ fn unset(defaults: &mut TaskDefaults, field: Unset) {
         Unset::Mem => defaults.memory = None,
         Unset::Env => defaults.env.clear(),
         Unset::Shell => defaults.shell = None,
+        Unset::Docker => defaults.container = None,
+        Unset::Option => defaults.container_options = None,
+        Unset::Pull => defaults.pull = None,
         Unset::Resource => defaults.resource.clear(),
         Unset::Uid => defaults.uid = None,
         Unset::Gid => defaults.gid = None,

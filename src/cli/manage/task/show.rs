@@ -151,6 +151,9 @@ fn add_spec(lines: &mut Details, spec: &TaskSpec) {
     let limit = |seconds: Option<u32>| seconds.map(|seconds| format::duration(seconds.into()));
     lines
         .maybe("shell", spec.shell.as_deref())
+        .maybe("container", spec.container.as_deref())
+        .maybe("container options", spec.container_options.as_deref())
+        .maybe("pull", spec.pull)
         .each("variables", spec.env.iter().map(|(name, value)| format!("{name}={value}")))
         .each("input", &spec.input)
         .each("resource", &spec.resource)

@@ -18,9 +18,12 @@ const fn field(key: &'static str, about: &'static str, example: &'static str) ->
 }
 
 /// All fields; those that are tables come last, as TOML wants them.
-const FIELDS: [Field; 22] = [
+const FIELDS: [Field; 25] = [
     field("command", "A command line in quotes, or the words of a command as a list", ""),
     field("shell", "Run the command line through this shell", "\"bash\""),
+    field("container", "Run the command in a container made from this image", "\"debian:12\""),
+    field("container_options", "Options of the container, those of `docker run`", "\"--gpus all\""),
+    field("pull", "Fetch the image always, when it is missing, or never", "\"missing\""),
     field("name", "A name", "\"align-1\""),
     field("batch", "The batch whose workers take it", "\"Default\""),
     field("input", "URIs that are fetched into $INPUT", "[\"file:///data/reads.fq\"]"),
@@ -122,7 +125,8 @@ mod tests {
     /// A specification in which every field has a value.
     fn full() -> TaskSpec {
         let value = serde_json::json!({
-            "command": ["sh", "-c", "echo 'a'\nb"], "name": "n", "batch": "b", "shell": "sh",
+            "command": ["sh", "-c", "echo 'a'\nb"], "name": "n", "batch": "b", "shell": "sh", "container": "i",
+            "container_options": "--init", "pull": "never",
             "env": {"A": "1"}, "input": ["file:///i"], "resource": ["file:///r"],
             "output": "file:///o", "uid": 1, "gid": 2, "retry": 3, "priority": -4, "cpu": 5,
             "memory": 6, "download_timeout": 7, "run_timeout": 8, "output_limit": 9,

@@ -14,7 +14,7 @@ use super::update_args::{Changes, Status, Unset, UpdateArgs};
 use crate::api::task::{ChangedTasks, TaskDetail, TaskIds};
 use crate::cli::ask;
 use crate::cli::error::CliError;
-use crate::cli::launch::checked_uri;
+use crate::cli::launch::{checked_uri, joined};
 use crate::cli::manage::change::{
     Asks, Change, ChangeOptions, SHOWN, change_selected, tell_changed,
 };
@@ -244,6 +244,9 @@ impl Changes {
         if let Some(path) = &self.stdin {
             spec.stdin = Some(stdin_of(path)?);
         }
+        spec.container = self.docker.clone().or(spec.container.take());
+        spec.container_options = joined(&self.container_option).or(spec.container_options.take());
+        spec.pull = self.pull.or(spec.pull);
         spec.priority = self.priority.or(spec.priority);
         spec.cpu = self.cpu.or(spec.cpu);
         spec.memory = self.mem.or(spec.memory);
@@ -267,6 +270,11 @@ fn unset(spec: &mut TaskSpec, field: Unset) {
         Unset::AfterAny => spec.after_any.clear(),
         Unset::AfterBatch => spec.after_batch.clear(),
         Unset::Shell => spec.shell = None,
+        Unset::Docker => {
+            (spec.container, spec.container_options, spec.pull) = (None, None, None);
+        }
+        Unset::Option => spec.container_options = None,
+        Unset::Pull => spec.pull = None,
         Unset::Env => spec.env.clear(),
         Unset::Tag => spec.tags.clear(),
         Unset::Stdin => spec.stdin = None,

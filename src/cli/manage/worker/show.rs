@@ -123,7 +123,8 @@ fn describe(worker: &WorkerView, batch: Option<&BatchView>, moment: &Moment) -> 
                 format::bytes(machine.memory_bytes)
             ),
         )
-        .maybe("flavor", machine.flavor.as_deref());
+        .maybe("flavor", machine.flavor.as_deref())
+        .add("containers", machine.engine.as_deref().unwrap_or("no engine"));
     if let Some(stats) = &worker.stats {
         add_stats(&mut lines, stats);
     }

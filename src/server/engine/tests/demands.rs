@@ -10,7 +10,7 @@ use super::super::{Command, Reply};
 use super::bench::{Bench, new_task};
 
 fn asking(cpu: u32, priority: i32) -> NewTask {
-    NewTask { demand: Demand { cpu, memory_mib: 0 }, priority, ..new_task("Default", 0, &[]) }
+    NewTask { demand: Demand { cpu, ..Demand::default() }, priority, ..new_task("Default", 0, &[]) }
 }
 
 fn create(bench: &mut Bench, new: NewTask) -> TaskId {

@@ -146,7 +146,7 @@ fn batch_name(default: bool) -> &'static str {
 }
 
 fn asking(new: NewTask, (priority, cpu): Asks) -> NewTask {
-    NewTask { priority, demand: Demand { cpu, memory_mib: 0 }, ..new }
+    NewTask { priority, demand: Demand { cpu, ..Demand::default() }, ..new }
 }
 
 fn batch_command(name: &str, verb: u8, with: bool) -> Command {

@@ -1,0 +1,287 @@
+//! The engine: where it is, what it has, and what must not be left in it.
+
+use std::collections::{BTreeSet, HashMap};
+use std::ffi::OsString;
+use std::path::Path;
+use std::time::Duration;
+
+use bollard::auth::DockerCredentials;
+use bollard::errors::Error;
+use bollard::query_parameters::{
+    CreateImageOptionsBuilder, ListContainersOptionsBuilder, RemoveContainerOptionsBuilder,
+};
+use bollard::{API_DEFAULT_VERSION, Docker};
+use futures_util::StreamExt;
+use serde::{Deserialize, Serialize};
+use thiserror::Error as ThisError;
+
+use super::login::{self, Login, LoginError};
+use super::order::{EXECUTION_LABEL, WORKDIR_LABEL};
+use crate::domain::container::Pull;
+use crate::domain::{ExecutionId, Timestamp};
+
+/// Where the engine listens, as `DOCKER_HOST` has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Address(pub String);
+
+/// Whose engine it is: some things they do differently.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Brand {
+    Docker,
+    Podman,
+}
+
+/// A connection to the engine.
+#[derive(Debug, Clone)]
+pub struct Engine {
+    docker: Docker,
+    brand: Brand,
+    version: String,
+}
+
+#[derive(Debug, ThisError)]
+pub enum EngineError {
+    #[error("there is no container engine on this worker")]
+    None,
+    #[error("the container engine at `{address}` does not answer: {message}")]
+    Silent { address: String, message: String },
+    #[error("no image `{image}` on this worker, and it shall not be fetched")]
+    NoImage { image: String },
+    #[error("cannot fetch the image `{image}`: {message}")]
+    Pull { image: String, message: String },
+    #[error("cannot fetch the image `{image}`")]
+    Login { image: String, source: LoginError },
+}
+
+/// How long an engine that is there takes to say so, at most.
+const ANSWER: Duration = Duration::from_secs(5);
+
+/// How long one request may take, seconds. Waiting for a container is none.
+const REQUEST_SECONDS: u64 = 120;
+
+impl Address {
+    /// Where an engine is looked for: at `DOCKER_HOST`, else at the sockets
+    /// that engines make where they are installed.
+    #[must_use]
+    pub fn find() -> Option<Self> {
+        let set = |name| std::env::var_os(name).filter(|value: &OsString| !value.is_empty());
+        if let Some(host) = set("DOCKER_HOST") {
+            return Some(Self(host.to_string_lossy().into_owned()));
+        }
+        let mut sockets = vec!["/var/run/docker.sock".to_owned()];
+        let runtime = set("XDG_RUNTIME_DIR").map(|folder| folder.to_string_lossy().into_owned());
+        sockets.extend(runtime.iter().map(|folder| format!("{folder}/docker.sock")));
+        sockets.push("/run/podman/podman.sock".to_owned());
+        sockets.extend(runtime.iter().map(|folder| format!("{folder}/podman/podman.sock")));
+        let found = sockets.into_iter().find(|socket| Path::new(socket).exists());
+        found.map(|socket| Self(format!("unix://{socket}")))
+    }
+
+    fn client(&self) -> Result<Docker, Error> {
+        let address = self.0.as_str();
+        if address.starts_with("unix://") || address.starts_with('/') {
+            return Docker::connect_with_unix(address, REQUEST_SECONDS, API_DEFAULT_VERSION);
+        }
+        Docker::connect_with_http(address, REQUEST_SECONDS, API_DEFAULT_VERSION)
+    }
+}
+
+impl Engine {
+    /// Connects to the engine.
+    ///
+    /// # Errors
+    /// It is not there, or does not answer.
+    pub async fn connect(address: &Address) -> Result<Self, EngineError> {
+        let silent = |message: String| EngineError::Silent { address: address.0.clone(), message };
+        let client = address.client().map_err(|error| silent(told(&error)))?;
+        let greet = async {
+            let docker = client.negotiate_version().await?;
+            let version = docker.version().await?;
+            Ok::<_, Error>((docker, version))
+        };
+        let (docker, version) = tokio::time::timeout(ANSWER, greet)
+            .await
+            .map_err(|_| silent(format!("nothing within {} s", ANSWER.as_secs())))?
+            .map_err(|error| silent(told(&error)))?;
+        let components = version.components.unwrap_or_default();
+        let is_podman = components.iter().any(|component| component.name.contains("Podman"));
+        let brand = if is_podman { Brand::Podman } else { Brand::Docker };
+        let version = version.version.unwrap_or_default();
+        Ok(Self { docker, brand, version })
+    }
+
+    /// What people are told of it: whose it is, its version, and whether the
+    /// users in its containers are others than they seem to be.
+    pub async fn describe(&self) -> String {
+        let options = match tokio::time::timeout(ANSWER, self.docker.info()).await {
+            Ok(Ok(info)) => info.security_options.unwrap_or_default(),
+            _ => Vec::new(),
+        };
+        let has = |name: &str| options.iter().any(|option| option.contains(name));
+        let name = match self.brand {
+            Brand::Docker => "Docker",
+            Brand::Podman => "Podman",
+        };
+        let mut text = format!("{name} {}", self.version);
+        if has("name=rootless") {
+            text.push_str(", rootless");
+        }
+        if has("name=userns") {
+            text.push_str(", users remapped");
+        }
+        text
+    }
+
+    #[must_use]
+    pub const fn docker(&self) -> &Docker {
+        &self.docker
+    }
+
+    #[must_use]
+    pub const fn brand(&self) -> Brand {
+        self.brand
+    }
+
+    /// Sees to it that the engine has an image.
+    ///
+    /// # Errors
+    /// It has not, and it cannot or shall not be fetched.
+    pub async fn fetch(&self, image: &str, pull: Pull) -> Result<(), EngineError> {
+        if pull != Pull::Always {
+            match self.docker.inspect_image(image).await {
+                Ok(_) => return Ok(()),
+                Err(Error::DockerResponseServerError { status_code: 404, .. }) => {}
+                Err(error) => {
+                    let message = told(&error);
+                    return Err(EngineError::Pull { image: image.to_owned(), message });
+                }
+            }
+            if pull == Pull::Never {
+                return Err(EngineError::NoImage { image: image.to_owned() });
+            }
+        }
+        let credentials = credentials(image).await?;
+        let options = CreateImageOptionsBuilder::default().from_image(&with_tag(image)).build();
+        let mut steps = std::pin::pin!(self.docker.create_image(Some(options), None, credentials));
+        while let Some(step) = steps.next().await {
+            match step {
+                Ok(info) => tracing::debug!(image, status = ?info.status, "fetching an image"),
+                Err(error) => {
+                    let message = told(&error);
+                    return Err(EngineError::Pull { image: image.to_owned(), message });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes a container, whether it runs or not.
+    ///
+    /// # Errors
+    /// It is still there, or may be.
+    pub async fn remove(&self, name: &str) -> Result<(), Error> {
+        let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
+        match self.docker.remove_container(name, Some(options)).await {
+            // Gone, or going: somebody else removes it at this moment.
+            Ok(()) | Err(Error::DockerResponseServerError { status_code: 404 | 409, .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Removes the containers of this workdir that were made before `before`
+    /// and are not of the executions that are watched.
+    ///
+    /// # Errors
+    /// Some may be left.
+    pub async fn sweep(
+        &self,
+        workdir: &Path,
+        watched: &BTreeSet<ExecutionId>,
+        before: Timestamp,
+    ) -> Result<(), Error> {
+        let label = format!("{WORKDIR_LABEL}={}", workdir.display());
+        let filters = HashMap::from([("label".to_owned(), vec![label])]);
+        let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
+        for container in self.docker.list_containers(Some(options)).await? {
+            let labels = container.labels.unwrap_or_default();
+            let execution =
+                labels.get(EXECUTION_LABEL).and_then(|id| id.parse::<ExecutionId>().ok());
+            // The engine tells whole seconds.
+            let is_old =
+                container.created.is_some_and(|at| at + 1 < before.0.div_euclid(1_000_000));
+            let is_watched = execution.is_some_and(|execution| watched.contains(&execution));
+            if let Some(id) = container.id.filter(|_| is_old && !is_watched) {
+                tracing::info!(?execution, "removing a container that nobody watches");
+                self.remove(&id).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// An error of the engine in the words that the engine has for it.
+#[must_use]
+pub fn told(error: &Error) -> String {
+    match error {
+        Error::DockerResponseServerError { message, .. } => message.trim().to_owned(),
+        Error::DockerStreamError { error } => error.trim().to_owned(),
+        error => {
+            let mut text = error.to_string();
+            let mut cause = std::error::Error::source(error);
+            while let Some(source) = cause {
+                let source_text = source.to_string();
+                if !text.contains(&source_text) {
+                    text = format!("{text}: {source_text}");
+                }
+                cause = source.source();
+            }
+            text
+        }
+    }
+}
+
+async fn credentials(image: &str) -> Result<Option<DockerCredentials>, EngineError> {
+    let Some(file) = login::config_file() else { return Ok(None) };
+    let wanted = image.to_owned();
+    let found = tokio::task::spawn_blocking(move || login::find_login(&file, &wanted)).await;
+    let login = match found {
+        Ok(Ok(login)) => login,
+        Ok(Err(source)) => return Err(EngineError::Login { image: image.to_owned(), source }),
+        Err(error) => {
+            let message = error.to_string();
+            return Err(EngineError::Pull { image: image.to_owned(), message });
+        }
+    };
+    let serveraddress = Some(login::registry_of(image).to_owned());
+    Ok(login.map(|login| match login {
+        Login::Password { user, password } => DockerCredentials {
+            username: Some(user),
+            password: Some(password),
+            serveraddress,
+            ..DockerCredentials::default()
+        },
+        Login::Token(token) => DockerCredentials {
+            identitytoken: Some(token),
+            serveraddress,
+            ..DockerCredentials::default()
+        },
+    }))
+}
+
+/// Without a tag the engine would fetch all of them.
+fn with_tag(image: &str) -> String {
+    let last = image.rsplit('/').next().unwrap_or(image);
+    if last.contains([':', '@']) { image.to_owned() } else { format!("{image}:latest") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_without_a_tag_is_the_latest() {
+        assert_eq!(with_tag("127.0.0.1:5000/a"), "127.0.0.1:5000/a:latest");
+        assert_eq!(with_tag("a:1"), "a:1");
+        assert_eq!(with_tag("a@sha256:0"), "a@sha256:0");
+    }
+}

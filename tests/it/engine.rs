@@ -1,0 +1,160 @@
+//! A container engine for tests: the one that answers on this machine, or one
+//! of a test's own.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::harness::{AgentOptions, World, until};
+
+/// The image of all these tests: busybox and nothing else.
+pub const IMAGE: &str = "scitq-test:busybox";
+
+const PROGRAMS: [&str; 22] = [
+    "sh", "cat", "echo", "id", "ls", "sleep", "env", "dd", "head", "tail", "true", "false",
+    "chown", "mkdir", "kill", "wc", "yes", "stat", "pwd", "od", "touch", "printf",
+];
+
+/// An engine that answers and has the image.
+#[derive(Debug)]
+pub struct Engine {
+    address: String,
+    process: Option<Child>,
+}
+
+impl Engine {
+    /// The engine of this machine; none if there is none, which is said, and
+    /// fails with `CI=true`.
+    pub fn of_this_machine() -> Option<Self> {
+        let address =
+            std::env::var_os("DOCKER_HOST").unwrap_or_else(|| "unix:///var/run/docker.sock".into());
+        let engine = Self { address: address.to_string_lossy().into_owned(), process: None };
+        let answers = engine.try_docker(&["version"]).is_some_and(|out| out.status.success());
+        if !answers || !Path::new("/bin/busybox").exists() {
+            let said = "SKIPPED: no container engine answers, or /bin/busybox is missing";
+            let is_ci = std::env::var_os("CI").is_some_and(|value| value == "true");
+            assert!(!is_ci, "{said} (tests/run installs and starts what is needed)");
+            eprintln!("{said} (tests/run installs and starts what is needed)");
+            return None;
+        }
+        engine.load_image();
+        Some(engine)
+    }
+
+    /// An engine of the test's own, which it may stop; none where that cannot be.
+    pub fn of_its_own(world: &World) -> Option<Self> {
+        let here = Self::of_this_machine()?;
+        if !rustix::process::getuid().is_root()
+            || here.try_run("unshare", &["--net", "dockerd", "--version"]).is_none()
+        {
+            eprintln!("SKIPPED: only root can start a container engine");
+            return None;
+        }
+        let address = format!("unix://{}/engine/socket", world.path().display());
+        let mut engine = Self { address, process: None };
+        engine.start(world);
+        engine.load_image();
+        Some(engine)
+    }
+
+    /// Starts the engine that was stopped.
+    pub fn start(&mut self, world: &World) {
+        let folder = world.path().join("engine");
+        fs::create_dir_all(&folder).unwrap();
+        // In a network of its own: without a bridge it takes away that of another engine.
+        let mut command = world.command("unshare");
+        command
+            .args(["--net", "dockerd"])
+            .args(["--host", &self.address, "--bridge", "none", "--iptables=false"])
+            .args(["--ip6tables=false", "--ip-forward=false", "--ip-masq=false"])
+            .arg("--data-root")
+            .arg(folder.join("data"))
+            .arg("--exec-root")
+            .arg(folder.join("exec"))
+            .arg("--pidfile")
+            .arg(folder.join("pid"));
+        self.process = Some(world.spawn("engine", command));
+        until("the engine to answer", || {
+            self.try_docker(&["version"])?.status.success().then_some(())
+        });
+    }
+
+    /// Ends it as a service manager does: it ends its containers.
+    pub fn stop(&mut self) {
+        let mut process = self.process.take().expect("the engine runs");
+        kill_process(Pid::from_child(&process), Signal::TERM).unwrap();
+        until("the engine to end", || process.try_wait().unwrap());
+    }
+
+    /// An agent that uses this engine.
+    pub fn agent(&self) -> AgentOptions {
+        let mut options = AgentOptions::default();
+        options.env.insert("DOCKER_HOST".to_owned(), self.address.clone());
+        options
+    }
+
+    /// Runs the engine's own command line, which must succeed.
+    #[track_caller]
+    pub fn docker(&self, arguments: &[&str]) -> String {
+        let out = self.try_docker(arguments).expect("docker can be run");
+        assert!(out.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&out.stderr));
+        String::from_utf8_lossy(&out.stdout).trim().to_owned()
+    }
+
+    /// How many containers of the agents in this folder there are.
+    pub fn count(&self, world: &World) -> usize {
+        self.containers(world).len()
+    }
+
+    /// Ids of the containers of the agents in this folder.
+    pub fn containers(&self, world: &World) -> Vec<String> {
+        let format = "{{.ID}} {{.Label \"scitq.workdir\"}}";
+        let list = self.docker(&["ps", "--all", "--format", format]);
+        let mark = world.path().display().to_string();
+        let own = list.lines().filter(|line| line.contains(&mark));
+        own.filter_map(|line| Some(line.split_once(' ')?.0.to_owned())).collect()
+    }
+
+    fn try_docker(&self, arguments: &[&str]) -> Option<Output> {
+        self.try_run("docker", arguments)
+    }
+
+    fn try_run(&self, program: &str, arguments: &[&str]) -> Option<Output> {
+        let mut command = Command::new(program);
+        command.env("DOCKER_HOST", &self.address).args(arguments).stdin(Stdio::null());
+        command.output().ok()
+    }
+
+    fn load_image(&self) {
+        if self.try_docker(&["image", "inspect", IMAGE]).is_some_and(|out| out.status.success()) {
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("root");
+        fs::create_dir_all(root.join("bin")).unwrap();
+        fs::create_dir_all(root.join("etc")).unwrap();
+        fs::copy("/bin/busybox", root.join("bin/busybox")).unwrap();
+        for program in PROGRAMS {
+            symlink("busybox", root.join("bin").join(program)).unwrap();
+        }
+        fs::write(root.join("etc/passwd"), "root:x:0:0::/:/bin/sh\n").unwrap();
+        fs::set_permissions(&root, fs::Permissions::from_mode(0o755)).unwrap();
+        let tar = folder.path().join("root.tar");
+        let packed =
+            Command::new("tar").arg("-C").arg(&root).arg("-cf").arg(&tar).arg(".").status();
+        assert!(packed.unwrap().success());
+        self.docker(&["import", tar.to_str().unwrap(), IMAGE]);
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            drop(process.kill());
+            drop(process.wait());
+        }
+    }
+}
