@@ -16,7 +16,9 @@ pub enum TaskLife {
     Assigned(ExecutionId),
     Accepted(ExecutionId),
     Running(ExecutionId),
-    /// Held before a worker has it; this many required tasks are not done.
+    /// Held before a worker has it; this many required tasks are not done. With
+    /// none it was ready, and is so again when it goes on, as one that is pending
+    /// stays so when a required task is run anew.
     Held {
         unmet: u32,
     },
@@ -144,22 +146,21 @@ impl TaskLife {
                 (L::Waiting { .. } | L::Pending, E::Require { unmet })
                 | (L::Succeeded | L::Failed, E::Relaunch { unmet })
                 | (L::Held { unmet }, E::Resume) => Ok(L::Waiting { unmet }),
-                (L::Held { unmet }, E::RequirementMet) => {
-                    Ok(L::Held { unmet: unmet.saturating_sub(1) })
+                (L::Held { unmet: unmet @ 1.. }, E::RequirementMet) => {
+                    Ok(L::Held { unmet: unmet - 1 })
                 }
-                (L::Held { unmet }, E::RequirementReopened) => Ok(L::Held { unmet: unmet + 1 }),
+                (L::Held { unmet: unmet @ 1.. }, E::RequirementReopened) => {
+                    Ok(L::Held { unmet: unmet + 1 })
+                }
                 (L::Held { .. }, E::Require { unmet }) | (L::Waiting { unmet }, E::Pause) => {
                     Ok(L::Held { unmet })
                 }
                 (L::Pending, E::Pause) => Ok(L::Held { unmet: 0 }),
                 (L::Accepted(id), E::Pause) => Ok(L::HeldAccepted(id)),
                 (L::Pending, E::Assign(id)) => Ok(L::Assigned(id)),
-                (L::Waiting { .. } | L::Pending | L::Held { .. } | L::Failed, E::Adopt(id)) => {
-                    Ok(L::Accepted(id))
-                }
-                (L::Assigned(_), E::Accept(id)) | (L::HeldAccepted(id), E::Resume) => {
-                    Ok(L::Accepted(id))
-                }
+                (L::Waiting { .. } | L::Pending | L::Held { .. } | L::Failed, E::Adopt(id))
+                | (L::Assigned(_), E::Accept(id))
+                | (L::HeldAccepted(id), E::Resume) => Ok(L::Accepted(id)),
                 (L::Assigned(_) | L::Accepted(_), E::Start(id)) | (L::Suspended(id), E::Resume) => {
                     Ok(L::Running(id))
                 }

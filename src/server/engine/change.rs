@@ -62,6 +62,8 @@ pub struct TaskRow {
     pub retries_left: u32,
     pub losses: u32,
     pub hold: Hold,
+    /// It is held, and waits for no other task.
+    pub released: bool,
     pub revision: u32,
     pub hidden: bool,
 }

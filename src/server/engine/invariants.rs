@@ -77,7 +77,7 @@ impl State {
                     _ => found.push(Violation::TaskWithoutExecution(*id)),
                 }
             }
-            if let TaskLife::Waiting { unmet } | TaskLife::Held { unmet } = task.life {
+            if let TaskLife::Waiting { unmet } | TaskLife::Held { unmet: unmet @ 1.. } = task.life {
                 let listed = self.requirements.get(id).map(Vec::as_slice).unwrap_or_default();
                 let open = listed.iter().filter(|required| {
                     let task = self.tasks.get(&required.task);

@@ -66,8 +66,10 @@ impl State {
         let waits = |other: &TaskId| {
             self.tasks.get(other).is_some_and(|task| {
                 !task.hidden
-                    && (matches!(task.life, TaskLife::Waiting { .. } | TaskLife::Held { .. })
-                        || self.waits_after_end.contains_key(other))
+                    && (matches!(
+                        task.life,
+                        TaskLife::Waiting { .. } | TaskLife::Held { unmet: 1.. }
+                    ) || self.waits_after_end.contains_key(other))
             })
         };
         self.dependents

@@ -75,6 +75,7 @@ impl State {
                 retries_left: task.retries_left,
                 losses: task.losses,
                 hold: task.hold,
+                released: task.life == TaskLife::Held { unmet: 0 },
                 revision: task.revision,
                 hidden: task.hidden,
             },

@@ -120,7 +120,7 @@ const TASK: &str = "SELECT id, batch, state, execution, attempts, retries_left, 
      json_extract(spec, '$.retry'), priority, cpu, memory_mib, hold, revision,
      CASE state WHEN 'paused' THEN (SELECT execution.state FROM execution
          WHERE execution.id = task.execution AND finished_at IS NULL) END,
-     json_extract(spec, '$.container') IS NOT NULL
+     json_extract(spec, '$.container') IS NOT NULL, released
      FROM task";
 
 fn load_tasks(
@@ -164,6 +164,8 @@ fn read_row(row: &Row<'_>, unmet: usize) -> Result<Task, StoreError> {
     let hold = row.get_ref(12)?.as_str().map_err(rusqlite::Error::from)?;
     let suspended = row.get_ref(14)?.as_str_or_null().map_err(rusqlite::Error::from)?;
     let execution = row.get::<_, Option<i64>>(3)?.map(ExecutionId::from_sql);
+    let released: bool = row.get(16)?;
+    let unmet = if released { 0 } else { unmet };
     let held_in = suspended.map(|state| word("execution state", state)).transpose()?;
     Ok(Task {
         life: life(word("task state", state)?, execution, held_in, unmet)?,

@@ -20,9 +20,9 @@ pub(super) fn insert(
     let mut statement = transaction.prepare_cached(
         "INSERT INTO task (id, batch, state, state_since, execution, attempts, retries_left, losses,
              hidden, failure, failure_reason, created_at, created_by, name, spec, hold, revision,
-             priority, cpu, memory_mib, pending_since)
+             priority, cpu, memory_mib, released, pending_since)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18,
-             ?19, ?20, ?12)",
+             ?19, ?20, ?21, ?12)",
     )?;
     for row in new {
         // Without a state it was deleted within the same commit.
@@ -49,6 +49,7 @@ pub(super) fn insert(
             row.priority,
             row.demand.cpu,
             row.demand.memory_mib,
+            state.released,
         ])?;
         tag::insert(transaction, row.id, &row.tags)?;
     }
@@ -63,19 +64,20 @@ pub(super) fn update(
     let new: FxHashSet<TaskId> = new.iter().map(|row| row.id).collect();
     let mut statement = transaction.prepare_cached(
         "UPDATE task SET state = ?2, execution = ?3, attempts = ?4, retries_left = ?5, losses = ?6,
-             hidden = ?7, hold = ?8, revision = ?9
+             hidden = ?7, hold = ?8, revision = ?9, released = ?10
          WHERE id = ?1",
     )?;
     let mut enter = transaction.prepare_cached(
         "UPDATE task SET state = ?2, execution = ?3, attempts = ?4, retries_left = ?5, losses = ?6,
-             hidden = ?7, hold = ?8, revision = ?9, state_since = ?10, failure = ?11,
-             failure_reason = ?12, pending_since = iif(?2 = 'pending', ?10, pending_since)
+             hidden = ?7, hold = ?8, revision = ?9, released = ?10, state_since = ?11,
+             failure = ?12, failure_reason = ?13,
+             pending_since = iif(?2 = 'pending', ?11, pending_since)
          WHERE id = ?1",
     )?;
     for (id, row) in states.iter().filter(|(id, _)| !new.contains(id)) {
         let (id, state, hold) = (id.to_sql(), <&str>::from(row.state), <&str>::from(row.hold));
         let execution = row.execution.map(ExecutionId::to_sql);
-        let TaskRow { attempts, retries_left, losses, hidden, revision, .. } = row;
+        let TaskRow { attempts, retries_left, losses, hidden, revision, released, .. } = row;
         if let Some(Entered { at, failure }) = &row.entered {
             enter.execute(params![
                 id,
@@ -87,6 +89,7 @@ pub(super) fn update(
                 hidden,
                 hold,
                 revision,
+                released,
                 at.0,
                 failure.as_ref().map(|failure| <&str>::from(failure.class)),
                 failure.as_ref().map(|failure| failure.reason.as_str()),
@@ -102,6 +105,7 @@ pub(super) fn update(
                 hidden,
                 hold,
                 revision,
+                released,
             ])?;
         }
     }

@@ -7,6 +7,8 @@ ALTER TABLE task ADD COLUMN cpu INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE task ADD COLUMN memory_mib INTEGER NOT NULL DEFAULT 0;
 -- Who holds it back: no, person or batch.
 ALTER TABLE task ADD COLUMN hold TEXT NOT NULL DEFAULT 'no';
+-- 1: it is held, and waits for no other task.
+ALTER TABLE task ADD COLUMN released INTEGER NOT NULL DEFAULT 0;
 -- How often it was edited.
 ALTER TABLE task ADD COLUMN revision INTEGER NOT NULL DEFAULT 0;
 
