@@ -99,6 +99,8 @@ impl State {
             },
         );
         let unmet = self.count_unmet(&requirements);
+        // An earlier edit may have said otherwise.
+        self.waits_after_end.remove(&id);
         match task.life {
             TaskLife::Waiting { .. } | TaskLife::Pending | TaskLife::Held { .. } => {
                 self.move_task(context, id, TaskEvent::Require { unmet }, None);

@@ -127,7 +127,10 @@ impl State {
     ) {
         let Some(execution) = self.executions.get_mut(&id) else { return };
         execution.row.ending = Some(ending);
-        let worker = execution.worker;
+        let (worker, task) = (execution.worker, execution.row.task);
+        if ending != Ending::Relaunch {
+            self.waits_after_end.remove(&task);
+        }
         self.record_execution(context, id);
         let verdict = ending.verdict();
         context.effects.push(Effect::Order { worker, execution: id, verdict });

@@ -158,7 +158,10 @@ async fn welcome(
         .verdicts
         .iter()
         .filter(|(_, verdict)| {
-            matches!(verdict, Verdict::Keep | Verdict::Cancelled | Verdict::Killed)
+            matches!(
+                verdict,
+                Verdict::Keep | Verdict::Cancelled | Verdict::Killed | Verdict::GiveBack
+            )
         })
         .map(|(id, _)| *id)
         .collect();
