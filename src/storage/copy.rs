@@ -19,7 +19,7 @@ use super::transfer::{Placement, Transfer};
 const CHUNK: u64 = 16 << 20;
 
 /// What unfinished files are called, so that people know whose they are.
-const UNFINISHED_PREFIX: &str = ".scitq-";
+pub(super) const UNFINISHED_PREFIX: &str = ".scitq-";
 
 /// One file to copy.
 pub(super) struct CopyFile<'a> {
@@ -29,6 +29,9 @@ pub(super) struct CopyFile<'a> {
     pub facts: FileFacts,
     pub target: &'a Path,
     pub placement: Placement,
+    /// What else belongs to the state of the source: what is left unfinished of
+    /// another one is of no use.
+    pub version: &'a str,
 }
 
 /// An unfinished file, removed when it is dropped.
@@ -62,7 +65,7 @@ pub(super) fn copy_file(file: &CopyFile<'_>, transfer: &Transfer) -> Result<(), 
 }
 
 impl CopyFile<'_> {
-    fn is_there_already(&self) -> bool {
+    pub(super) fn is_there_already(&self) -> bool {
         let Ok(metadata) = fs::symlink_metadata(self.target) else { return false };
         metadata.is_file()
             && metadata.len() == self.facts.bytes
@@ -134,7 +137,7 @@ impl CopyFile<'_> {
     }
 
     /// Gives the copy its date and permissions, and syncs it where it must be.
-    fn finish(&self, target: &File) -> Result<(), StorageError> {
+    pub(super) fn finish(&self, target: &File) -> Result<(), StorageError> {
         if self.placement != Placement::Output {
             target
                 .set_permissions(Permissions::from_mode(self.mode()))
@@ -149,7 +152,7 @@ impl CopyFile<'_> {
         Ok(())
     }
 
-    const fn mode(&self) -> u32 {
+    pub(super) const fn mode(&self) -> u32 {
         match (self.placement, self.facts.is_executable()) {
             (Placement::Input, false) => 0o644,
             (Placement::Input, true) => 0o755,
@@ -172,12 +175,13 @@ impl Drop for Unfinished {
 /// The same for each attempt of one task at one file, so that a kill leaves
 /// nothing behind once another attempt has been made; different for different
 /// tasks and machines, which may send to one folder at the same time.
-fn unfinished_path(file: &CopyFile<'_>) -> PathBuf {
+pub(super) fn unfinished_path(file: &CopyFile<'_>) -> PathBuf {
     let mut hasher = Sha256::new();
     for part in [
         rustix::system::uname().nodename().to_bytes(),
         file.source.as_os_str().as_bytes(),
         file.target.as_os_str().as_bytes(),
+        file.version.as_bytes(),
     ] {
         hasher.update(part.len().to_le_bytes());
         hasher.update(part);
@@ -202,7 +206,14 @@ mod tests {
         let facts = facts_of(&fs::metadata(&source).unwrap()).unwrap();
         for placement in [Placement::Input, Placement::Resource, Placement::Output] {
             let subject = Subject(&uri);
-            let file = CopyFile { subject, source: &source, facts, target: &target, placement };
+            let file = CopyFile {
+                subject,
+                source: &source,
+                facts,
+                target: &target,
+                placement,
+                version: "",
+            };
             let unfinished = unfinished_path(&file);
             fs::write(&unfinished, "half of something longer").unwrap();
             fs::set_permissions(&unfinished, Permissions::from_mode(0o444)).unwrap();
@@ -222,7 +233,8 @@ mod tests {
         let uri: Uri = "file:///x".parse().unwrap();
         let facts = facts_of(&fs::metadata(&source).unwrap()).unwrap();
         let (subject, placement) = (Subject(&uri), Placement::Output);
-        let file = CopyFile { subject, source: &source, facts, target: &target, placement };
+        let file =
+            CopyFile { subject, source: &source, facts, target: &target, placement, version: "" };
         copy_file(&file, &Transfer::default()).unwrap();
         assert_eq!(fs::read_to_string(&target).unwrap(), "x");
     }
