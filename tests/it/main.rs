@@ -17,6 +17,7 @@ mod managing;
 mod messages;
 mod scheduling;
 mod serving;
+mod storage;
 mod surroundings;
 mod tidy;
 mod wire;

@@ -215,15 +215,8 @@ async fn links_of_an_archive_become_the_files_that_they_lead_to() {
     ];
     scene.file("x.tar", &tar(&entries));
     let names = scene.act("|untar").await.unwrap();
-    let expected = [
-        "copy",
-        "lib/",
-        "lib/a.so",
-        "lib/a.so.1",
-        "other/",
-        "other/a.so",
-        "other/a.so.1",
-    ];
+    let expected =
+        ["copy", "lib/", "lib/a.so", "lib/a.so.1", "other/", "other/a.so", "other/a.so.1"];
     assert_eq!(names, expected);
     for name in ["copy", "lib/a.so", "other/a.so"] {
         let path = scene.path("done").join(name);

@@ -150,8 +150,9 @@ impl Remote {
 
     /// Whether anything can be written at all.
     pub(super) fn check_writable(&self) -> Result<()> {
-        match self.backend {
+        match &self.backend {
             Backend::Http(_) => Err(RemoteError::unsupported(NO_WRITING)),
+            Backend::Rclone(remote) if remote.is_web() => Err(RemoteError::unsupported(NO_WRITING)),
             _ => Ok(()),
         }
     }

@@ -249,7 +249,12 @@ fn of_opendal(error: &opendal::Error) -> RemoteError {
         _ if error.is_temporary() => RemoteErrorKind::Temporary,
         _ => RemoteErrorKind::Lasting,
     };
-    let mut message = error.message().to_owned();
+    // The answer to a question about one object has no room for words.
+    let mut message = match (error.message(), kind) {
+        ("", RemoteErrorKind::Denied) => "no permission, or wrong credentials".to_owned(),
+        ("", _) => format!("the storage answers {}", error.kind()),
+        (message, _) => message.to_owned(),
+    };
     if let Some(source) = std::error::Error::source(error) {
         message = format!("{message}: {}", chain(source));
     }

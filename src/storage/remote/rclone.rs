@@ -35,6 +35,8 @@ const OURS: &str = "scitq";
 pub(super) struct RcloneRemote {
     /// The remote's name there, with its colon.
     name: String,
+    /// Its type there.
+    kind: String,
     config: Option<PathBuf>,
     variables: Arc<Vec<(String, String)>>,
 }
@@ -70,7 +72,8 @@ impl RcloneRemote {
     pub(super) fn of_section(section: &Section) -> Result<Self> {
         if let Origin::Rclone(path) = &section.origin {
             let name = format!("{}:", section.name);
-            return Ok(Self { name, config: Some(path.clone()), variables: Arc::default() });
+            let (kind, config) = (section.kind.clone(), Some(path.clone()));
+            return Ok(Self { name, kind, config, variables: Arc::default() });
         }
         let variable = |key: &str| format!("RCLONE_CONFIG_{}_{}", OURS.to_uppercase(), key);
         let mut variables = vec![(variable("TYPE"), section.kind.clone())];
@@ -82,7 +85,13 @@ impl RcloneRemote {
             };
             variables.push((variable(&key.to_uppercase()), value));
         }
-        Ok(Self { name: format!("{OURS}:"), config: None, variables: Arc::new(variables) })
+        let (name, kind) = (format!("{OURS}:"), section.kind.clone());
+        Ok(Self { name, kind, config: None, variables: Arc::new(variables) })
+    }
+
+    /// Whether it is a web server after all.
+    pub(super) fn is_web(&self) -> bool {
+        self.kind == "http"
     }
 
     /// The same, with all paths below a folder.

@@ -1,0 +1,8 @@
+//! Storage, against real servers on this machine.
+
+mod faults;
+mod matrix;
+mod peers;
+mod resources;
+mod tree;
+mod web;
