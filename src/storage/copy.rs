@@ -172,6 +172,14 @@ impl Drop for Unfinished {
     }
 }
 
+/// Whether a name is that of an unfinished file of ours, which a later attempt
+/// may take up.
+#[must_use]
+pub fn is_unfinished(name: &Path) -> bool {
+    let file = name.file_name().unwrap_or_default();
+    file.as_bytes().starts_with(UNFINISHED_PREFIX.as_bytes())
+}
+
 /// The same for each attempt of one task at one file, so that a kill leaves
 /// nothing behind once another attempt has been made; different for different
 /// tasks and machines, which may send to one folder at the same time.

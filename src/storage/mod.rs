@@ -37,10 +37,11 @@ mod transfer;
 
 pub use actions::{act, has_actions};
 pub use address::{check_input, check_output, check_resource};
+pub use copy::is_unfinished;
 pub use error::StorageError;
 pub(crate) use listing::hexadecimal;
 pub use listing::{Entry, EntryKind, FileFacts, Listing, Note, RemoteFacts};
 pub use remote::{Patience, RemoteErrorKind, Remotes};
 pub use transfer::{
-    Moved, Placement, Progress, Transfer, delete, fetch, list, list_directory, send,
+    Moved, Placement, Progress, Transfer, delete, fetch, list, list_directory, send, send_listing,
 };

@@ -153,22 +153,31 @@ pub async fn fetch(
 /// Sends the contents of `folder` to the folder that the address names.
 /// Repeated, it sends only what is not there yet, as [`fetch`] does.
 pub async fn send(folder: &Path, uri: &Uri, transfer: &Transfer) -> Result<Moved, StorageError> {
-    let opened = until_cancelled(uri, transfer, transfer.remotes.open(uri)).await?;
     let (owned, folder) = (uri.clone(), folder.to_owned());
     let listing = run_blocking(uri, transfer, move |transfer| {
         list_folder(&owned, &folder, Links::FollowOnce, transfer)
     })
     .await?;
+    send_listing(&Arc::new(listing), uri, transfer).await
+}
+
+/// Sends what was listed of this machine to the folder that the address names.
+pub async fn send_listing(
+    listing: &Arc<Listing>,
+    uri: &Uri,
+    transfer: &Transfer,
+) -> Result<Moved, StorageError> {
     transfer.progress.expect(listing.bytes());
-    match opened {
+    match until_cancelled(uri, transfer, transfer.remotes.open(uri)).await? {
         Opened::Local(target) => {
+            let listing = Arc::clone(listing);
             run_blocking(uri, transfer, move |transfer| {
                 copy_listing(&listing, &target, Placement::Output, transfer)
             })
             .await
         }
         Opened::Remote(remote, path) => {
-            let sending = send_remote(&listing, &remote, &path, transfer);
+            let sending = send_remote(listing, uri, &remote, &path, transfer);
             let moved = until_cancelled(uri, transfer, sending).await?;
             Ok(Moved { notes: listing.notes.clone(), ..moved })
         }

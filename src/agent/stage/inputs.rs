@@ -16,7 +16,9 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use sha2::{Digest, Sha256};
 
 use crate::domain::uri::Uri;
-use crate::storage::{self, Entry, EntryKind, Listing, Moved, Placement, StorageError, Transfer};
+use crate::storage::{
+    self, Entry, EntryKind, FileFacts, Listing, Moved, Placement, StorageError, Transfer,
+};
 
 use super::error::StageError;
 use super::movement::{PARALLEL, run_blocking};
@@ -35,13 +37,23 @@ pub(super) async fn fetch_inputs(
     let list_all: Vec<_> = uris.iter().map(|uri| list_input(uri, unpacked, transfer)).collect();
     let mut listings: Vec<Listing> =
         stream::iter(list_all).buffered(PARALLEL).try_collect().await?;
-    let wanted = merge(&mut listings)?;
-    let owned = folder.to_owned();
-    run_blocking(move || clear_folder(&owned, |name| wanted.get(name).copied())).await?;
+    let wanted = Arc::new(merge(&mut listings)?);
+    let (owned, kept) = (folder.to_owned(), Arc::clone(&wanted));
+    // What another try left unfinished is taken up.
+    let keep = move |name: &Path| kept.get(name).copied().or_else(|| unfinished(name));
+    run_blocking(move || clear_folder(&owned, keep)).await?;
     let fetch_all: Vec<_> =
         listings.into_iter().map(|listing| bring(listing, folder, transfer)).collect();
     let results: Vec<_> = stream::iter(fetch_all).buffered(PARALLEL).collect().await;
-    Ok(sum_up(results)?)
+    let moved = sum_up(results)?;
+    let owned = folder.to_owned();
+    run_blocking(move || clear_folder(&owned, |name| wanted.get(name).copied())).await?;
+    Ok(moved)
+}
+
+fn unfinished(name: &Path) -> Option<EntryKind> {
+    let facts = FileFacts { bytes: 0, modified: std::time::UNIX_EPOCH, mode: 0o644 };
+    storage::is_unfinished(name).then_some(EntryKind::File(facts))
 }
 
 /// What an input is once it has been unpacked.

@@ -2,6 +2,7 @@
 
 mod batch;
 mod execution;
+mod file;
 mod options;
 mod select;
 mod server;
@@ -25,6 +26,14 @@ pub struct ManageArgs {
 
 #[derive(Debug, Subcommand)]
 enum Object {
+    File(file::FileArgs),
+    #[command(flatten)]
+    OfServer(ObjectOfServer),
+}
+
+/// What a server knows of.
+#[derive(Debug, Subcommand)]
+enum ObjectOfServer {
     Task(task::TaskArgs),
     Worker(worker::WorkerArgs),
     Batch(batch::BatchArgs),
@@ -34,14 +43,18 @@ enum Object {
 }
 
 pub async fn cmd_manage(global: &GlobalArgs, args: ManageArgs) -> Result<u8, CliError> {
+    let object = match args.object {
+        Object::File(args) => return file::cmd_file(global, args).await,
+        Object::OfServer(object) => object,
+    };
     let session = Session::open(global)?;
-    match args.object {
-        Object::Task(args) => task::cmd_task(&session, args).await?,
-        Object::Worker(args) => worker::cmd_worker(&session, args).await?,
-        Object::Batch(args) => batch::cmd_batch(&session, args).await?,
-        Object::Execution(args) => execution::cmd_execution(&session, args).await?,
-        Object::Server(args) => server::cmd_server(&session, args).await?,
-        Object::Token(args) => token::cmd_token(&session, args).await?,
+    match object {
+        ObjectOfServer::Task(args) => task::cmd_task(&session, args).await?,
+        ObjectOfServer::Worker(args) => worker::cmd_worker(&session, args).await?,
+        ObjectOfServer::Batch(args) => batch::cmd_batch(&session, args).await?,
+        ObjectOfServer::Execution(args) => execution::cmd_execution(&session, args).await?,
+        ObjectOfServer::Server(args) => server::cmd_server(&session, args).await?,
+        ObjectOfServer::Token(args) => token::cmd_token(&session, args).await?,
     }
     session.output.flush()?;
     Ok(0)

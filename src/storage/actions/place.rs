@@ -91,9 +91,8 @@ pub(super) fn settle(folder: &Path, placement: Placement) -> io::Result<()> {
         let is_program = fs::metadata(&path)?.permissions().mode() & 0o111 != 0;
         let mode = match (placement, kind.is_dir(), is_program) {
             (Placement::Input, true, _) => 0o777,
-            (Placement::Resource, true, _) => 0o755,
             (Placement::Input, false, false) => 0o644,
-            (Placement::Input, false, true) => 0o755,
+            (Placement::Input, false, true) | (Placement::Resource, true, _) => 0o755,
             (Placement::Resource, false, false) => 0o444,
             (Placement::Resource, false, true) => 0o555,
             (Placement::Output, _, _) => continue,

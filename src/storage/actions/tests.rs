@@ -72,7 +72,7 @@ fn tar(entries: &[(&str, &str)]) -> Vec<u8> {
     let mut builder = tar::Builder::new(Vec::new());
     for (name, content) in entries {
         let mut header = tar::Header::new_ustar();
-        header.set_mode(if name.ends_with(".sh") { 0o755 } else { 0o600 });
+        header.set_mode(if name.contains(".sh") { 0o755 } else { 0o600 });
         header.set_mtime(1_000_000_000);
         let (name, link) = match (name.split_once(" -> "), name.split_once(" => ")) {
             (Some((name, to)), _) => (name, Some((tar::EntryType::Symlink, to))),

@@ -86,9 +86,12 @@ impl Remote {
         let told = |pieces| Content { from, pieces };
         let content = match &self.backend {
             Backend::Object(remote) => remote.read(path, from, file).await.map(told),
-            Backend::Ftp(remote) => remote.read(path, from).await.map(told),
+            Backend::Ftp(remote) => {
+                let content = remote.read(path, from).await;
+                content.map(|(from, pieces)| Content { from, pieces })
+            }
             Backend::Sftp(remote) => remote.read(path, from).await.map(told),
-            Backend::Rclone(remote) => remote.read(path, from).await.map(told),
+            Backend::Rclone(remote) => remote.read(path, from).map(told),
             Backend::Http(remote) => {
                 let content = remote.read(path, from, file).await;
                 content.map(|(from, pieces)| Content { from, pieces })

@@ -104,8 +104,8 @@ const WEBDAV_KEYS: [&str; 6] = ["url", "vendor", "user", "pass", "bearer_token",
 const HTTP_KEYS: [&str; 8] =
     ["url", "headers", "user", "pass", "bearer_token", "no_slash", "no_head", "no_escape"];
 
-/// `bucket` is for object storage; `top` the folder that SFTP starts from.
-pub(super) async fn build(section: &Section, bucket: &str, top: &str) -> Built {
+/// `bucket` is for object storage.
+pub(super) async fn build(section: &Section, bucket: &str) -> Built {
     let known: &[&str] = match section.kind.as_str() {
         "url" => return Ok(build_web(&section.name)?),
         "s3" => &S3_KEYS,
@@ -123,7 +123,7 @@ pub(super) async fn build(section: &Section, bucket: &str, top: &str) -> Built {
         "s3" => Ok(Backend::Object(build_s3(section, bucket)?)),
         "azureblob" => build_azure(section, bucket),
         "ftp" => build_ftp(section),
-        "sftp" => build_sftp(section, top),
+        "sftp" => build_sftp(section),
         "webdav" => {
             let url = web_url(section)?;
             let login = build_login(section)?;
@@ -250,7 +250,7 @@ fn build_ftp(section: &Section) -> Built {
     Ok(Backend::Ftp(FtpRemote::new(login)))
 }
 
-fn build_sftp(section: &Section, top: &str) -> Built {
+fn build_sftp(section: &Section) -> Built {
     let path = |key| section.get(key).map(PathBuf::from);
     let login = SftpLogin {
         host: require(section, "host")?.to_owned(),
@@ -259,7 +259,7 @@ fn build_sftp(section: &Section, top: &str) -> Built {
         key_file: path("key_file"),
         known_hosts_file: path("known_hosts_file"),
     };
-    Ok(Backend::Sftp(SftpRemote::new(login, top)))
+    Ok(Backend::Sftp(SftpRemote::new(login)))
 }
 
 fn build_login(section: &Section) -> std::result::Result<Login, BuildError> {

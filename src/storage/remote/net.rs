@@ -15,10 +15,10 @@ use super::error::{RemoteError, RemoteErrorKind, Result};
 const CONNECT_LIMIT: Duration = Duration::from_secs(15);
 
 /// A transfer in which nothing moves for so long is given up and resumed.
-pub(super) const STALL_LIMIT: Duration = Duration::from_secs(60);
+pub(super) const STALL_LIMIT: Duration = Duration::from_mins(1);
 
 /// A server that wants us to wait longer is as good as broken.
-pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(120);
+pub(super) const LONGEST_WAIT: Duration = Duration::from_mins(2);
 
 /// So often one request is repeated since the server asked us to wait.
 const MAX_REPEATS: usize = 5;

@@ -37,7 +37,7 @@ pub struct Remotes {
 pub(in crate::storage) enum Opened {
     Local(PathBuf),
     /// A remote and a path in it, without a final slash.
-    Remote(Remote, String),
+    Remote(Box<Remote>, String),
 }
 
 /// A section with the path that is meant in it.
@@ -195,17 +195,15 @@ impl Remotes {
             let (remote, path) = self
                 .web_folder(&section, &path)
                 .map_err(|error| StorageError::of_remote(subject, "open", &section.name, error))?;
-            return Ok(Opened::Remote(remote, path));
+            return Ok(Opened::Remote(Box::new(remote), path));
         }
-        // An absolute path and one below the home are two tops of one server.
-        let top = if section.kind == "sftp" && path.starts_with('/') { "/" } else { "" };
-        let key = format!("{} {bucket} {top} {}", section.name, uri.protocol);
+        let key = format!("{} {bucket} {}", section.name, uri.protocol);
         if let Some((known, remote)) = self.lock().get(&key)
             && *known == section
         {
-            return Ok(Opened::Remote(remote.clone(), below_top(top, path)));
+            return Ok(Opened::Remote(Box::new(remote.clone()), path));
         }
-        let backend = build::build(&section, &bucket, top).await.map_err(|error| match error {
+        let backend = build::build(&section, &bucket).await.map_err(|error| match error {
             build::BuildError::Settings(source) => {
                 StorageError::Settings { uri: subject.uri(), source }
             }
@@ -216,7 +214,7 @@ impl Remotes {
         })?;
         let remote = self.remote(&section, backend);
         self.lock().insert(key, (section, remote.clone()));
-        Ok(Opened::Remote(remote, below_top(top, path)))
+        Ok(Opened::Remote(Box::new(remote), path))
     }
 
     /// A folder of a web server, which only `rclone` can list.
@@ -275,10 +273,6 @@ fn open_local(uri: &Uri, path: &str) -> std::result::Result<Opened, StorageError
         path => path,
     };
     Ok(Opened::Local(PathBuf::from(path)))
-}
-
-fn below_top(top: &str, path: String) -> String {
-    if top.is_empty() { path } else { path.trim_start_matches('/').to_owned() }
 }
 
 #[cfg(test)]

@@ -113,7 +113,8 @@ impl RcloneRemote {
         let arguments = ["lsjson", "--stat", "--hash", "--"];
         match self.run(&arguments, &[self.at(path)]).await {
             Ok(output) => {
-                let listed: Option<Listed> = serde_json::from_slice(&output).map_err(odd)?;
+                let listed: Option<Listed> =
+                    serde_json::from_slice(&output).map_err(|error| odd(&error))?;
                 Ok(listed.map(|listed| Item { path: path.to_owned(), ..listed.into_item("") }))
             }
             Err(error) if error.kind == RemoteErrorKind::NotFound => Ok(None),
@@ -128,15 +129,11 @@ impl RcloneRemote {
         }
         arguments.push("--");
         let output = self.run(&arguments, &[self.at(folder)]).await?;
-        let listed: Vec<Listed> = serde_json::from_slice(&output).map_err(odd)?;
+        let listed: Vec<Listed> = serde_json::from_slice(&output).map_err(|error| odd(&error))?;
         Ok(listed.into_iter().map(|listed| listed.into_item(folder)).collect())
     }
 
-    pub(super) async fn read(
-        &self,
-        path: &str,
-        from: u64,
-    ) -> Result<BoxStream<'static, Result<Bytes>>> {
+    pub(super) fn read(&self, path: &str, from: u64) -> Result<BoxStream<'static, Result<Bytes>>> {
         let mut command = self.command();
         command.args(["cat", "--offset", &from.to_string(), "--"]).arg(self.at(path));
         let mut child = command.spawn().map_err(|error| RemoteError::lasting(error.to_string()))?;
@@ -244,7 +241,7 @@ fn failure(code: Option<i32>, stderr: &[u8]) -> RemoteError {
     RemoteError::new(kind, format!("rclone: {message}"))
 }
 
-fn odd(error: serde_json::Error) -> RemoteError {
+fn odd(error: &serde_json::Error) -> RemoteError {
     RemoteError::lasting(format!("rclone's list cannot be read: {error}"))
 }
 

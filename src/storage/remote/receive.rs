@@ -58,7 +58,7 @@ pub(super) async fn receive(
     let subject = Subject(&job.uri);
     let failed = |error| StorageError::of_remote(subject, "fetch", &job.path, remote.clean(error));
     let there = job.clone();
-    if blocking(move || Ok(there.with_copy(|copy| copy.is_there_already())))
+    if blocking(move || Ok(there.copy("").is_there_already()))
         .await
         .is_ok_and(|is_there| is_there && job.facts.modified != std::time::UNIX_EPOCH)
     {
@@ -138,32 +138,32 @@ async fn receive_once(job: &Receive, remote: &Remote, transfer: &Transfer) -> Re
 }
 
 impl Receive {
+    /// What belongs to the state of the source beside its name.
+    fn version(&self) -> String {
+        let tag = self.remote.tag.as_deref().unwrap_or_default();
+        format!("{} {:?} {tag}", self.facts.bytes, self.facts.modified)
+    }
+
     /// The same as a copy from one local file to another.
-    fn with_copy<T>(&self, use_it: impl FnOnce(&CopyFile<'_>) -> T) -> T {
-        let version = format!(
-            "{} {:?} {}",
-            self.facts.bytes,
-            self.facts.modified,
-            self.remote.tag.as_deref().unwrap_or_default()
-        );
-        use_it(&CopyFile {
+    fn copy<'a>(&'a self, version: &'a str) -> CopyFile<'a> {
+        CopyFile {
             subject: Subject(&self.uri),
             source: std::path::Path::new(&self.path),
             facts: self.facts,
             target: &self.target,
             placement: self.placement,
-            version: &version,
-        })
+            version,
+        }
     }
 
     fn unfinished(&self) -> PathBuf {
-        self.with_copy(unfinished_path)
+        unfinished_path(&self.copy(&self.version()))
     }
 
     /// What an earlier try brought, or an empty file. Blocks.
     fn open_unfinished(&self) -> io::Result<Sink> {
         let path = self.unfinished();
-        let mode = self.with_copy(|copy| copy.mode()) | 0o200;
+        let mode = self.copy("").mode() | 0o200;
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(mode);
         let mut file = options.open(&path)?;
@@ -191,7 +191,7 @@ impl Receive {
             fs::remove_file(&path)?;
             return Ok(Outcome::WrongSum);
         }
-        let finished = self.with_copy(|copy| copy.finish(&sink.file));
+        let finished = self.copy("").finish(&sink.file);
         finished.map_err(|error| io::Error::other(super::net::chain(&error)))?;
         fs::rename(&path, &self.target)?;
         Ok(Outcome::Whole)

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use futures_util::{StreamExt, stream};
 use sha2::{Digest, Sha256};
 
+use crate::domain::uri::Uri;
+
 use super::super::copy::UNFINISHED_PREFIX;
 use super::super::error::{StorageError, Subject};
 use super::super::listing::{Entry, Listing, hexadecimal};
@@ -22,11 +24,12 @@ const WORTH_ASKING: u64 = 8 << 20;
 /// Sends what was listed of this machine into the folder `path`.
 pub(in crate::storage) async fn send_remote(
     listing: &Listing,
+    uri: &Uri,
     remote: &Remote,
     path: &str,
     transfer: &Transfer,
 ) -> std::result::Result<Moved, StorageError> {
-    let subject = Subject(listing.uri());
+    let subject = Subject(uri);
     let failed = |action, path: &str, error| StorageError::of_remote(subject, action, path, error);
     remote.check_writable().map_err(|error| failed("write to", path, error))?;
     let names = names_of(listing)?;

@@ -12,7 +12,7 @@ use openssh::{KnownHosts, SessionBuilder};
 use openssh_sftp_client::error::SftpErrorKind;
 use openssh_sftp_client::file::TokioCompatFile;
 use openssh_sftp_client::metadata::MetaData;
-use openssh_sftp_client::{Error, Sftp, SftpOptions};
+use openssh_sftp_client::{Error, Sftp, SftpOptions, UnixTimeStamp};
 use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 use tokio::sync::Mutex;
 
@@ -42,19 +42,17 @@ pub(super) struct SftpLogin {
 #[derive(Debug, Clone)]
 pub(super) struct SftpRemote {
     login: Arc<SftpLogin>,
-    /// The folder that paths are relative to; empty for the one after login.
-    root: String,
     connection: Arc<Mutex<Option<Arc<Sftp>>>>,
 }
 
 impl SftpRemote {
-    pub(super) fn new(login: SftpLogin, root: &str) -> Self {
-        Self { login: Arc::new(login), root: root.to_owned(), connection: Arc::default() }
+    pub(super) fn new(login: SftpLogin) -> Self {
+        Self { login: Arc::new(login), connection: Arc::default() }
     }
 
     pub(super) async fn stat(&self, path: &str) -> Result<Option<Item>> {
         let sftp = self.connect().await?;
-        match sftp.fs().metadata(self.full(path)).await {
+        match sftp.fs().metadata(full(path)).await {
             Ok(found) => Ok(Some(item_of(path, &found)?)),
             Err(error) if is_missing(&error) => Ok(None),
             Err(error) => Err(self.on_error(error).await),
@@ -65,7 +63,7 @@ impl SftpRemote {
     pub(super) async fn list(&self, folder: &str) -> Result<Vec<Item>> {
         let sftp = self.connect().await?;
         let mut fs = sftp.fs();
-        let opened = match fs.open_dir(self.full(folder)).await {
+        let opened = match fs.open_dir(full(folder)).await {
             Ok(opened) => opened,
             Err(error) => return Err(self.on_error(error).await),
         };
@@ -82,7 +80,10 @@ impl SftpRemote {
             if matches!(name, "." | "..") {
                 continue;
             }
-            let path = if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") };
+            let path = match folder {
+                "" => name.to_owned(),
+                folder => format!("{}/{name}", folder.trim_end_matches('/')),
+            };
             let is_link = entry.file_type().is_none_or(|kind| kind.is_symlink());
             if is_link {
                 items.extend(self.stat(&path).await?);
@@ -99,7 +100,7 @@ impl SftpRemote {
         from: u64,
     ) -> Result<BoxStream<'static, Result<Bytes>>> {
         let sftp = self.connect().await?;
-        let file = match sftp.open(self.full(path)).await {
+        let file = match sftp.open(full(path)).await {
             Ok(file) => file,
             Err(error) => return Err(self.on_error(error).await),
         };
@@ -129,7 +130,7 @@ impl SftpRemote {
     ) -> Result<()> {
         let sftp = self.connect().await?;
         let mut pieces = source.open().await?;
-        let file = match sftp.create(self.full(path)).await {
+        let file = match sftp.create(full(path)).await {
             Ok(file) => file,
             Err(error) => return Err(self.on_error(error).await),
         };
@@ -155,12 +156,12 @@ impl SftpRemote {
         let sftp = self.connect().await?;
         let mut fs = sftp.fs();
         if !sftp.support_posix_rename() {
-            match fs.remove_file(self.full(to)).await {
+            match fs.remove_file(full(to)).await {
                 Err(error) if !is_missing(&error) => return Err(self.on_error(error).await),
                 _ => {}
             }
         }
-        match fs.rename(self.full(from), self.full(to)).await {
+        match fs.rename(full(from), full(to)).await {
             Ok(()) => Ok(()),
             Err(error) => Err(self.on_error(error).await),
         }
@@ -169,7 +170,7 @@ impl SftpRemote {
     /// Makes one folder, in a folder that is there.
     pub(super) async fn make_folder(&self, path: &str) -> Result<()> {
         let sftp = self.connect().await?;
-        let Err(error) = sftp.fs().create_dir(self.full(path)).await else { return Ok(()) };
+        let Err(error) = sftp.fs().create_dir(full(path)).await else { return Ok(()) };
         // The protocol's only word for "it is there" is "failure".
         match self.stat(path).await? {
             Some(item) if item.is_folder() => Ok(()),
@@ -180,7 +181,7 @@ impl SftpRemote {
     pub(super) async fn delete(&self, item: &Item) -> Result<()> {
         let sftp = self.connect().await?;
         let mut fs = sftp.fs();
-        let path = self.full(&item.path);
+        let path = full(&item.path);
         let deleted = match item.kind {
             ItemKind::Folder => fs.remove_dir(path).await,
             ItemKind::File(_) => fs.remove_file(path).await,
@@ -188,14 +189,6 @@ impl SftpRemote {
         match deleted {
             Ok(()) => Ok(()),
             Err(error) => Err(self.on_error(error).await),
-        }
-    }
-
-    fn full(&self, path: &str) -> PathBuf {
-        match (self.root.as_str(), path) {
-            ("", "") => PathBuf::from("."),
-            ("", path) => PathBuf::from(path),
-            (root, path) => PathBuf::from(format!("{}/{path}", root.trim_end_matches('/'))),
         }
     }
 
@@ -240,6 +233,11 @@ impl SftpRemote {
     }
 }
 
+/// Paths without a slash at their front count from the folder after login.
+fn full(path: &str) -> PathBuf {
+    PathBuf::from(if path.is_empty() { "." } else { path })
+}
+
 fn item_of(path: &str, metadata: &MetaData) -> Result<Item> {
     let kind = metadata.file_type();
     if kind.is_some_and(|kind| kind.is_dir()) {
@@ -248,7 +246,7 @@ fn item_of(path: &str, metadata: &MetaData) -> Result<Item> {
     if kind.is_some_and(|kind| !kind.is_file()) {
         return Err(RemoteError::unsupported("a FIFO, socket or device has no content"));
     }
-    let modified = metadata.modified().map(|date| date.as_system_time());
+    let modified = metadata.modified().map(UnixTimeStamp::as_system_time);
     Ok(Item::file(path, RemoteFile { bytes: metadata.len(), modified, tag: None, md5: None }))
 }
 

@@ -148,7 +148,10 @@ impl Walker<'_> {
         if !name.is_empty() {
             self.add_item(&Item::folder(folder), name)?;
         }
-        let prefix = if folder.is_empty() { String::new() } else { format!("{folder}/") };
+        let prefix = match folder {
+            "" => String::new(),
+            folder => format!("{}/", folder.trim_end_matches('/')),
+        };
         for item in self.list(folder, Depth::All).await? {
             let Some(below) = item.path.strip_prefix(&prefix).filter(|below| !below.is_empty())
             else {
@@ -210,10 +213,10 @@ impl Walker<'_> {
                 Part::Wild(wanted) => (wanted, false),
                 _ => (&anything, true),
             };
-            let here = match is_deep {
-                true => Place { below: place.below.or_else(|| Some(PathBuf::new())), ..place },
-                false => place,
-            };
+            let mut here = place;
+            if is_deep {
+                here.below.get_or_insert_default();
+            }
             let items = self.list_if_folder(&here).await?;
             for item in items.into_iter().filter(|item| wanted.matches(item.name().as_bytes())) {
                 let name = item.name().to_owned();

@@ -190,7 +190,7 @@ fn parse_answer(text: &str) -> Result<Vec<Found>> {
             Event::End(tag) => {
                 let text = value.trim();
                 match tag.local_name().as_ref() {
-                    "href" if found.href.is_empty() => found.href = text.to_owned(),
+                    "href" if found.href.is_empty() => text.clone_into(&mut found.href),
                     "getcontentlength" => found.file.bytes = text.parse().ok(),
                     "getlastmodified" => found.file.modified = http_date(text),
                     "getetag" if !text.is_empty() => {

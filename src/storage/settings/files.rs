@@ -69,7 +69,10 @@ impl StorageSettings {
             return Ok(Arc::clone(&file.sections));
         }
         let sections = match fs::read_to_string(path) {
-            Ok(text) => Arc::new(parser(path, &text)?),
+            Ok(text) => {
+                warn_if_open(path);
+                Arc::new(parser(path, &text)?)
+            }
             Err(error) if error.kind() == ErrorKind::NotFound => Arc::default(),
             Err(error) => {
                 let (path, source) = (path.to_owned(), Arc::new(error));
@@ -80,6 +83,13 @@ impl StorageSettings {
         let kept = Arc::clone(&sections);
         read.push(ReadFile { path: path.to_owned(), state, sections: kept });
         Ok(sections)
+    }
+}
+
+/// Others on this machine should not read passwords.
+fn warn_if_open(path: &Path) {
+    if fs::metadata(path).is_ok_and(|metadata| metadata.mode() & 0o077 != 0) {
+        tracing::warn!(path = %path.display(), "others can read the settings of storage: chmod 600");
     }
 }
 

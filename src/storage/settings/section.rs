@@ -99,10 +99,11 @@ impl Section {
 impl fmt::Debug for Section {
     /// Without its secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, kind, origin, values } = self;
         let mut shown = f.debug_struct("Section");
-        shown.field("name", &self.name).field("kind", &self.kind).field("origin", &self.origin);
-        for (key, value) in self.values() {
-            shown.field(key, &if is_secret(key) { "***" } else { value });
+        shown.field("name", name).field("kind", kind).field("origin", origin);
+        for (key, value) in values {
+            shown.field(key, &if is_secret(key) { "***" } else { value.as_str() });
         }
         shown.finish()
     }

@@ -1,6 +1,7 @@
 //! Servers that are busy, cut connections or answer wrongly.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -80,9 +81,9 @@ fn serve(
     let reply = answer(&request, count.fetch_add(1, Ordering::SeqCst));
     let mut text = format!("HTTP/1.1 {}\r\nConnection: close\r\n", reply.status);
     for (name, value) in &reply.headers {
-        text += &format!("{name}: {value}\r\n");
+        let _ = write!(text, "{name}: {value}\r\n");
     }
-    text += &format!("Content-Length: {}\r\n\r\n", reply.body.len());
+    let _ = write!(text, "Content-Length: {}\r\n\r\n", reply.body.len());
     let mut stream = stream;
     stream.write_all(text.as_bytes()).ok()?;
     if request.method != "HEAD" {

@@ -1,5 +1,6 @@
 //! Storage, against real servers on this machine.
 
+mod commands;
 mod faults;
 mod matrix;
 mod peers;

@@ -7,6 +7,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
+use std::process::Child;
 use std::time::Duration;
 
 use base64::Engine;
@@ -27,6 +28,7 @@ pub struct Peer {
     pub base: String,
     /// Where the server's files are on this machine, if they are plain files.
     pub folder: PathBuf,
+    server: Option<Child>,
 }
 
 /// Account and key that every Azurite has.
@@ -47,7 +49,12 @@ impl Peer {
         let remotes = Remotes::new(StorageSettings::new(files), patience);
         let folder = world.path().join("served");
         fs::create_dir_all(&folder).unwrap();
-        Self { world, remotes, base: base.to_owned(), folder }
+        Self { world, remotes, base: base.to_owned(), folder, server: None }
+    }
+
+    fn served_by(mut self, server: Child) -> Self {
+        self.server = Some(server);
+        self
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -89,6 +96,15 @@ impl Peer {
     }
 }
 
+impl Drop for Peer {
+    fn drop(&mut self) {
+        if let Some(mut server) = self.server.take() {
+            let _ = server.kill();
+            let _ = server.wait();
+        }
+    }
+}
+
 /// A folder of this machine, through a section of the settings.
 pub fn local() -> Peer {
     let world = World::new();
@@ -116,7 +132,7 @@ pub fn s3() -> Option<Peer> {
         .arg(format!("-filer.port={filer}"))
         .arg(format!("-s3.port={port}"))
         .args(["-volume.max=20", "-master.volumeSizeLimitMB=512", "-s3.port.iceberg=0"]);
-    world.spawn("weed", command);
+    let server = world.spawn("weed", command);
     // A bucket is a folder of the filer.
     until("SeaweedFS to make a bucket", || {
         let answer = ask(filer, "POST /buckets/bucket/ HTTP/1.0\r\nContent-Length: 0\r\n\r\n")?;
@@ -127,7 +143,7 @@ pub fn s3() -> Option<Peer> {
         "[store]\ntype = s3\nprovider = Other\naccess_key_id = AK\nsecret_access_key = {S3_SECRET}\nendpoint = http://127.0.0.1:{port}\n\
          [thief]\ntype = s3\naccess_key_id = AK\nsecret_access_key = WRONGSECRET999\nendpoint = http://127.0.0.1:{port}\n"
     );
-    Some(Peer::new(world, &conf, "store://bucket/"))
+    Some(Peer::new(world, &conf, "store://bucket/").served_by(server))
 }
 
 pub fn azure() -> Option<Peer> {
@@ -144,7 +160,7 @@ pub fn azure() -> Option<Peer> {
         .args(["--blobHost", "127.0.0.1", "--blobPort", &port.to_string(), "--location"])
         .arg(&folder)
         .args(["--skipApiVersionCheck", "--loose", "--silent", "--disableTelemetry"]);
-    world.spawn("azurite", command);
+    let server = world.spawn("azurite", command);
     until("Azurite to make a container", || {
         let answer = ask(port, &azure_create_container())?;
         answer.contains(" 201 ").then_some(())
@@ -156,11 +172,12 @@ pub fn azure() -> Option<Peer> {
         "[blobs]\ntype = azureblob\naccount = {account}\nkey = {key}\nendpoint = {endpoint}\n\
          [thief]\ntype = azureblob\naccount = {account}\nkey = {wrong}\nendpoint = {endpoint}\n"
     );
-    Some(Peer::new(world, &conf, "blobs://box/"))
+    Some(Peer::new(world, &conf, "blobs://box/").served_by(server))
 }
 
 pub fn ftp() -> Option<Peer> {
     let python = pypi("python")?;
+    let (right, wrong) = (obscure("sesame")?, obscure("WRONGSECRET999")?);
     let world = World::new();
     let port = free_port();
     let folder = world.path().join("served");
@@ -168,15 +185,13 @@ pub fn ftp() -> Option<Peer> {
     let mut command = world.command(python);
     command.args(["-m", "pyftpdlib", "-i", "127.0.0.1", "-w", "-u", "joe", "-P", "sesame"]);
     command.args(["-p", &port.to_string(), "-d"]).arg(&folder);
-    world.spawn("pyftpdlib", command);
+    let server = world.spawn("pyftpdlib", command);
     wait_for_port(port);
     let conf = format!(
-        "[lab]\ntype = ftp\nhost = 127.0.0.1\nport = {port}\nuser = joe\npass = {}\n\
-         [thief]\ntype = ftp\nhost = 127.0.0.1\nport = {port}\nuser = joe\npass = {}\n",
-        obscure("sesame")?,
-        obscure("WRONGSECRET999")?
+        "[lab]\ntype = ftp\nhost = 127.0.0.1\nport = {port}\nuser = joe\npass = {right}\n\
+         [thief]\ntype = ftp\nhost = 127.0.0.1\nport = {port}\nuser = joe\npass = {wrong}\n"
     );
-    Some(Peer::new(world, &conf, "lab://"))
+    Some(Peer::new(world, &conf, "lab://").served_by(server))
 }
 
 /// An FTP server of the old kind, which lists as `ls -l` does; for reading.
@@ -199,10 +214,10 @@ pub fn old_ftp() -> Option<Peer> {
     fs::write(&conf, text).unwrap();
     let mut command = world.command(vsftpd);
     command.arg(&conf);
-    world.spawn("vsftpd", command);
+    let server = world.spawn("vsftpd", command);
     wait_for_port(port);
     let base = format!("ftp://127.0.0.1:{port}/");
-    Some(Peer::new(world, "", &base))
+    Some(Peer::new(world, "", &base).served_by(server))
 }
 
 pub fn sftp() -> Option<Peer> {
@@ -226,7 +241,7 @@ pub fn sftp() -> Option<Peer> {
     let _ = fs::create_dir_all("/run/sshd");
     let mut command = world.command(sshd);
     command.args(["-D", "-e", "-f", &path("sshd.conf")]);
-    world.spawn("sshd", command);
+    let server = world.spawn("sshd", command);
     wait_for_port(port);
     let section = |name: &str, key: &str| {
         format!(
@@ -237,26 +252,25 @@ pub fn sftp() -> Option<Peer> {
     };
     let conf = section("lab", "id") + &section("thief", "other");
     let base = format!("lab://{}/", path("served"));
-    Some(Peer::new(world, &conf, &base))
+    Some(Peer::new(world, &conf, &base).served_by(server))
 }
 
 pub fn webdav() -> Option<Peer> {
     let rclone = debian("rclone")?;
+    let (right, wrong) = (obscure("sesame")?, obscure("WRONGSECRET999")?);
     let world = World::new();
     let (port, folder) = (free_port(), world.path().join("served"));
     fs::create_dir(&folder).unwrap();
     let mut command = world.command(rclone);
     command.args(["serve", "webdav", "--addr", &format!("127.0.0.1:{port}")]);
     command.args(["--user", "joe", "--pass", "sesame", "--vfs-cache-mode", "writes"]).arg(&folder);
-    world.spawn("webdav", command);
+    let server = world.spawn("webdav", command);
     wait_for_port(port);
     let conf = format!(
-        "[dav]\ntype = webdav\nurl = http://127.0.0.1:{port}\nvendor = other\nuser = joe\npass = {}\n\
-         [thief]\ntype = webdav\nurl = http://127.0.0.1:{port}\nvendor = other\nuser = joe\npass = {}\n",
-        obscure("sesame")?,
-        obscure("WRONGSECRET999")?
+        "[dav]\ntype = webdav\nurl = http://127.0.0.1:{port}\nvendor = other\nuser = joe\npass = {right}\n\
+         [thief]\ntype = webdav\nurl = http://127.0.0.1:{port}\nvendor = other\nuser = joe\npass = {wrong}\n"
     );
-    Some(Peer::new(world, &conf, "dav://"))
+    Some(Peer::new(world, &conf, "dav://").served_by(server))
 }
 
 /// A web server that lists its folders, as far as `rclone` reads such pages.
@@ -278,9 +292,9 @@ pub fn http() -> Option<Peer> {
     fs::write(world.path().join("nginx.conf"), conf).unwrap();
     let mut command = world.command(nginx);
     command.arg("-c").arg(world.path().join("nginx.conf"));
-    world.spawn("nginx", command);
+    let server = world.spawn("nginx", command);
     wait_for_port(port);
-    Some(Peer::new(world, "", &format!("http://127.0.0.1:{port}/")))
+    Some(Peer::new(world, "", &format!("http://127.0.0.1:{port}/")).served_by(server))
 }
 
 /// A kind of storage that only `rclone` speaks: encrypted names on a disk.

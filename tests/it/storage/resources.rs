@@ -132,7 +132,7 @@ async fn of_two_archives_the_later_one_wins_in_either_order() {
 async fn a_damaged_archive_is_an_error_until_it_is_whole() {
     let Some(peer) = peers::http() else { return };
     let cache = cache(&peer);
-    make_archive(&peer, "x.tar", &[("a", &[b'x'; 50_000])]);
+    make_archive(&peer, "x.tar", &[("a", &vec![b'x'; 50_000])]);
     let whole = fs::read(peer.folder.join("x.tar")).unwrap();
     fs::write(peer.folder.join("x.tar"), &whole[..20_000]).unwrap();
     let error = acquire(&cache, &peer, "x.tar|untar").await.unwrap_err();

@@ -12,7 +12,7 @@ use super::super::error::{RemoteError, RemoteErrorKind, Result};
 const CONNECT_LIMIT: Duration = Duration::from_secs(15);
 
 /// No server takes longer for an answer, except to close a large upload.
-const ANSWER_LIMIT: Duration = Duration::from_secs(60);
+const ANSWER_LIMIT: Duration = Duration::from_mins(1);
 
 /// No honest answer is longer.
 const MAX_ANSWER: usize = 64 << 10;
@@ -80,7 +80,7 @@ impl Connection {
         connection.ask("TYPE", "I").await?.expect(2)?;
         let home = connection.ask("PWD", "").await?;
         if home.code == 257 {
-            connection.home = quoted(&home.text).trim_end_matches('/').to_owned();
+            quoted(&home.text).trim_end_matches('/').clone_into(&mut connection.home);
         }
         Ok(connection)
     }
@@ -203,7 +203,7 @@ impl Answer {
         }
         let kind = match self.code {
             530 | 532 => RemoteErrorKind::Denied,
-            500 | 501..=504 => RemoteErrorKind::Unsupported,
+            500..=504 => RemoteErrorKind::Unsupported,
             400..=499 => RemoteErrorKind::Temporary,
             _ if self.text.to_ascii_lowercase().contains("permission") => RemoteErrorKind::Denied,
             _ => RemoteErrorKind::Lasting,

@@ -55,7 +55,10 @@ pub(super) fn parse_time(text: &str) -> Option<SystemTime> {
 }
 
 pub(super) fn join(folder: &str, name: &str) -> String {
-    if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") }
+    match folder {
+        "" => name.to_owned(),
+        folder => format!("{}/{name}", folder.trim_end_matches('/')),
+    }
 }
 
 fn parse_fact_line(folder: &str, line: &str) -> Option<Item> {

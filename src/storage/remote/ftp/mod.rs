@@ -76,12 +76,13 @@ impl FtpRemote {
     pub(super) async fn read(
         &self,
         path: &str,
-        from: u64,
-    ) -> Result<BoxStream<'static, Result<Bytes>>> {
+        mut from: u64,
+    ) -> Result<(u64, BoxStream<'static, Result<Bytes>>)> {
         let mut connection = self.connect().await?;
         let data = connection.open_data().await?;
-        if from > 0 {
-            connection.ask("REST", &from.to_string()).await?.expect(3)?;
+        if from > 0 && connection.ask("REST", &from.to_string()).await?.code / 100 != 3 {
+            // A server that cannot start in the middle starts at the beginning.
+            from = 0;
         }
         let answer = connection.ask_of("RETR", path).await?;
         answer.expect(1).map_err(|error| RemoteError { kind: missing_or(error.kind), ..error })?;
@@ -101,7 +102,7 @@ impl FtpRemote {
                 _ => Ok(Some((piece.freeze(), (data, connection, this)))),
             }
         });
-        Ok(pieces.boxed())
+        Ok((from, pieces.boxed()))
     }
 
     pub(super) async fn write(
