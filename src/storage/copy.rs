@@ -29,9 +29,6 @@ pub(super) struct CopyFile<'a> {
     pub facts: FileFacts,
     pub target: &'a Path,
     pub placement: Placement,
-    /// What else belongs to the state of the source: what is left unfinished of
-    /// another one is of no use.
-    pub version: &'a str,
 }
 
 /// An unfinished file, removed when it is dropped.
@@ -189,7 +186,6 @@ pub(super) fn unfinished_path(file: &CopyFile<'_>) -> PathBuf {
         rustix::system::uname().nodename().to_bytes(),
         file.source.as_os_str().as_bytes(),
         file.target.as_os_str().as_bytes(),
-        file.version.as_bytes(),
     ] {
         hasher.update(part.len().to_le_bytes());
         hasher.update(part);
@@ -214,14 +210,7 @@ mod tests {
         let facts = facts_of(&fs::metadata(&source).unwrap()).unwrap();
         for placement in [Placement::Input, Placement::Resource, Placement::Output] {
             let subject = Subject(&uri);
-            let file = CopyFile {
-                subject,
-                source: &source,
-                facts,
-                target: &target,
-                placement,
-                version: "",
-            };
+            let file = CopyFile { subject, source: &source, facts, target: &target, placement };
             let unfinished = unfinished_path(&file);
             fs::write(&unfinished, "half of something longer").unwrap();
             fs::set_permissions(&unfinished, Permissions::from_mode(0o444)).unwrap();
@@ -241,8 +230,7 @@ mod tests {
         let uri: Uri = "file:///x".parse().unwrap();
         let facts = facts_of(&fs::metadata(&source).unwrap()).unwrap();
         let (subject, placement) = (Subject(&uri), Placement::Output);
-        let file =
-            CopyFile { subject, source: &source, facts, target: &target, placement, version: "" };
+        let file = CopyFile { subject, source: &source, facts, target: &target, placement };
         copy_file(&file, &Transfer::default()).unwrap();
         assert_eq!(fs::read_to_string(&target).unwrap(), "x");
     }

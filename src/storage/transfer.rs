@@ -348,7 +348,6 @@ impl Run<'_> {
                 facts,
                 target: &target,
                 placement: self.placement,
-                version: "",
             };
             match copy_file(&file, self.transfer) {
                 Ok(()) => {

@@ -10,7 +10,7 @@ use super::super::error::StorageError;
 use super::super::listing::{EntryKind, Listing};
 use super::super::transfer::{MAX_FAILURES, Moved, Placement, Transfer, lasting_first};
 use super::backend::{Backend, Remote};
-use super::receive::{Receive, receive};
+use super::receive::{Receive, receive, remove_outdated};
 
 /// Of files beyond this size only a few are on their way at once: parts of them
 /// are held in memory.
@@ -40,6 +40,9 @@ pub(in crate::storage) async fn fetch_remote(
             _ => None,
         })
         .collect();
+    let known = jobs.clone();
+    // A thread that broke off removed less.
+    let _ = tokio::task::spawn_blocking(move || remove_outdated(&known)).await;
     let transfers = jobs.into_iter().map(|job| {
         let large = Arc::clone(&large);
         async move {

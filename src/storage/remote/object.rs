@@ -20,6 +20,7 @@ const MAX_PARTS: u64 = 9_000;
 
 /// Parts of one object that are on their way at once.
 const PARTS_AT_ONCE: usize = 3;
+const PARTS_SENT_AT_ONCE: usize = 2;
 
 /// One bucket or container.
 #[derive(Debug, Clone)]
@@ -128,7 +129,7 @@ impl ObjectRemote {
         } else {
             let options = options::WriteOptions {
                 chunk: Some(size),
-                concurrent: PARTS_AT_ONCE,
+                concurrent: PARTS_SENT_AT_ONCE,
                 ..Default::default()
             };
             let writer = self.operator.writer_options(path, options).await;

@@ -1,19 +1,21 @@
 //! Brings one file here: into a file of another name first, which a later try
 //! takes up, and checked before it gets its own name.
 
+use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use md5::{Digest, Md5};
+use sha2::Sha256;
 use tokio::time::timeout;
 
-use super::super::copy::{CopyFile, unfinished_path};
+use super::super::copy::{CopyFile, is_unfinished, unfinished_path};
 use super::super::error::{StorageError, Subject};
-use super::super::listing::{FileFacts, RemoteFacts};
+use super::super::listing::{FileFacts, RemoteFacts, hexadecimal};
 use super::super::transfer::{Placement, Transfer};
 use super::backend::Remote;
 use super::error::{RemoteError, RemoteErrorKind, Result};
@@ -22,6 +24,9 @@ use super::net::STALL_LIMIT;
 
 /// So much is collected before it is written.
 const BATCH: usize = 1 << 20;
+
+/// What stands between the name of an unfinished file and its end.
+const VERSION_MARK: char = '+';
 
 /// One file to bring.
 #[derive(Debug, Clone)]
@@ -49,6 +54,32 @@ enum Outcome {
     WrongSum,
 }
 
+/// Removes what is left unfinished of other states of these files. Blocks.
+pub(super) fn remove_outdated(jobs: &[Receive]) {
+    let mut places: HashMap<PathBuf, HashMap<String, PathBuf>> = HashMap::new();
+    for path in jobs.iter().map(Receive::unfinished) {
+        let Some(stem) = stem_of(&path) else { continue };
+        let folder = path.parent().map(Path::to_owned).unwrap_or_default();
+        places.entry(folder).or_default().insert(stem, path);
+    }
+    for (folder, wanted) in places {
+        for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
+            let path = entry.path();
+            let own = stem_of(&path).and_then(|stem| wanted.get(&stem));
+            if own.is_some_and(|own| *own != path) {
+                // If it stays, it takes space and does no other harm.
+                let _ = fs::remove_file(path);
+            }
+        }
+    }
+}
+
+/// The name of an unfinished file without its end.
+fn stem_of(path: &Path) -> Option<String> {
+    let (stem, _) = path.file_name()?.to_str()?.rsplit_once(VERSION_MARK)?;
+    is_unfinished(path).then(|| stem.to_owned())
+}
+
 /// Brings the file, with as many tries as the remote's patience allows.
 pub(super) async fn receive(
     job: &Receive,
@@ -58,7 +89,7 @@ pub(super) async fn receive(
     let subject = Subject(&job.uri);
     let failed = |error| StorageError::of_remote(subject, "fetch", &job.path, remote.clean(error));
     let there = job.clone();
-    if blocking(move || Ok(there.copy("").is_there_already()))
+    if blocking(move || Ok(there.copy().is_there_already()))
         .await
         .is_ok_and(|is_there| is_there && job.facts.modified != std::time::UNIX_EPOCH)
     {
@@ -138,32 +169,32 @@ async fn receive_once(job: &Receive, remote: &Remote, transfer: &Transfer) -> Re
 }
 
 impl Receive {
-    /// What belongs to the state of the source beside its name.
-    fn version(&self) -> String {
-        let tag = self.remote.tag.as_deref().unwrap_or_default();
-        format!("{} {:?} {tag}", self.facts.bytes, self.facts.modified)
-    }
-
     /// The same as a copy from one local file to another.
-    fn copy<'a>(&'a self, version: &'a str) -> CopyFile<'a> {
+    fn copy(&self) -> CopyFile<'_> {
         CopyFile {
             subject: Subject(&self.uri),
-            source: std::path::Path::new(&self.path),
+            source: Path::new(&self.path),
             facts: self.facts,
             target: &self.target,
             placement: self.placement,
-            version,
         }
     }
 
+    /// Where the file is until it is whole. The end of the name tells of which
+    /// state of the source it is: what is left of another one is of no use.
     fn unfinished(&self) -> PathBuf {
-        unfinished_path(&self.copy(&self.version()))
+        let tag = self.remote.tag.as_deref().unwrap_or_default();
+        let version = format!("{} {:?} {tag}", self.facts.bytes, self.facts.modified);
+        let sum = hexadecimal(Sha256::digest(version).get(..4).unwrap_or_default());
+        let mut path = unfinished_path(&self.copy()).into_os_string();
+        path.push(format!("{VERSION_MARK}{sum}"));
+        PathBuf::from(path)
     }
 
     /// What an earlier try brought, or an empty file. Blocks.
     fn open_unfinished(&self) -> io::Result<Sink> {
         let path = self.unfinished();
-        let mode = self.copy("").mode() | 0o200;
+        let mode = self.copy().mode() | 0o200;
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(mode);
         let mut file = options.open(&path)?;
@@ -191,7 +222,7 @@ impl Receive {
             fs::remove_file(&path)?;
             return Ok(Outcome::WrongSum);
         }
-        let finished = self.copy("").finish(&sink.file);
+        let finished = self.copy().finish(&sink.file);
         finished.map_err(|error| io::Error::other(super::net::chain(&error)))?;
         fs::rename(&path, &self.target)?;
         Ok(Outcome::Whole)

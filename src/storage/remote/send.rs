@@ -21,6 +21,9 @@ use super::source::Source;
 /// smaller ones, asking costs as much as sending.
 const WORTH_ASKING: u64 = 8 << 20;
 
+/// Memory that files on their way may take.
+const MEMORY: u64 = 48 << 20;
+
 /// Sends what was listed of this machine into the folder `path`.
 pub(in crate::storage) async fn send_remote(
     listing: &Listing,
@@ -48,10 +51,8 @@ pub(in crate::storage) async fn send_remote(
         let sent = send_file(remote, &target, &source, transfer).await;
         sent.map_err(|error| failed("send", &target, error)).map(|()| source.bytes)
     });
-    // Large files go in parts, which are held in memory.
-    let has_large = listing.files().any(|(_, _, facts)| facts.bytes > WORTH_ASKING);
-    let parallel = if has_large { remote.parallel().min(4) } else { remote.parallel() };
-    let mut results = stream::iter(sends).buffer_unordered(parallel);
+    let largest = listing.files().map(|(_, _, facts)| facts.bytes).max().unwrap_or(0);
+    let mut results = stream::iter(sends).buffer_unordered(parallel_sends(remote, largest));
     let (mut moved, mut failures) = (Moved::default(), Vec::new());
     while let Some(result) = results.next().await {
         match result {
@@ -66,6 +67,12 @@ pub(in crate::storage) async fn send_remote(
         }
     }
     lasting_first(failures).map_or(Ok(moved), Err)
+}
+
+/// Files, or parts of them, are held in memory while they are sent.
+fn parallel_sends(remote: &Remote, largest: u64) -> usize {
+    let fitting = MEMORY / largest.clamp(1, WORTH_ASKING);
+    usize::try_from(fitting).unwrap_or(usize::MAX).clamp(4, remote.parallel().max(4))
 }
 
 async fn send_file(

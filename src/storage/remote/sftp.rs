@@ -85,10 +85,16 @@ impl SftpRemote {
                 folder => format!("{}/{name}", folder.trim_end_matches('/')),
             };
             let is_link = entry.file_type().is_none_or(|kind| kind.is_symlink());
-            if is_link {
-                items.extend(self.stat(&path).await?);
+            let item = if is_link {
+                self.stat(&path).await
             } else {
-                items.push(item_of(&path, &entry.metadata())?);
+                item_of(&path, &entry.metadata()).map(Some)
+            };
+            match item {
+                Err(error) if error.kind == RemoteErrorKind::Unsupported => {
+                    tracing::warn!(path, reason = error.message, "a file was left out");
+                }
+                item => items.extend(item?),
             }
         }
         Ok(items)

@@ -17,12 +17,12 @@ fn file(peer: &Peer, arguments: &[&str]) -> Ran {
 #[test]
 fn data_is_listed_copied_and_deleted_from_the_command_line() {
     let Some(peer) = peers::sftp() else { return };
-    for name in ["run/a.fq", "run/sub/b c.fq", "other/x"] {
+    for name in ["run/a.fq", "run/sub/b c.fq", "more/x"] {
         write(&peer.path(name), name.as_bytes());
     }
     let there = format!("{}out/", peer.base);
     file(&peer, &["copy", "run/", &there]).ok();
-    file(&peer, &["copy", "other/x", &there]).ok();
+    file(&peer, &["copy", "more/x", &there]).ok();
     let listed = file(&peer, &["list", &there, "--json"]).ok().json();
     let listed: Vec<&str> =
         listed.as_array().unwrap().iter().map(|file| file["name"].as_str().unwrap()).collect();

@@ -131,7 +131,11 @@ pub fn s3() -> Option<Peer> {
         .arg(format!("-volume.port={volume}"))
         .arg(format!("-filer.port={filer}"))
         .arg(format!("-s3.port={port}"))
-        .args(["-volume.max=20", "-master.volumeSizeLimitMB=512", "-s3.port.iceberg=0"]);
+        .arg(format!("-filer.localSocket={}", folder.join("filer.sock").display()))
+        .arg(format!("-s3.localSocket={}", folder.join("s3.sock").display()))
+        .args(["-volume.max=20", "-master.volumeSizeLimitMB=512", "-master.telemetry=false"])
+        // What else it would serve has ports of its own, which two tests cannot share.
+        .args(["-s3.port.iceberg=0", "-s3.port.lance=0"]);
     let server = world.spawn("weed", command);
     // A bucket is a folder of the filer.
     until("SeaweedFS to make a bucket", || {

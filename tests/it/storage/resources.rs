@@ -107,7 +107,8 @@ async fn a_changed_archive_is_fetched_again_and_tasks_keep_the_old_one() {
     make_archive(&peer, "db.tar", &[("version", b"1")]);
     let (old, _) = acquire(&cache, &peer, "db.tar|untar|mv:db").await.unwrap();
     assert_eq!(link(&peer, &[&old], "old"), ["db/", "db/version"]);
-    make_archive(&peer, "db.tar", &[("version", b"two"), ("more", b"x")]);
+    // Of another size: the server tells dates by the second.
+    make_archive(&peer, "db.tar", &[("version", b"two"), ("more", &vec![b'x'; 50_000])]);
     let (new, copied) = acquire(&cache, &peer, "db.tar|untar|mv:db").await.unwrap();
     assert!(copied > 0);
     assert_eq!(link(&peer, &[&new], "new"), ["db/", "db/more", "db/version"]);
