@@ -20,7 +20,9 @@ const MAX_PARTS: u64 = 9_000;
 
 /// Parts of one object that are on their way at once.
 const PARTS_AT_ONCE: usize = 3;
-const PARTS_SENT_AT_ONCE: usize = 2;
+
+/// Memory for the parts of one object that is sent.
+const PARTS_MEMORY: u64 = 32 << 20;
 
 /// One bucket or container.
 #[derive(Debug, Clone)]
@@ -117,45 +119,54 @@ impl ObjectRemote {
     ) -> Result<()> {
         check_path(path)?;
         let part = part_size(source.bytes, self.part);
+        if source.bytes > part {
+            return self.write_parts(path, source, part, on_progress).await;
+        }
+        let mut pieces = source.open_summed().await?;
         let size = usize::try_from(part).unwrap_or(usize::MAX);
-        let mut pieces = source.open().await?;
-        let sent = if source.bytes <= part {
-            let whole = pieces.next(size).await?.unwrap_or_default();
-            let count = source.bytes;
-            let sent =
-                self.operator.write(path, whole).await.map_err(|error| of_opendal(&error))?;
-            on_progress(count);
-            sent
-        } else {
-            let options = options::WriteOptions {
-                chunk: Some(size),
-                concurrent: PARTS_SENT_AT_ONCE,
-                ..Default::default()
-            };
-            let writer = self.operator.writer_options(path, options).await;
-            let mut writer = writer.map_err(|error| of_opendal(&error))?;
-            let written = async {
-                while let Some(piece) = pieces.next(size).await? {
-                    let count = u64::try_from(piece.len()).unwrap_or(0);
-                    writer.write(piece).await.map_err(|error| of_opendal(&error))?;
-                    on_progress(count);
-                }
-                writer.close().await.map_err(|error| of_opendal(&error))
-            }
-            .await;
-            if written.is_err() {
-                // What stays of it costs money until the bucket's rules remove it.
-                let _ = writer.abort().await;
-            }
-            written?
-        };
-        let expected = pieces.md5();
-        match self.file_of(&sent).md5 {
-            Some(sum) if sum != expected => {
+        let whole = pieces.next(size).await?.unwrap_or_default();
+        let sent = self.operator.write(path, whole).await.map_err(|error| of_opendal(&error))?;
+        on_progress(source.bytes);
+        match (self.file_of(&sent).md5, pieces.md5()) {
+            (Some(told), Some(sum)) if told != sum => {
                 Err(RemoteError::temporary("what arrived has another checksum"))
             }
             _ => Ok(()),
         }
+    }
+
+    async fn write_parts(
+        &self,
+        path: &str,
+        source: &Source,
+        part: u64,
+        on_progress: &(dyn Fn(u64) + Send + Sync),
+    ) -> Result<()> {
+        let size = usize::try_from(part).unwrap_or(usize::MAX);
+        let mut pieces = source.open().await?;
+        // Parts of a huge file are large themselves.
+        let fitting = usize::try_from(PARTS_MEMORY / part).unwrap_or(1);
+        let options = options::WriteOptions {
+            chunk: Some(size),
+            concurrent: fitting.clamp(1, PARTS_AT_ONCE),
+            ..Default::default()
+        };
+        let writer = self.operator.writer_options(path, options).await;
+        let mut writer = writer.map_err(|error| of_opendal(&error))?;
+        let written = async {
+            while let Some(piece) = pieces.next(size).await? {
+                let count = u64::try_from(piece.len()).unwrap_or(0);
+                writer.write(piece).await.map_err(|error| of_opendal(&error))?;
+                on_progress(count);
+            }
+            writer.close().await.map_err(|error| of_opendal(&error))
+        }
+        .await;
+        if written.is_err() {
+            // What stays of it costs money until the bucket's rules remove it.
+            let _ = writer.abort().await;
+        }
+        written.map(|_| ())
     }
 
     /// Whether a file that was sent in parts, or whole, has this content: the

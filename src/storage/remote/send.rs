@@ -24,6 +24,9 @@ const WORTH_ASKING: u64 = 8 << 20;
 /// Memory that files on their way may take.
 const MEMORY: u64 = 48 << 20;
 
+/// Files that are sent at once when one of them is large.
+const LARGE_AT_ONCE: usize = 2;
+
 /// Sends what was listed of this machine into the folder `path`.
 pub(in crate::storage) async fn send_remote(
     listing: &Listing,
@@ -69,10 +72,13 @@ pub(in crate::storage) async fn send_remote(
     lasting_first(failures).map_or(Ok(moved), Err)
 }
 
-/// Files, or parts of them, are held in memory while they are sent.
+/// Small files are held in memory while they are sent, of large ones several parts.
 fn parallel_sends(remote: &Remote, largest: u64) -> usize {
-    let fitting = MEMORY / largest.clamp(1, WORTH_ASKING);
-    usize::try_from(fitting).unwrap_or(usize::MAX).clamp(4, remote.parallel().max(4))
+    if largest > WORTH_ASKING {
+        return LARGE_AT_ONCE;
+    }
+    let fitting = usize::try_from(MEMORY / largest.max(1)).unwrap_or(usize::MAX);
+    fitting.clamp(LARGE_AT_ONCE, remote.parallel())
 }
 
 async fn send_file(

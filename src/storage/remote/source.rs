@@ -17,7 +17,7 @@ pub(in crate::storage) struct Source {
     pub bytes: u64,
 }
 
-/// Reads a [`Source`] on threads that may block, and sums up what it reads.
+/// Reads a [`Source`] on threads that may block.
 pub(super) struct Pieces {
     state: Option<State>,
     bytes_left: u64,
@@ -25,21 +25,31 @@ pub(super) struct Pieces {
 
 struct State {
     file: File,
-    sum: Md5,
+    /// None where nobody asks for it.
+    sum: Option<Md5>,
 }
 
 impl Source {
     pub(super) async fn open(&self) -> Result<Pieces> {
-        let path = self.path.clone();
-        let file = blocking(&self.path, move || File::open(path)).await?;
-        Ok(Pieces { state: Some(State { file, sum: Md5::new() }), bytes_left: self.bytes })
+        self.open_with(None).await
+    }
+
+    /// The same, with a sum of what is read.
+    pub(super) async fn open_summed(&self) -> Result<Pieces> {
+        self.open_with(Some(Md5::new())).await
     }
 
     /// MD5 sum of the content.
     pub(super) async fn md5(&self) -> Result<[u8; 16]> {
-        let mut pieces = self.open().await?;
+        let mut pieces = self.open_summed().await?;
         while pieces.next(1 << 20).await?.is_some() {}
-        Ok(pieces.md5())
+        Ok(pieces.md5().unwrap_or_default())
+    }
+
+    async fn open_with(&self, sum: Option<Md5>) -> Result<Pieces> {
+        let path = self.path.clone();
+        let file = blocking(&self.path, move || File::open(path)).await?;
+        Ok(Pieces { state: Some(State { file, sum }), bytes_left: self.bytes })
     }
 }
 
@@ -55,7 +65,9 @@ impl Pieces {
         let read = move || -> io::Result<(State, Vec<u8>)> {
             let mut piece = vec![0; wanted];
             state.file.read_exact(&mut piece)?;
-            state.sum.update(&piece);
+            if let Some(sum) = &mut state.sum {
+                sum.update(&piece);
+            }
             Ok((state, piece))
         };
         let (state, piece) = match tokio::task::spawn_blocking(read).await {
@@ -71,9 +83,9 @@ impl Pieces {
         Ok(Some(piece.into()))
     }
 
-    /// MD5 sum of what was read.
-    pub(super) fn md5(self) -> [u8; 16] {
-        self.state.map(|state| state.sum.finalize().into()).unwrap_or_default()
+    /// MD5 sum of what was read, if it was to be summed.
+    pub(super) fn md5(self) -> Option<[u8; 16]> {
+        Some(self.state?.sum?.finalize().into())
     }
 }
 
@@ -101,11 +113,11 @@ mod tests {
         let path = folder.path().join("x");
         std::fs::write(&path, "0123456789").unwrap();
         let source = Source { path: path.clone(), bytes: 9 };
-        let mut pieces = source.open().await.unwrap();
+        let mut pieces = source.open_summed().await.unwrap();
         assert_eq!(pieces.next(4).await.unwrap().unwrap(), "0123");
         assert_eq!(pieces.next(100).await.unwrap().unwrap(), "45678");
         assert_eq!(pieces.next(4).await.unwrap(), None);
-        assert_eq!(pieces.md5(), <[u8; 16]>::from(Md5::digest("012345678")));
+        assert_eq!(pieces.md5(), Some(Md5::digest("012345678").into()));
         let error = Source { path, bytes: 11 }.md5().await.unwrap_err();
         assert_eq!(error.kind, RemoteErrorKind::Changed);
     }
