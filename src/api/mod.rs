@@ -14,6 +14,7 @@ pub mod link;
 pub mod output;
 pub mod server;
 pub mod task;
+pub mod tls;
 pub mod token;
 pub mod worker;
 

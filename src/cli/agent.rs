@@ -100,6 +100,7 @@ pub async fn cmd_agent(global: &GlobalArgs, args: AgentArgs) -> Result<u8, CliEr
         program: std::env::current_exe()
             .map_err(|error| CliError::internal("cannot find this program").caused_by(&error))?,
     };
+    super::site::use_storage_settings();
     super::logging::start();
     let mut stops = agent::stops_from_signals()
         .map_err(|error| CliError::internal("cannot receive signals").caused_by(&error))?;

@@ -27,6 +27,7 @@ mod progress;
 mod serve;
 mod session;
 mod settings;
+mod site;
 mod supervise;
 mod table;
 #[cfg(test)]

@@ -69,7 +69,9 @@ impl Progress {
 
     /// Tells how the task stands.
     pub fn tell(&self, task: &TaskView) {
-        let Some(bar) = &self.bar else { return };
+        if !self.is_shown() {
+            return;
+        }
         let since = SystemClock.now().wall.seconds_since(task.state_since);
         let mut text = format!("task {}: {} for {}", task.id, task.state, format::duration(since));
         if let Some(phase) = task.phase.filter(|phase| phase.to_string() != task.state.to_string())
@@ -79,6 +81,12 @@ impl Progress {
         if let Some(worker) = &task.worker_name {
             let _ = write!(text, ", on {}", format::visible(worker));
         }
+        self.tell_text(text);
+    }
+
+    /// Tells anything.
+    pub fn tell_text(&self, text: String) {
+        let Some(bar) = &self.bar else { return };
         bar.set_message(text);
         bar.enable_steady_tick(Duration::from_millis(120));
     }

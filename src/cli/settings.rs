@@ -35,14 +35,26 @@ pub const LOG: Variable = Variable {
     doc: "What server and agent log: error, warn, info (unless set), debug, or finer, as in scitq::agent=debug",
 };
 
+/// Where the remotes of the site are described.
+pub const STORAGE_CONFIG: Variable = Variable {
+    name: "SCITQ_STORAGE_CONFIG",
+    doc: "File with the site's remote storage; ~/.config/scitq/storage.toml or /etc/scitq/storage.toml if unset",
+};
+pub const RCLONE_CONFIG: Variable = Variable {
+    name: "RCLONE_CONFIG",
+    doc: "The same in the form of rclone; ~/.config/rclone/rclone.conf or /etc/rclone.conf if unset",
+};
+
 /// All variables that are no option's.
-pub const VARIABLES: [Variable; 10] = [
+pub const VARIABLES: [Variable; 12] = [
     SERVER,
     TOKEN,
     TOKEN_FILE,
     LOG,
     Variable { name: "VISUAL", doc: "The editor of `manage task edit`, with its arguments" },
     Variable { name: "EDITOR", doc: "The same where VISUAL is not set; else vi" },
+    STORAGE_CONFIG,
+    RCLONE_CONFIG,
     Variable { name: "NO_COLOR", doc: "Any value turns colours off" },
     Variable {
         name: "XDG_CONFIG_HOME",

@@ -1,27 +1,69 @@
-//! Which addresses this version serves, and where they lead.
+//! What an address says by itself: which kind of storage, and where in it.
 
 use std::path::PathBuf;
 
 use crate::domain::uri::Uri;
 
+use super::actions::parse_actions;
 use super::error::StorageError;
 
-/// The one protocol that is served.
-const LOCAL: &str = "file";
-
-/// Where an address leads. Each further kind of storage becomes a variant,
-/// and the compiler names the functions that must then know it.
+/// Where an address leads, as far as it says so itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Location {
     /// An absolute path on this machine, as it was written: with its
     /// wildcards and without a final slash.
     Local(PathBuf),
+    Remote(RemoteAddress),
+}
+
+/// An address of other storage.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct RemoteAddress {
+    pub protocol: Protocol,
+    /// All after `://`, with its final slash.
+    pub path: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Protocol {
+    S3(Signing),
+    Azure,
+    Ftp(Authority),
+    Sftp(Authority),
+    Http,
+    Https,
+    Webdav(Security),
+    /// A remote of the site's settings.
+    Named(String),
+}
+
+/// Whether requests to S3 say who asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Signing {
+    Signed,
+    Anonymous,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Security {
+    Tls,
+    Plain,
+}
+
+/// `user@host:port`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Authority {
+    pub user: Option<String>,
+    pub host: String,
+    pub port: Option<u16>,
 }
 
 /// Checks the address of an input: a file, a folder, or a pattern of either.
-/// Pure, so that a server can refuse a task that no agent could serve.
+/// Pure, so that a server can refuse a task that no agent could serve. Whether
+/// a remote has been set up under this name, only an agent knows.
 pub fn check_input(uri: &Uri) -> Result<(), StorageError> {
-    locate(uri).map(|_| ())
+    locate(uri)?;
+    parse_actions(uri).map(|_| ())
 }
 
 /// Checks the address of a resource: what an input can be, a resource can be.
@@ -32,32 +74,114 @@ pub fn check_resource(uri: &Uri) -> Result<(), StorageError> {
 /// Checks the address of the outputs: a folder, with a final slash or without,
 /// in which wildcards mean themselves.
 pub fn check_output(uri: &Uri) -> Result<(), StorageError> {
-    locate(uri).map(|_| ())
+    let location = locate(uri)?;
+    if let Some(action) = uri.actions.first() {
+        return Err(StorageError::OutputAction { uri: shown(uri), action: action.clone() });
+    }
+    match location {
+        Location::Remote(RemoteAddress { protocol: Protocol::Http | Protocol::Https, .. }) => {
+            Err(StorageError::ReadOnly { uri: shown(uri), protocol: uri.protocol.clone() })
+        }
+        _ => Ok(()),
+    }
 }
 
 pub(super) fn locate(uri: &Uri) -> Result<Location, StorageError> {
-    let text = || uri.to_string();
-    if uri.protocol != LOCAL {
-        return Err(StorageError::Protocol { uri: text() });
+    if uri.path.contains('\0') {
+        return Err(StorageError::Nul { uri: shown(uri) });
     }
-    if let Some(option) = uri.options.first() {
-        return Err(StorageError::ProtocolOption { uri: text(), option: option.clone() });
+    if uri.protocol == "file" {
+        refuse_options(uri, &[])?;
+        return locate_local(uri);
     }
-    if let Some(action) = uri.actions.first() {
-        return Err(StorageError::Action { uri: text(), action: action.clone() });
+    let protocol = match uri.protocol.as_str() {
+        "s3" => {
+            refuse_options(uri, &["anonymous"])?;
+            Protocol::S3(if uri.options.is_empty() { Signing::Signed } else { Signing::Anonymous })
+        }
+        "webdav" => {
+            refuse_options(uri, &["http"])?;
+            authority(uri)?;
+            let is_plain = !uri.options.is_empty();
+            Protocol::Webdav(if is_plain { Security::Plain } else { Security::Tls })
+        }
+        name => {
+            refuse_options(uri, &[])?;
+            match name {
+                "azure" | "azblob" => Protocol::Azure,
+                "ftp" => Protocol::Ftp(authority(uri)?),
+                "sftp" => Protocol::Sftp(authority(uri)?),
+                "http" => authority(uri).map(|_| Protocol::Http)?,
+                "https" => authority(uri).map(|_| Protocol::Https)?,
+                name => Protocol::Named(name.to_owned()),
+            }
+        }
+    };
+    if matches!(protocol, Protocol::S3(_) | Protocol::Azure) && uri.path.starts_with('/') {
+        return Err(StorageError::NoBucket { uri: shown(uri) });
     }
+    Ok(Location::Remote(RemoteAddress { protocol, path: uri.path.clone() }))
+}
+
+/// The address as it may be shown: without a password that should not be in it.
+pub(super) fn shown(uri: &Uri) -> String {
+    let Some(secret) = password_in(uri) else { return uri.to_string() };
+    let path = uri.path.replacen(&format!(":{secret}@"), ":***@", 1);
+    Uri { path, ..uri.clone() }.to_string()
+}
+
+/// What stands between `:` and `@` before the first slash.
+fn password_in(uri: &Uri) -> Option<&str> {
+    if !matches!(uri.protocol.as_str(), "ftp" | "sftp" | "http" | "https" | "webdav") {
+        return None;
+    }
+    let authority = uri.path.split('/').next()?;
+    let (login, _) = authority.rsplit_once('@')?;
+    login.split_once(':').map(|(_, password)| password)
+}
+
+fn locate_local(uri: &Uri) -> Result<Location, StorageError> {
     // What stands before the first slash would be a host or a relative path.
     if !uri.path.starts_with('/') {
-        return Err(StorageError::NotAbsolute { uri: text() });
-    }
-    if uri.path.contains('\0') {
-        return Err(StorageError::Nul { uri: text() });
+        return Err(StorageError::NotAbsolute { uri: shown(uri) });
     }
     let path = match uri.path.trim_end_matches('/') {
         "" => "/",
         path => path,
     };
     Ok(Location::Local(PathBuf::from(path)))
+}
+
+fn refuse_options(uri: &Uri, known: &[&str]) -> Result<(), StorageError> {
+    let unknown = uri.options.iter().find(|option| !known.contains(&option.as_str()));
+    unknown.map_or(Ok(()), |option| {
+        Err(StorageError::ProtocolOption { uri: shown(uri), option: option.clone() })
+    })
+}
+
+fn authority(uri: &Uri) -> Result<Authority, StorageError> {
+    if password_in(uri).is_some() {
+        return Err(StorageError::Password { uri: shown(uri) });
+    }
+    let text = uri.path.split('/').next().unwrap_or_default();
+    let (user, rest) = match text.rsplit_once('@') {
+        Some((user, rest)) => (Some(user.to_owned()).filter(|user| !user.is_empty()), rest),
+        None => (None, text),
+    };
+    let bad = || StorageError::NoHost { uri: shown(uri) };
+    let (host, port) = match rest.rsplit_once(':') {
+        // The colons of an IPv6 address stand in brackets.
+        Some((host, port)) if !port.contains(']') => {
+            (host, Some(port.parse::<u16>().map_err(|_| bad())?))
+        }
+        _ => (rest, None),
+    };
+    let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+    // A host that begins with `-` would be an option of `ssh`.
+    if host.is_empty() || host.starts_with('-') || host.contains(char::is_whitespace) {
+        return Err(bad());
+    }
+    Ok(Authority { user, host, port })
 }
 
 #[cfg(test)]
@@ -71,35 +195,72 @@ mod tests {
     }
 
     #[test]
-    fn local_files_folders_and_patterns_are_served() {
+    fn files_folders_and_patterns_are_served() {
         for text in [
             "file:///a/b c%20'\"\n.txt",
             "file:///dir/",
             "file:///",
             "file:///a/*[!x]?/**",
             "file:///[1",
+            "s3://bucket/key",
+            "s3@anonymous://bucket/dir/",
+            "azure://container/x*",
+            "azblob://container/",
+            "ftp://lab/x",
+            "sftp://joe@lab:2222/x/",
+            "webdav@http://localhost:8080/x/",
+            "lab://x/y",
+            "Our-Store_2:///x",
         ] {
             check_input(&uri(text)).unwrap();
             check_resource(&uri(text)).unwrap();
             check_output(&uri(text)).unwrap();
         }
+        check_input(&uri("https://localhost/x.tar.gz?a=b|untar|mv:sub")).unwrap();
     }
 
     #[test]
     fn nothing_is_decoded() {
-        let Location::Local(path) = locate(&uri("file:///a%20b?c#d/")).unwrap();
-        assert_eq!(path, Path::new("/a%20b?c#d"));
+        let located = locate(&uri("file:///a%20b?c#d/")).unwrap();
+        assert_eq!(located, Location::Local(Path::new("/a%20b?c#d").to_owned()));
     }
 
     #[test]
-    fn what_is_not_served_names_the_address_and_what_is() {
-        for text in ["s3://bucket/key", "file@fast:///a", "file:///a.tar|untar", "FILE:///a"] {
-            for check in [check_input, check_output, check_resource] {
-                let message = check(&uri(text)).unwrap_err().to_string();
-                assert!(message.contains(&format!("`{text}`")), "{message}");
-                assert!(message.contains("this version serves `file://` only"), "{message}");
-            }
+    fn what_is_not_served_names_the_address_and_why() {
+        for (text, reason) in [
+            ("file@fast:///a", "option `@fast`"),
+            ("s3@fast://bucket/a", "option `@fast`"),
+            ("s3:///a", "no bucket"),
+            ("azure:///a", "no bucket"),
+            ("ftp:///a", "no host"),
+            ("sftp://-oProxyCommand=x/a", "no host"),
+            ("http://localhost:port/a", "no host"),
+            ("file:///a|compress", "`|compress`"),
+        ] {
+            let message = check_input(&uri(text)).unwrap_err().to_string();
+            assert!(message.contains(&format!("`{text}`")), "{message}");
+            assert!(message.contains(reason), "{message}");
         }
+    }
+
+    #[test]
+    fn outputs_have_no_actions_and_do_not_go_over_http() {
+        for (text, reason) in
+            [("file:///a|untar", "outputs"), ("https://localhost/a/", "nothing can be written")]
+        {
+            let message = check_output(&uri(text)).unwrap_err().to_string();
+            assert!(message.contains(reason), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_password_in_an_address_is_refused_and_not_shown() {
+        for text in ["ftp://joe:sesame@lab/x", "sftp://joe:ses@me@lab/x"] {
+            let message = check_input(&uri(text)).unwrap_err().to_string();
+            assert!(!message.contains("sesame") && !message.contains("ses@me"), "{message}");
+            assert!(message.contains("://joe:***@lab/x"), "{message}");
+        }
+        check_input(&uri("https://localhost/a:b@c")).unwrap();
     }
 
     #[test]
@@ -110,5 +271,15 @@ mod tests {
         }
         let error = check_input(&uri("file:///a\0b")).unwrap_err();
         assert!(matches!(error, StorageError::Nul { .. }), "{error}");
+    }
+
+    #[test]
+    fn hosts_have_users_and_ports() {
+        let of = |text: &str| authority(&uri(text)).unwrap();
+        let expected =
+            Authority { user: Some("joe".to_owned()), host: "lab".to_owned(), port: Some(22) };
+        assert_eq!(of("sftp://joe@lab:22/x"), expected);
+        assert_eq!(of("ftp://[::1]/x").host, "::1");
+        assert_eq!(of("ftp://[::1]:21/x").port, Some(21));
     }
 }

@@ -19,7 +19,7 @@ use super::transfer::{Placement, Transfer};
 const CHUNK: u64 = 16 << 20;
 
 /// What unfinished files are called, so that people know whose they are.
-const UNFINISHED_PREFIX: &str = ".scitq-";
+pub(super) const UNFINISHED_PREFIX: &str = ".scitq-";
 
 /// One file to copy.
 pub(super) struct CopyFile<'a> {
@@ -62,7 +62,7 @@ pub(super) fn copy_file(file: &CopyFile<'_>, transfer: &Transfer) -> Result<(), 
 }
 
 impl CopyFile<'_> {
-    fn is_there_already(&self) -> bool {
+    pub(super) fn is_there_already(&self) -> bool {
         let Ok(metadata) = fs::symlink_metadata(self.target) else { return false };
         metadata.is_file()
             && metadata.len() == self.facts.bytes
@@ -134,7 +134,7 @@ impl CopyFile<'_> {
     }
 
     /// Gives the copy its date and permissions, and syncs it where it must be.
-    fn finish(&self, target: &File) -> Result<(), StorageError> {
+    pub(super) fn finish(&self, target: &File) -> Result<(), StorageError> {
         if self.placement != Placement::Output {
             target
                 .set_permissions(Permissions::from_mode(self.mode()))
@@ -149,7 +149,7 @@ impl CopyFile<'_> {
         Ok(())
     }
 
-    const fn mode(&self) -> u32 {
+    pub(super) const fn mode(&self) -> u32 {
         match (self.placement, self.facts.is_executable()) {
             (Placement::Input, false) => 0o644,
             (Placement::Input, true) => 0o755,
@@ -169,10 +169,18 @@ impl Drop for Unfinished {
     }
 }
 
+/// Whether a name is that of an unfinished file of ours, which a later attempt
+/// may take up.
+#[must_use]
+pub fn is_unfinished(name: &Path) -> bool {
+    let file = name.file_name().unwrap_or_default();
+    file.as_bytes().starts_with(UNFINISHED_PREFIX.as_bytes())
+}
+
 /// The same for each attempt of one task at one file, so that a kill leaves
 /// nothing behind once another attempt has been made; different for different
 /// tasks and machines, which may send to one folder at the same time.
-fn unfinished_path(file: &CopyFile<'_>) -> PathBuf {
+pub(super) fn unfinished_path(file: &CopyFile<'_>) -> PathBuf {
     let mut hasher = Sha256::new();
     for part in [
         rustix::system::uname().nodename().to_bytes(),

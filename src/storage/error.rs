@@ -9,22 +9,38 @@ use thiserror::Error;
 
 use crate::domain::uri::{Uri, UriError};
 
+use super::address::shown;
+use super::remote::{RemoteError, RemoteErrorKind};
+use super::settings::SettingsError;
+
 /// Why data cannot be read or written. Cheap to clone: everybody who waited
 /// for one transfer gets its error.
 #[derive(Debug, Clone, Error)]
 pub enum StorageError {
     #[error(transparent)]
     Malformed(#[from] UriError),
-    #[error("`{uri}` cannot be served: this version serves `file://` only")]
-    Protocol { uri: String },
-    #[error(
-        "`{uri}` has the option `@{option}`: this version serves `file://` only, without options"
-    )]
+    #[error("`{uri}` has the option `@{option}`, which its protocol does not have")]
     ProtocolOption { uri: String, option: String },
     #[error(
-        "`{uri}` has the action `|{action}`: this version serves `file://` only, without actions"
+        "`{uri}` has the action `|{action}`, which does not exist: there are gunzip, untar, unzip, zstd, mv:FOLDER and rename:NAME"
     )]
     Action { uri: String, action: String },
+    #[error("`{uri}` has the action `|{action}`, and outputs are sent as they are")]
+    OutputAction { uri: String, action: String },
+    #[error("`{uri}` cannot be an output: nothing can be written over `{protocol}`")]
+    ReadOnly { uri: String, protocol: String },
+    #[error("`{uri}` has a password in it: keep it in storage.toml, where nobody sees it")]
+    Password { uri: String },
+    #[error("`{uri}` has no host")]
+    NoHost { uri: String },
+    #[error("`{uri}` has no bucket or container: it stands before the first slash")]
+    NoBucket { uri: String },
+    #[error(
+        "`{uri}`: `{name}` is neither a protocol nor a remote in the storage.toml or rclone.conf of this machine"
+    )]
+    UnknownRemote { uri: String, name: String },
+    #[error("`{uri}` cannot be reached with the settings of this machine")]
+    Settings { uri: String, source: SettingsError },
     #[error("`{uri}` has no absolute path: a local file is `file:///absolute/path`")]
     NotAbsolute { uri: String },
     #[error("`{uri}` has a NUL byte, which no path can have")]
@@ -49,6 +65,20 @@ pub enum StorageError {
     Changed { uri: String, path: PathBuf },
     #[error("`{uri}`: cannot {action} `{path}`")]
     Io { uri: String, path: PathBuf, action: &'static str, source: Arc<io::Error> },
+    #[error("`{uri}`: cannot {action} `{path}`: {reason}")]
+    Remote {
+        uri: String,
+        action: &'static str,
+        path: String,
+        kind: RemoteErrorKind,
+        reason: String,
+    },
+    #[error("`{uri}`: `{path}` arrived with another checksum than its storage says, twice")]
+    Checksum { uri: String, path: PathBuf },
+    #[error("`{uri}`: `{name}` cannot be the name of a file here: {reason}")]
+    Name { uri: String, name: PathBuf, reason: &'static str },
+    #[error("`{uri}`: `|{action}` cannot use `{path}`: {reason}")]
+    Archive { uri: String, action: String, path: PathBuf, reason: String },
     #[error("`{uri}`: the transfer broke off inside scitq: {reason}")]
     Internal { uri: String, reason: String },
     #[error("`{uri}`: the transfer was cancelled")]
@@ -67,8 +97,25 @@ impl StorageError {
         action: &'static str,
         path: &Path,
     ) -> impl FnOnce(io::Error) -> Self + use<> {
-        let (uri, path) = (uri.to_string(), path.to_owned());
+        let (uri, path) = (shown(uri), path.to_owned());
         move |source| Self::Io { uri, path, action, source: Arc::new(source) }
+    }
+
+    /// What a remote said, about a path on it.
+    pub(super) fn of_remote(
+        subject: Subject<'_>,
+        action: &'static str,
+        path: &str,
+        error: RemoteError,
+    ) -> Self {
+        let uri = subject.uri();
+        match error.kind {
+            RemoteErrorKind::NotFound => Self::NotFound { uri, path: PathBuf::from(path) },
+            RemoteErrorKind::Changed => Self::Changed { uri, path: PathBuf::from(path) },
+            kind => {
+                Self::Remote { uri, action, path: path.to_owned(), kind, reason: error.message }
+            }
+        }
     }
 
     /// Whether the same may go well in a while without anybody's doing.
@@ -78,6 +125,7 @@ impl StorageError {
             // A file that is still being written has settled a little later.
             Self::Changed { .. } => true,
             Self::Io { source, .. } => is_transient_io(source),
+            Self::Remote { kind, .. } => *kind == RemoteErrorKind::Temporary,
             _ => false,
         }
     }
@@ -85,7 +133,7 @@ impl StorageError {
 
 impl Subject<'_> {
     pub(super) fn uri(self) -> String {
-        self.0.to_string()
+        shown(self.0)
     }
 
     pub(super) fn io(

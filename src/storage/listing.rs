@@ -5,6 +5,7 @@ use std::collections::btree_map::Entry as MapEntry;
 use std::fmt::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use sha2::{Digest, Sha256};
@@ -28,6 +29,19 @@ pub struct Entry {
     /// Where its content is.
     pub source: PathBuf,
     pub kind: EntryKind,
+    /// What a remote tells beside; none for local files.
+    pub remote: Option<RemoteFacts>,
+}
+
+/// What storage tells of a file beside its size and date.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemoteFacts {
+    /// Whether the size is known; it counts as 0 else.
+    pub has_size: bool,
+    /// Changes with the content: an ETag, a version.
+    pub tag: Option<Arc<str>>,
+    /// MD5 sum of the content.
+    pub md5: Option<[u8; 16]>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,8 +104,8 @@ impl Listing {
         self.entries.retain(|name, entry| keep(name, entry));
     }
 
-    /// Changes whenever a name, a size, a date or an executable bit does: a
-    /// SHA-256 sum in hexadecimal digits.
+    /// Changes whenever a name, a size, a date, an executable bit or the tag of
+    /// a remote does: a SHA-256 sum in hexadecimal digits.
     #[must_use]
     pub fn fingerprint(&self) -> String {
         let mut hasher = Sha256::new();
@@ -105,6 +119,9 @@ impl Listing {
                     hasher.update(if facts.is_executable() { b"x" } else { b"f" });
                     hasher.update(facts.bytes.to_le_bytes());
                     hasher.update(nanoseconds_since_1970(facts.modified).to_le_bytes());
+                    if let Some(tag) = entry.remote.as_ref().and_then(|facts| facts.tag.as_ref()) {
+                        hasher.update(tag.as_bytes());
+                    }
                 }
             }
         }
@@ -123,7 +140,7 @@ impl Listing {
     pub(super) fn add(&mut self, name: &Path, entry: Entry) -> Result<(), StorageError> {
         for parent in name.ancestors().skip(1).filter(|parent| !parent.as_os_str().is_empty()) {
             let source = entry.source.clone();
-            self.add_one(parent, Entry { source, kind: EntryKind::Folder })?;
+            self.add_one(parent, Entry::folder(source))?;
         }
         self.add_one(name, entry)
     }
@@ -146,6 +163,20 @@ impl Listing {
 }
 
 impl Entry {
+    pub(super) fn folder(source: PathBuf) -> Self {
+        Self { source, kind: EntryKind::Folder, remote: None }
+    }
+
+    /// A file of this machine.
+    pub(super) fn file(source: PathBuf, facts: FileFacts) -> Self {
+        Self { source, kind: EntryKind::File(facts), remote: None }
+    }
+
+    #[must_use]
+    pub const fn is_folder(&self) -> bool {
+        matches!(self.kind, EntryKind::Folder)
+    }
+
     /// Whether both can have one name: two folders, or one and the same file.
     #[must_use]
     pub fn merges_with(&self, other: &Self) -> bool {
@@ -188,7 +219,7 @@ mod tests {
 
     fn file(source: &str, bytes: u64) -> Entry {
         let facts = FileFacts { bytes, modified: UNIX_EPOCH, mode: 0o644 };
-        Entry { source: PathBuf::from(source), kind: EntryKind::File(facts) }
+        Entry::file(PathBuf::from(source), facts)
     }
 
     fn listing(entries: &[(&str, Entry)]) -> Listing {
@@ -223,7 +254,7 @@ mod tests {
             }
             listing(&[("a", entry)]).fingerprint()
         };
-        let folder = Entry { source: PathBuf::from("/a"), kind: EntryKind::Folder };
+        let folder = Entry::folder(PathBuf::from("/a"));
         let prints = [
             listing(&[]).fingerprint(),
             listing(&[("a", file("/a", 1))]).fingerprint(),

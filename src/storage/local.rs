@@ -15,7 +15,7 @@ use crate::domain::uri::Uri;
 
 use super::error::{StorageError, Subject};
 use super::glob::{NamePattern, Part, has_wildcards, parse_pattern};
-use super::listing::{Entry, EntryKind, FileFacts, Listing, Note};
+use super::listing::{Entry, FileFacts, Listing, Note};
 use super::transfer::Transfer;
 
 const SPECIAL: &str = "a FIFO, socket or device has no content to copy";
@@ -282,7 +282,7 @@ impl Lister<'_> {
     }
 
     fn add_folder(&mut self, folder: &Folder) -> Result<(), StorageError> {
-        let entry = Entry { source: folder.path.clone(), kind: EntryKind::Folder };
+        let entry = Entry::folder(folder.path.clone());
         self.listing.add(&folder.name, entry)
     }
 
@@ -293,7 +293,7 @@ impl Lister<'_> {
         metadata: &Metadata,
     ) -> Result<(), StorageError> {
         let facts = facts_of(metadata).map_err(self.subject.io("read the date of", path))?;
-        let entry = Entry { source: path.to_owned(), kind: EntryKind::File(facts) };
+        let entry = Entry::file(path.to_owned(), facts);
         self.listing.add(name, entry)
     }
 

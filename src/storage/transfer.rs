@@ -14,11 +14,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::domain::uri::Uri;
 
-use super::address::{Location, locate};
 use super::copy::{CopyFile, copy_file};
 use super::error::{StorageError, Subject};
 use super::listing::{Entry, EntryKind, Listing, Note};
 use super::local::{Links, list_folder, list_local};
+use super::remote::{Opened, Remotes, delete_remote, fetch_remote, list_remote, send_remote};
 
 /// Files of one listing that are copied at once. More do not make a disk
 /// faster, and a share that is far away is filled by these.
@@ -26,7 +26,7 @@ const PARALLEL: usize = 4;
 
 /// After so many files that cannot be copied the others are not tried: a share
 /// that is gone fails every file, and may take minutes for each.
-const MAX_FAILURES: usize = 10;
+pub(super) const MAX_FAILURES: usize = 10;
 
 /// How long a cancelled transfer waits for its threads to notice. A thread
 /// that hangs in a dead network file system never does, and is left behind.
@@ -38,11 +38,20 @@ pub struct Transfer {
     /// Ends them between two files, or within 16 MiB of a large one.
     pub cancel: CancellationToken,
     pub progress: Progress,
+    /// The storage that they can reach.
+    pub remotes: Remotes,
 }
 
-/// Counts the bytes that were copied, those of attempts that failed included.
+/// Counts the bytes that were copied, those of attempts that failed included,
+/// and those that there are to copy.
 #[derive(Debug, Clone, Default)]
-pub struct Progress(Arc<AtomicU64>);
+pub struct Progress(Arc<Counts>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    bytes: AtomicU64,
+    total: AtomicU64,
+}
 
 /// What becomes of files and folders where they arrive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,11 +89,17 @@ struct Run<'a> {
     failures: Mutex<Vec<StorageError>>,
 }
 
-/// Lists what the address of an input or a resource names.
+/// Lists what the address of an input or a resource names, before any action.
 pub async fn list(uri: &Uri, transfer: &Transfer) -> Result<Listing, StorageError> {
-    let Location::Local(path) = locate(uri)?;
-    let owned = uri.clone();
-    run_blocking(uri, transfer, move |transfer| list_local(&owned, &path, transfer)).await
+    match until_cancelled(uri, transfer, transfer.remotes.open(uri)).await? {
+        Opened::Local(path) => {
+            let owned = uri.clone();
+            run_blocking(uri, transfer, move |transfer| list_local(&owned, &path, transfer)).await
+        }
+        Opened::Remote(remote, path) => {
+            until_cancelled(uri, transfer, list_remote(uri, &remote, &path)).await
+        }
+    }
 }
 
 /// Lists the contents of a folder of this machine, as if `uri` named it.
@@ -112,45 +127,158 @@ pub async fn fetch(
     transfer: &Transfer,
 ) -> Result<Moved, StorageError> {
     let (uri, target) = (listing.uri.clone(), target.to_owned());
-    run_blocking(&uri, transfer, move |transfer| {
-        copy_listing(&listing, &target, placement, transfer)
-    })
-    .await
+    transfer.progress.expect(listing.bytes());
+    let is_remote = listing.entries().any(|(_, entry)| entry.remote.is_some());
+    if !is_remote {
+        return run_blocking(&uri, transfer, move |transfer| {
+            copy_listing(&listing, &target, placement, transfer)
+        })
+        .await;
+    }
+    let Opened::Remote(remote, _) = transfer.remotes.open(&uri).await? else {
+        // The settings have changed since it was listed.
+        return Err(Subject(&uri).changed(Path::new(&uri.path)));
+    };
+    let (folders, place) = (Arc::clone(&listing), target.clone());
+    run_blocking(&uri, transfer, move |_| make_folders(&folders, &place, placement)).await?;
+    let fetching = fetch_remote(&listing, &remote, &target, placement, transfer);
+    let moved = until_cancelled(&uri, transfer, fetching).await?;
+    if placement.is_synced() {
+        let (folders, place) = (Arc::clone(&listing), target);
+        run_blocking(&uri, transfer, move |_| sync_folders(&folders, &place)).await?;
+    }
+    Ok(Moved { notes: listing.notes.clone(), ..moved })
 }
 
 /// Sends the contents of `folder` to the folder that the address names.
 /// Repeated, it sends only what is not there yet, as [`fetch`] does.
 pub async fn send(folder: &Path, uri: &Uri, transfer: &Transfer) -> Result<Moved, StorageError> {
-    let Location::Local(target) = locate(uri)?;
     let (owned, folder) = (uri.clone(), folder.to_owned());
-    run_blocking(uri, transfer, move |transfer| {
-        let listing = list_folder(&owned, &folder, Links::FollowOnce, transfer)?;
-        copy_listing(&listing, &target, Placement::Output, transfer)
+    let listing = run_blocking(uri, transfer, move |transfer| {
+        list_folder(&owned, &folder, Links::FollowOnce, transfer)
     })
-    .await
+    .await?;
+    send_listing(&Arc::new(listing), uri, transfer).await
+}
+
+/// Sends what was listed of this machine to the folder that the address names.
+pub async fn send_listing(
+    listing: &Arc<Listing>,
+    uri: &Uri,
+    transfer: &Transfer,
+) -> Result<Moved, StorageError> {
+    transfer.progress.expect(listing.bytes());
+    match until_cancelled(uri, transfer, transfer.remotes.open(uri)).await? {
+        Opened::Local(target) => {
+            let listing = Arc::clone(listing);
+            run_blocking(uri, transfer, move |transfer| {
+                copy_listing(&listing, &target, Placement::Output, transfer)
+            })
+            .await
+        }
+        Opened::Remote(remote, path) => {
+            let sending = send_remote(listing, uri, &remote, &path, transfer);
+            let moved = until_cancelled(uri, transfer, sending).await?;
+            Ok(Moved { notes: listing.notes.clone(), ..moved })
+        }
+    }
+}
+
+/// Deletes what an address names: files, and folders with all that is in them.
+/// Says how many files there were.
+pub async fn delete(uri: &Uri, transfer: &Transfer) -> Result<u64, StorageError> {
+    let listing = list(uri, transfer).await?;
+    match transfer.remotes.open(uri).await? {
+        Opened::Local(path) => {
+            run_blocking(uri, transfer, move |transfer| delete_local(&listing, &path, transfer))
+                .await
+        }
+        Opened::Remote(remote, path) => {
+            let deleting = delete_remote(uri, &remote, &path, &listing);
+            until_cancelled(uri, transfer, deleting).await
+        }
+    }
+}
+
+/// Of several failures one that stays is told: waiting does not help.
+pub(super) fn lasting_first(failures: Vec<StorageError>) -> Option<StorageError> {
+    let lasting = failures.iter().position(|error| !error.is_transient());
+    failures.into_iter().nth(lasting.unwrap_or(0))
 }
 
 impl Progress {
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+        self.0.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of all that was begun, what was there already included.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.0.total.load(Ordering::Relaxed)
     }
 
     pub(super) fn add(&self, bytes: u64) {
-        self.0.fetch_add(bytes, Ordering::Relaxed);
+        self.0.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
+
+    fn expect(&self, bytes: u64) {
+        self.0.total.fetch_add(bytes, Ordering::Relaxed);
+    }
+}
+
+/// Gives up when the transfer is cancelled.
+async fn until_cancelled<T>(
+    uri: &Uri,
+    transfer: &Transfer,
+    work: impl Future<Output = Result<T, StorageError>>,
+) -> Result<T, StorageError> {
+    tokio::select! {
+        biased;
+        () = transfer.cancel.cancelled() => Err(Subject(uri).cancelled()),
+        done = work => done,
+    }
+}
+
+/// Deletes files, then the folders that held them. Links go, and what they
+/// lead to stays.
+fn delete_local(listing: &Listing, path: &Path, transfer: &Transfer) -> Result<u64, StorageError> {
+    let subject = Subject(&listing.uri);
+    let mut folders: Vec<&Path> = Vec::new();
+    for (_, entry) in listing.entries() {
+        if transfer.cancel.is_cancelled() {
+            return Err(subject.cancelled());
+        }
+        if entry.is_folder() {
+            folders.push(&entry.source);
+            continue;
+        }
+        match fs::remove_file(&entry.source) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(subject.io("delete", &entry.source)(error));
+            }
+            _ => {}
+        }
+    }
+    if listing.uri.is_folder() && fs::symlink_metadata(path).is_ok() {
+        folders.insert(0, path);
+    }
+    for folder in folders.into_iter().rev() {
+        fs::remove_dir(folder).map_err(subject.io("delete", folder))?;
+    }
+    Ok(listing.file_count())
 }
 
 /// Runs on a thread that may block. The thread is told to stop when this is
 /// cancelled or dropped.
-async fn run_blocking<T: Send + 'static>(
+pub(super) async fn run_blocking<T: Send + 'static>(
     uri: &Uri,
     transfer: &Transfer,
     work: impl FnOnce(&Transfer) -> Result<T, StorageError> + Send + 'static,
 ) -> Result<T, StorageError> {
     let cancel = transfer.cancel.child_token();
     let _cancel_when_dropped = cancel.clone().drop_guard();
-    let own = Transfer { cancel, progress: transfer.progress.clone() };
+    let own = Transfer { cancel, ..transfer.clone() };
     let thread = tokio::task::spawn_blocking(move || work(&own));
     let cancelled_for_long = async {
         transfer.cancel.cancelled().await;
@@ -202,9 +330,7 @@ impl Run<'_> {
             return Err(Subject(&self.listing.uri).cancelled());
         }
         let failures = self.failures.into_inner().unwrap_or_else(PoisonError::into_inner);
-        // Of several failures one that stays is told: waiting does not help.
-        let lasting = failures.iter().position(|error| !error.is_transient());
-        match failures.into_iter().nth(lasting.unwrap_or(0)) {
+        match lasting_first(failures) {
             Some(error) => Err(error),
             None => Ok(Moved { files: counts.0, bytes: counts.1, notes: Vec::new() }),
         }

@@ -30,6 +30,7 @@ mod registry;
 mod scheduling;
 mod schemathesis;
 mod serving;
+mod storage;
 mod surroundings;
 mod terminal;
 mod tidy;

@@ -8,7 +8,8 @@
 //!
 //! - `<key>/files/`: the data, no file of which anybody may write to;
 //! - `<key>/entry.json`: what it is. Its own date tells when it was last used;
-//! - `.partial-<key>/`: an entry that is not whole. It becomes whole by being
+//! - `.partial-<key>/`: an entry that is not whole; in `raw/` what was fetched,
+//!   where it is to be unpacked. It becomes whole by being
 //!   renamed, so a kill at any moment leaves either, and the next attempt
 //!   takes up what is there;
 //! - `.evicted-<key>/`: on its way out.

@@ -171,7 +171,7 @@ impl ResourceCache {
         let (flight, passenger, ended, cancel) = Flight::depart();
         state.flights.insert(key.clone(), flight);
         let (cache, key, listing) = (self.clone(), key.clone(), Arc::clone(listing));
-        let own = Transfer { cancel, progress: transfer.progress.clone() };
+        let own = Transfer { cancel, ..transfer.clone() };
         tokio::spawn(async move {
             let result = cache.fetch(&key, listing, &own).await;
             let _ = ended.send(Some(cache.land(&key, result)));
@@ -188,7 +188,7 @@ impl ResourceCache {
     ) -> Result<Record, StorageError> {
         let uri = listing.uri().clone();
         let files = self.inner.store.partial_files(key);
-        let fetched = storage::fetch(listing, &files, Placement::Resource, transfer).await;
+        let fetched = self.fetch_and_unpack(key, listing, &files, transfer).await;
         if let Err(error) = &fetched
             && !can_be_taken_up(error)
         {
@@ -198,15 +198,37 @@ impl ResourceCache {
             })
             .await?;
         }
-        let moved = fetched?;
+        fetched?;
         let here = storage::list_directory(&uri, &files, transfer).await?;
-        let record = Record::new(uri.to_string(), here.fingerprint(), moved.bytes);
+        let record = Record::new(uri.to_string(), here.fingerprint(), here.bytes());
         let (store, key, committed) = (self.inner.store.clone(), key.clone(), record.clone());
         run_blocking(&uri, move |uri| {
             store.commit(&key, &committed).map_err(StorageError::io(uri, "keep", store.root()))
         })
         .await?;
         Ok(record)
+    }
+
+    async fn fetch_and_unpack(
+        &self,
+        key: &Key,
+        listing: Arc<Listing>,
+        files: &Path,
+        transfer: &Transfer,
+    ) -> Result<(), StorageError> {
+        let uri = listing.uri().clone();
+        let placement = Placement::Resource;
+        if !storage::has_actions(&uri) {
+            return storage::fetch(listing, files, placement, transfer).await.map(|_| ());
+        }
+        let store = &self.inner.store;
+        let (raw, steps) = (store.partial_raw(key), store.partial_steps(key));
+        storage::fetch(listing, &raw, placement, transfer).await?;
+        storage::act(&uri, &raw, &steps, files, placement, transfer).await?;
+        run_blocking(&uri, move |uri| {
+            remove_any(&raw).map_err(StorageError::io(uri, "remove", &raw))
+        })
+        .await
     }
 
     /// The fetch is over: the entry takes its place in the same moment.
@@ -291,8 +313,12 @@ pub(super) fn entry_key(listing: &Listing) -> Key {
 
 /// Whether another attempt finds a use for what this one leaves.
 const fn can_be_taken_up(error: &StorageError) -> bool {
-    // What was fetched of a source that changed belongs to another key.
-    !matches!(error, StorageError::Changed { .. })
+    // What was fetched of a source that changed belongs to another key, and what
+    // is damaged is better fetched anew.
+    !matches!(
+        error,
+        StorageError::Changed { .. } | StorageError::Checksum { .. } | StorageError::Archive { .. }
+    )
 }
 
 async fn run_blocking<T: Send + 'static>(

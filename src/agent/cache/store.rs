@@ -14,6 +14,8 @@ use crate::domain::Timestamp;
 
 const RECORD: &str = "entry.json";
 const FILES: &str = "files";
+const RAW: &str = "raw";
+const STEPS: &str = "steps";
 const PARTIAL: &str = ".partial-";
 const EVICTED: &str = ".evicted-";
 
@@ -100,6 +102,16 @@ impl Store {
     /// Where its files are put first.
     pub(super) fn partial_files(&self, key: &str) -> PathBuf {
         self.partial(key).join(FILES)
+    }
+
+    /// Where what was fetched is kept until it is unpacked.
+    pub(super) fn partial_raw(&self, key: &str) -> PathBuf {
+        self.partial(key).join(RAW)
+    }
+
+    /// Where it is unpacked step by step.
+    pub(super) fn partial_steps(&self, key: &str) -> PathBuf {
+        self.partial(key).join(STEPS)
     }
 
     /// Declares the partial entry whole. On disk when this returns.

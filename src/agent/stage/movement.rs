@@ -78,11 +78,11 @@ pub(super) async fn download_with(
     cache: &ResourceCache,
     transfer: &Transfer,
 ) -> Result<Staged, StageError> {
-    let (input, resource) = (dirs.input(), dirs.resource());
+    let (input, resource, unpacked) = (dirs.input(), dirs.resource(), dirs.unpacked());
     let inputs = parse_all(&spec.input)?;
     let resources = parse_all(&spec.resource)?;
     let (fetched, leases) = try_join(
-        retry.run(&transfer.cancel, || fetch_inputs(&inputs, &input, transfer)),
+        retry.run(&transfer.cancel, || fetch_inputs(&inputs, &input, &unpacked, transfer)),
         acquire_resources(retry, &resources, cache, transfer),
     )
     .await?;

@@ -124,6 +124,12 @@ impl TaskDirs {
         self.root.join("resource")
     }
 
+    /// Where inputs are unpacked; only there for a task that needs it.
+    #[must_use]
+    pub fn unpacked(&self) -> PathBuf {
+        self.root.join(".unpacked")
+    }
+
     #[must_use]
     pub fn log(&self) -> PathBuf {
         self.root.join(LOG)

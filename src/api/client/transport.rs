@@ -96,6 +96,7 @@ impl Transport {
             value.set_sensitive(true);
             headers.insert(AUTHORIZATION, value);
         }
+        crate::api::tls::install_crypto();
         let http = reqwest::Client::builder()
             .user_agent(concat!("scitq/", env!("CARGO_PKG_VERSION")))
             .default_headers(headers)

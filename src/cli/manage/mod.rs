@@ -3,6 +3,7 @@
 mod batch;
 mod change;
 mod execution;
+mod file;
 mod options;
 mod select;
 mod server;
@@ -28,6 +29,14 @@ pub struct ManageArgs {
 
 #[derive(Debug, Subcommand)]
 enum Object {
+    File(file::FileArgs),
+    #[command(flatten)]
+    OfServer(ObjectOfServer),
+}
+
+/// What a server knows of.
+#[derive(Debug, Subcommand)]
+enum ObjectOfServer {
     Task(task::TaskArgs),
     Worker(worker::WorkerArgs),
     Batch(batch::BatchArgs),
@@ -37,15 +46,19 @@ enum Object {
 }
 
 pub async fn cmd_manage(global: &GlobalArgs, args: ManageArgs) -> Result<u8, CliError> {
+    let object = match args.object {
+        Object::File(args) => return file::cmd_file(global, args).await,
+        Object::OfServer(object) => object,
+    };
     let session = Session::open(global)?;
     let mut code = 0;
-    match args.object {
-        Object::Task(args) => code = task::cmd_task(&session, args).await?,
-        Object::Worker(args) => worker::cmd_worker(&session, args).await?,
-        Object::Batch(args) => batch::cmd_batch(&session, args).await?,
-        Object::Execution(args) => execution::cmd_execution(&session, args).await?,
-        Object::Server(args) => server::cmd_server(&session, args).await?,
-        Object::Token(args) => token::cmd_token(&session, args).await?,
+    match object {
+        ObjectOfServer::Task(args) => code = task::cmd_task(&session, args).await?,
+        ObjectOfServer::Worker(args) => worker::cmd_worker(&session, args).await?,
+        ObjectOfServer::Batch(args) => batch::cmd_batch(&session, args).await?,
+        ObjectOfServer::Execution(args) => execution::cmd_execution(&session, args).await?,
+        ObjectOfServer::Server(args) => server::cmd_server(&session, args).await?,
+        ObjectOfServer::Token(args) => token::cmd_token(&session, args).await?,
     }
     session.output.flush()?;
     Ok(code)

@@ -9,7 +9,6 @@ use crate::cli::follow::Streams;
 use crate::cli::listing::{ListForm, Listing};
 use crate::cli::output::Output;
 use crate::cli::parse::{self, Sorting};
-use crate::cli::session::Session;
 use crate::cli::table::{Fit, Header};
 use crate::domain::execution::Stream;
 
@@ -93,7 +92,7 @@ impl ListOptions {
     /// A column was named that the list does not have, or does not sort by.
     pub fn print<T: Serialize>(
         &self,
-        session: &Session,
+        output: &Output,
         fields: Vec<Field<T>>,
         mut items: Vec<T>,
     ) -> Result<(), CliError> {
@@ -101,7 +100,7 @@ impl ListOptions {
             columns::sort(&mut items, &fields, sorting)?;
         }
         items.truncate(usize::try_from(self.most()).unwrap_or(usize::MAX));
-        let mut listing = self.listing(&session.output, fields)?;
+        let mut listing = self.listing(output, fields)?;
         listing.page(&items)?;
         listing.finish()
     }

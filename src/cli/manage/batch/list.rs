@@ -28,7 +28,7 @@ pub struct ListArgs {
 
 pub async fn cmd_list(session: &Session, args: ListArgs) -> Result<(), CliError> {
     let list = session.client.list_batches().await.map_err(|e| session.explain(e))?;
-    args.options.print(session, fields(), list.batches)
+    args.options.print(&session.output, fields(), list.batches)
 }
 
 /// So many tasks of the batch are in this state.

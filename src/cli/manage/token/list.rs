@@ -22,7 +22,7 @@ pub struct ListArgs {
 
 pub async fn cmd_list(session: &Session, args: ListArgs) -> Result<(), CliError> {
     let list = session.client.list_tokens().await.map_err(|e| session.explain(e))?;
-    args.options.print(session, fields(), list.tokens)
+    args.options.print(&session.output, fields(), list.tokens)
 }
 
 fn fields() -> Vec<Field<TokenView>> {

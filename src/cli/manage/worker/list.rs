@@ -38,7 +38,7 @@ pub async fn cmd_list(session: &Session, args: ListArgs) -> Result<(), CliError>
         args.batch.as_ref().is_none_or(|batch| worker.batch == *batch)
             && (args.state.is_empty() || args.state.contains(&worker.state))
     });
-    args.options.print(session, fields(), workers)
+    args.options.print(&session.output, fields(), workers)
 }
 
 fn fields() -> Vec<Field<WorkerView>> {

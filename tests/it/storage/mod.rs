@@ -1,0 +1,9 @@
+//! Storage, against real servers on this machine.
+
+mod commands;
+mod faults;
+mod matrix;
+mod peers;
+mod resources;
+mod tree;
+mod web;
