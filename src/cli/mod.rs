@@ -28,6 +28,7 @@ mod supervise;
 mod table;
 #[cfg(test)]
 mod testing;
+mod tui;
 mod usage;
 mod wait;
 

@@ -56,6 +56,12 @@ pub const VARIABLES: [Variable; 8] = [
     },
 ];
 
+/// Whether colours are turned off for all programs.
+#[must_use]
+pub fn is_no_color() -> bool {
+    std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+}
+
 /// What was found out about the server.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Settings {

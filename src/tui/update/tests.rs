@@ -1,0 +1,2 @@
+//! What keys and messages do, without a terminal and without a server.
+
