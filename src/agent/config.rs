@@ -38,6 +38,15 @@ pub const KEEP_FAILED: Duration = Duration::from_hours(7 * 24);
 /// [`AgentConfig::upload_patience`] where nobody says otherwise.
 pub const UPLOAD_PATIENCE: Duration = Duration::from_hours(24);
 
+/// How an agent has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Departure {
+    /// It was asked to leave, or had nothing left to do.
+    Left,
+    /// Another one shall take its place at once.
+    Restart,
+}
+
 /// How an agent is asked to leave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stop {

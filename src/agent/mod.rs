@@ -25,7 +25,7 @@ pub mod token;
 pub mod waits;
 pub mod workdir;
 
-pub use config::{AgentConfig, Stop};
+pub use config::{AgentConfig, Departure, Stop};
 pub use error::AgentError;
 pub use fsm::Secret;
 pub use run::{run, stops_from_signals};

@@ -15,7 +15,7 @@ use crate::domain::Clock;
 use crate::domain::worker::Machine;
 
 use super::cache::ResourceCache;
-use super::config::{AgentConfig, Stop};
+use super::config::{AgentConfig, Departure, Stop};
 use super::driver::{
     Commands, Driver, FolderCare, Folders, Hands, HeldFolders, Identity, Maker, Output,
 };
@@ -42,7 +42,7 @@ const OUTPUT_QUEUE: usize = 2;
 ///
 /// # Errors
 /// The agent cannot work here, or the server does not take it.
-pub async fn run(config: AgentConfig, mut stops: Receiver<Stop>) -> Result<(), AgentError> {
+pub async fn run(config: AgentConfig, mut stops: Receiver<Stop>) -> Result<Departure, AgentError> {
     let workdir = std::path::absolute(&config.workdir).map_err(|source| AgentError::File {
         what: "find",
         path: config.workdir.clone(),
@@ -101,7 +101,7 @@ async fn start(config: AgentConfig, workdir: PathBuf) -> Result<(Driver, Event),
     })?;
     let (journal, replay) = open_journal(&workdir)?;
     let limits = Limits { upload_patience: config.upload_patience, ..Limits::default() };
-    let mut state = AgentState::new(limits, config.settings.clone(), store);
+    let mut state = AgentState::new(limits, machine.clone(), config.settings.clone(), store);
     let cache = ResourceCache::open(&workdir, Arc::new(SystemClock))?;
 
     let (events_sender, events) = unbounded_channel();

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
 use std::time::Duration;
@@ -15,7 +16,7 @@ use super::error::{CliError, ErrorKind};
 use super::parse;
 use super::settings;
 use crate::agent::config::{KEEP_FAILED, UPLOAD_PATIENCE};
-use crate::agent::{self, AgentConfig, Secret, Stop};
+use crate::agent::{self, AgentConfig, Departure, Secret, Stop};
 use crate::domain::BatchName;
 use crate::domain::worker::WorkerSettings;
 use crate::runtime_dir::Surroundings;
@@ -31,7 +32,9 @@ Each option can be set by a variable as well, --name by SCITQ_AGENT_NAME and so
 on, and in agent.toml, as name = \"...\". Concurrency, prefetch and batch count
 until the server knows the worker; then `scitq manage worker update` changes
 them. SIGTERM stops the agent and leaves its commands running for the next one;
-SIGUSR1 makes it take nothing new and leave after its last command.")]
+SIGUSR1 makes it take nothing new and leave after its last command. Restarted by
+`scitq manage worker restart`, it becomes the program that is on the disk by then;
+where there is none, it exits with 75.")]
 pub struct AgentArgs {
     #[command(flatten)]
     options: AgentOptions,
@@ -104,10 +107,22 @@ pub async fn cmd_agent(global: &GlobalArgs, args: AgentArgs) -> Result<u8, CliEr
         stops = with_end_of_stdin(stops)
             .map_err(|error| CliError::internal("cannot read standard input").caused_by(&error))?;
     }
-    agent::run(config, stops)
-        .await
-        .map(|()| 0)
-        .map_err(|error| CliError::of(ErrorKind::Refused, &error))
+    let program = config.program.clone();
+    match agent::run(config, stops).await {
+        Ok(Departure::Left) => Ok(0),
+        Ok(Departure::Restart) => Err(restart(&program)),
+        Err(error) => Err(CliError::of(ErrorKind::Refused, &error)),
+    }
+}
+
+/// Becomes the program anew, as it is on the disk by now, with the same
+/// arguments and variables; returns only when that cannot be.
+fn restart(program: &Path) -> CliError {
+    let error = std::process::Command::new(program).args(std::env::args_os().skip(1)).exec();
+    let text = format!("cannot start `{}` once more", program.display());
+    CliError::new(ErrorKind::TryLater, text)
+        .caused_by(&error)
+        .hint("the commands run on: start the agent again, and it takes them over")
 }
 
 /// The same stops, and one more when standard input is closed.

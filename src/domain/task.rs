@@ -238,6 +238,9 @@ pub enum TaskEvent {
     Relaunch {
         unmet: u32,
     },
+    /// An agent has had an execution of it all the time: the database comes from
+    /// before, or lost it.
+    Adopt(ExecutionId),
     /// It shall not go on for now.
     Pause,
     /// It shall go on, from the state in which it was paused.
@@ -255,6 +258,37 @@ pub enum TaskEvent {
 pub struct ImpossibleTaskEvent {
     pub state: TaskState,
     pub event: TaskEvent,
+}
+
+impl TaskSpec {
+    /// Nothing but a command.
+    #[must_use]
+    pub fn new(command: Command) -> Self {
+        Self {
+            command,
+            name: None,
+            batch: BatchName::default(),
+            shell: None,
+            env: BTreeMap::new(),
+            input: Vec::new(),
+            resource: Vec::new(),
+            output: None,
+            uid: None,
+            gid: None,
+            retry: None,
+            priority: None,
+            cpu: None,
+            memory: None,
+            download_timeout: None,
+            run_timeout: None,
+            output_limit: None,
+            stdin: None,
+            tags: BTreeMap::new(),
+            after: Vec::new(),
+            after_any: Vec::new(),
+            after_batch: Vec::new(),
+        }
+    }
 }
 
 impl TaskState {
@@ -354,6 +388,9 @@ impl TaskLife {
                 (L::HeldAccepted(id), E::Resume) => Ok(L::Accepted(id)),
                 (L::Suspended(id), E::Resume) => Ok(L::Running(id)),
                 (L::Pending, E::Assign(id)) => Ok(L::Assigned(id)),
+                (L::Waiting { .. } | L::Pending | L::Held { .. } | L::Failed, E::Adopt(id)) => {
+                    Ok(L::Accepted(id))
+                }
                 (L::Assigned(_), E::Accept(id)) => Ok(L::Accepted(id)),
                 (L::Assigned(_) | L::Accepted(_), E::Start(id)) => Ok(L::Running(id)),
                 // It was started before its agent heard that it is held.
@@ -424,6 +461,7 @@ mod tests {
             TaskEvent::Cancel,
             TaskEvent::Relaunch { unmet: 0 },
             TaskEvent::Relaunch { unmet: 2 },
+            TaskEvent::Adopt(own),
             TaskEvent::Pause,
             TaskEvent::Resume,
             TaskEvent::Require { unmet: 0 },

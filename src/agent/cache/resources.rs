@@ -105,6 +105,11 @@ impl ResourceCache {
         self.evict_while(|store| Ok(store.free_percent()? < free_percent))
     }
 
+    /// Removes everything that nobody uses. Blocks.
+    pub fn evict_all(&self) -> io::Result<Vec<Evicted>> {
+        self.evict_while(|_| Ok(true))
+    }
+
     pub(super) fn evict_while(
         &self,
         is_short: impl Fn(&Store) -> io::Result<bool>,

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::process::Signal;
+use rustix::process::Signal as SystemSignal;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::time::sleep;
 
-use crate::agent::fsm::{CommandEnd, CommandState, Event, Exit, NotStarted, Order, StopSignal};
+use crate::agent::fsm::{CommandEnd, CommandState, Event, Exit, NotStarted, Order};
 use crate::agent::runner::{Job, WorkerFacts, process};
 use crate::agent::supervisor::{
     EndRecord, Exit as ProcessExit, KnownExecution, SignalError, SignalRefusal, SpawnError,
@@ -20,6 +20,7 @@ use crate::agent::supervisor::{
 use crate::agent::waits::Waits;
 use crate::agent::workdir::TaskDirs;
 use crate::domain::ExecutionId;
+use crate::domain::signal::Signal;
 
 use super::oom::OomCounter;
 
@@ -114,15 +115,13 @@ impl Commands {
         tokio::spawn(async move { spawn(&client, request, &events).await });
     }
 
-    pub fn signal(&self, execution: ExecutionId, signal: StopSignal) {
-        let Some(client) = self.client.clone() else { return };
-        let number = match signal {
-            StopSignal::Terminate => Signal::TERM,
-            StopSignal::Kill => Signal::KILL,
-        };
-        tracing::info!(%execution, signal = ?signal, "ending a command");
+    /// Signals are sent in the order of the calls.
+    pub fn signal(&self, execution: ExecutionId, signal: Signal) {
+        let Some(client) = &self.client else { return };
+        tracing::info!(%execution, %signal, "signalling a command");
+        let outcome = client.signal(execution, number(signal).as_raw());
         tokio::spawn(async move {
-            match client.signal(execution, number.as_raw()).await {
+            match outcome.await {
                 Ok(())
                 | Err(SignalError::Gone | SignalError::Refused(SignalRefusal::NotRunning { .. })) =>
                     {}
@@ -172,7 +171,7 @@ impl Commands {
     fn end(&mut self, record: &EndRecord) -> CommandEnd {
         let mut end = command_end(record);
         if let Exit::Signal { number, out_of_memory } = &mut end.exit {
-            *out_of_memory = *number == Signal::KILL.as_raw() && self.oom.has_moved();
+            *out_of_memory = *number == SystemSignal::KILL.as_raw() && self.oom.has_moved();
         }
         end
     }
@@ -217,6 +216,25 @@ async fn spawn(client: &SupervisorClient, request: SpawnRequest, events: &Unboun
         }
         // What became of it shows when there is a supervisor again.
         Err(SpawnError::Gone) => {}
+    }
+}
+
+/// Numbers of signals differ between machines.
+const fn number(signal: Signal) -> SystemSignal {
+    match signal {
+        Signal::Hup => SystemSignal::HUP,
+        Signal::Int => SystemSignal::INT,
+        Signal::Quit => SystemSignal::QUIT,
+        Signal::Abrt => SystemSignal::ABORT,
+        Signal::Kill => SystemSignal::KILL,
+        Signal::Usr1 => SystemSignal::USR1,
+        Signal::Usr2 => SystemSignal::USR2,
+        Signal::Alrm => SystemSignal::ALARM,
+        Signal::Term => SystemSignal::TERM,
+        Signal::Cont => SystemSignal::CONT,
+        Signal::Stop => SystemSignal::STOP,
+        Signal::Tstp => SystemSignal::TSTP,
+        Signal::Winch => SystemSignal::WINCH,
     }
 }
 

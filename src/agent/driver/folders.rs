@@ -15,6 +15,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use crate::agent::cache::ResourceCache;
 use crate::agent::fsm::{Culprit, Event, Files, Ground, Order, TransferFailure};
 use crate::agent::workdir::{SpareDirs, TaskDirs, WorkdirError, list_executions};
+use crate::api::worker::Clean;
 use crate::clock::SystemClock;
 use crate::domain::{Clock, ExecutionId, Timestamp};
 
@@ -63,6 +64,7 @@ struct Making {
 enum Removal {
     Discard(Vec<(ExecutionId, Files)>),
     Clean,
+    OnDemand(Clean),
 }
 
 /// The thread that removes.
@@ -160,6 +162,11 @@ impl Folders {
         move || discard(&held, &to_remove, vec![(execution, files)])
     }
 
+    /// Removes at once what a person wants to be removed.
+    pub fn clean_on_demand(&self, what: Clean) {
+        drop(self.to_remove.send(Removal::OnDemand(what)));
+    }
+
     /// Removes what was kept for long enough, and more when the disk is full.
     pub fn clean(&self) {
         drop(self.to_remove.send(Removal::Clean));
@@ -190,18 +197,24 @@ impl Maker {
         let owner = (order.spec.uid, order.spec.gid);
         match (ground, dirs.root().exists()) {
             (_, false) => self.spares.create(&dirs, owner),
-            (Ground::Begun, true) => dirs.create(owner),
+            (Ground::Begun | Ground::Edited, true) => dirs.create(owner),
             (Ground::Fresh, true) => {
                 dirs.remove()?;
                 dirs.create(owner)
             }
+        }?;
+        match &order.spec.stdin {
+            Some(bytes) => dirs.write_stdin(bytes.as_bytes(), owner),
+            None if ground == Ground::Edited => dirs.remove_stdin(),
+            None => Ok(()),
         }
     }
 
     fn make_all(&self, makings: &Receiver<Making>, events: &UnboundedSender<Event>) {
         while let Ok(Making { order, ground }) = makings.recv() {
             let result = self.make(&order, ground).map_err(|error| no_folder(&error));
-            drop(events.send(Event::Prepared { execution: order.execution, result }));
+            let (execution, revision) = (order.execution, order.revision);
+            drop(events.send(Event::Prepared { execution, revision, result }));
         }
     }
 
@@ -232,6 +245,8 @@ impl Cleaner {
                     }
                 }
                 Removal::Clean => self.clean(),
+                Removal::OnDemand(Clean::Tasks) => self.clean_tasks(),
+                Removal::OnDemand(Clean::Resources) => self.clean_resources(),
             }
         }
     }
@@ -278,6 +293,31 @@ impl Cleaner {
         }
         if self.is_disk_full() {
             self.evict_resources();
+        }
+    }
+
+    fn clean_tasks(&self) {
+        match self.kept() {
+            Ok(kept) => {
+                for Kept { execution, .. } in kept {
+                    if !self.held.has(execution) {
+                        tracing::info!(%execution, "removing the files of an ended task");
+                        self.remove(execution);
+                    }
+                }
+            }
+            Err(error) => tracing::warn!(%error, "cannot look for files to clean away"),
+        }
+    }
+
+    fn clean_resources(&self) {
+        match self.cache.evict_all() {
+            Ok(evicted) => {
+                for entry in evicted {
+                    tracing::info!(?entry, "removed a resource that no task uses");
+                }
+            }
+            Err(error) => tracing::warn!(%error, "cannot remove unused resources"),
         }
     }
 
@@ -386,6 +426,7 @@ mod tests {
             execution: ExecutionId(1),
             task: crate::domain::TaskId(1),
             attempt: 1,
+            revision: 0,
             store: (crate::domain::StoreId("s".to_owned()), crate::domain::Epoch(1)),
             spec: serde_json::from_str(r#"{"command":"true"}"#).unwrap(),
         };

@@ -8,7 +8,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinHandle;
 
 use crate::agent::cache::ResourceCache;
-use crate::agent::fsm::{Culprit, Effect, Event, Files, Ground, Order, TransferFailure};
+use crate::agent::fsm::{Culprit, Effect, Event, Files, Ground, Order, Standing, TransferFailure};
 use crate::agent::link::ToLink;
 use crate::agent::outbox::Outbox;
 use crate::agent::stage::{self, StageError};
@@ -59,8 +59,20 @@ pub struct Hands {
 /// A download or upload under way.
 #[derive(Debug)]
 pub struct Moving {
+    /// Of the order for which it works.
+    revision: u32,
     transfer: Transfer,
     task: JoinHandle<()>,
+}
+
+/// What the agent does after an effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    GoOn,
+    /// It leaves: nothing is left to do.
+    Leave,
+    /// It makes place for a new process.
+    Restart,
 }
 
 /// What it takes to fetch the data of a task.
@@ -71,10 +83,31 @@ struct Download {
     ground: Ground,
 }
 
+impl Identity {
+    /// The hello of an agent that holds nothing.
+    fn hello(&self, standing: Standing) -> Hello {
+        let Standing { draining, lease_seconds, orphans } = standing;
+        Hello {
+            protocol: PROTOCOL,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            name: self.name.clone(),
+            machine: self.machine.clone(),
+            instance: self.instance.clone(),
+            boot_id: self.boot_id.clone(),
+            settings: self.settings.clone(),
+            store: None,
+            held: Vec::new(),
+            draining,
+            lease_seconds,
+            orphans,
+        }
+    }
+}
+
 impl Hands {
     /// Carries out one effect; what is to be written down is noted in the
-    /// outbox. Says whether the agent shall leave.
-    pub fn perform(&mut self, effect: Effect, concurrency: u32, outbox: &mut Outbox) -> bool {
+    /// outbox.
+    pub fn perform(&mut self, effect: Effect, concurrency: u32, outbox: &mut Outbox) -> Next {
         match effect {
             Effect::Journal(record) => outbox.note(&record),
             Effect::Prepare { order, ground } => self.prepare(order, ground),
@@ -93,25 +126,12 @@ impl Hands {
             Effect::StopOutput(execution) => self.output.stop(execution),
             Effect::StopAllOutput => self.output.stop_all(),
             Effect::Discard { execution, files } => self.discard(execution, files),
-            Effect::SendHello { link, store, held, draining } => {
-                let hello = Hello {
-                    protocol: PROTOCOL,
-                    version: env!("CARGO_PKG_VERSION").to_owned(),
-                    name: self.identity.name.clone(),
-                    machine: self.identity.machine.clone(),
-                    instance: self.identity.instance.clone(),
-                    boot_id: self.identity.boot_id.clone(),
-                    settings: self.identity.settings.clone(),
-                    store,
-                    held,
-                    draining,
-                    lease_seconds: None,
-                    orphans: Vec::new(),
-                };
+            Effect::SendHello { link, store, held, standing } => {
+                let hello = Hello { store, held, ..self.identity.hello(standing) };
                 self.send(ToLink::Frame { link, frame: Up::Hello(Box::new(hello)) });
             }
-            Effect::SendHeartbeat { link, number, phases, draining } => {
-                self.send_heartbeat(link, number, phases, draining);
+            Effect::SendHeartbeat { link, number, phases, standing } => {
+                self.send_heartbeat(link, number, phases, standing);
             }
             Effect::Redial { link } => self.send(ToLink::Redial { link }),
             Effect::RememberStore(store, epoch) => {
@@ -124,9 +144,11 @@ impl Hands {
                     tracing::error!(%error, "cannot keep the worker's token");
                 }
             }
-            Effect::Exit => return true,
+            Effect::Clean(what) => self.folders.clean_on_demand(what),
+            Effect::Restart => return Next::Restart,
+            Effect::Exit => return Next::Leave,
         }
-        false
+        Next::GoOn
     }
 
     /// Whether [`Self::do_late`] shall not wait.
@@ -148,9 +170,11 @@ impl Hands {
         }
     }
 
-    /// Notes that a transfer has answered.
-    pub fn on_transfer_over(&mut self, execution: ExecutionId) {
-        self.transfers.remove(&execution);
+    /// Notes that a transfer for that revision of the task has answered.
+    pub fn on_transfer_over(&mut self, execution: ExecutionId, revision: u32) {
+        if self.transfers.get(&execution).is_some_and(|moving| moving.revision == revision) {
+            self.transfers.remove(&execution);
+        }
     }
 
     /// Tells all transfers to end. What they have brought stays.
@@ -161,7 +185,8 @@ impl Hands {
     }
 
     fn prepare(&mut self, order: Arc<Order>, ground: Ground) {
-        if order.spec.input.is_empty() && order.spec.resource.is_empty() {
+        let has_data = !(order.spec.input.is_empty() && order.spec.resource.is_empty());
+        if !has_data && ground != Ground::Edited {
             return self.folders.make(order, ground);
         }
         self.folders.hold(order.execution);
@@ -173,7 +198,7 @@ impl Hands {
         };
         self.start_transfer(&order, async move |order, transfer| {
             let result = download.run(&order, &transfer).await;
-            Event::Prepared { execution: order.execution, result }
+            Event::Prepared { execution: order.execution, revision: order.revision, result }
         });
     }
 
@@ -182,6 +207,7 @@ impl Hands {
         self.start_transfer(order, async move |order, transfer| {
             let execution = order.execution;
             let uri = order.spec.output.as_deref().unwrap_or_default();
+            let revision = order.revision;
             let result = match stage::upload(&dirs, uri, &transfer).await {
                 Ok(uploaded) => {
                     log_notes(execution, &uploaded.notes);
@@ -189,7 +215,7 @@ impl Hands {
                 }
                 Err(error) => Err(failure(&error)),
             };
-            Event::Uploaded { execution, result }
+            Event::Uploaded { execution, revision, result }
         });
     }
 
@@ -203,8 +229,19 @@ impl Hands {
         let transfer = Transfer::default();
         let events = self.events.clone();
         let work = work(order.clone(), transfer.clone());
-        let task = tokio::spawn(async move { drop(events.send(work.await)) });
-        self.transfers.insert(order.execution, Moving { transfer, task });
+        // Of an edited task the first download may still be at it.
+        let before = self.transfers.remove(&order.execution);
+        let task = tokio::spawn(async move {
+            if let Some(Moving { transfer, task, .. }) = before {
+                transfer.cancel.cancel();
+                if task.await.is_err() {
+                    tracing::error!("a transfer broke off");
+                }
+            }
+            drop(events.send(work.await));
+        });
+        let revision = order.revision;
+        self.transfers.insert(order.execution, Moving { revision, transfer, task });
     }
 
     fn stop_transfer(&mut self, execution: ExecutionId) {
@@ -234,21 +271,15 @@ impl Hands {
         link: u64,
         number: u64,
         phases: Vec<(ExecutionId, crate::domain::execution::Phase)>,
-        draining: bool,
+        standing: Standing,
     ) {
         let sampler = self.sampler.clone();
         let frames = self.link.clone();
         tokio::task::spawn_blocking(move || {
             let now = SystemClock.now().monotonic;
             let stats = sampler.lock().unwrap_or_else(PoisonError::into_inner).sample(now);
-            let heartbeat = Heartbeat {
-                number,
-                stats,
-                phases,
-                draining,
-                lease_seconds: None,
-                orphans: Vec::new(),
-            };
+            let Standing { draining, lease_seconds, orphans } = standing;
+            let heartbeat = Heartbeat { number, stats, phases, draining, lease_seconds, orphans };
             drop(frames.send(ToLink::Frame { link, frame: Up::Heartbeat(Box::new(heartbeat)) }));
         });
     }

@@ -6,7 +6,7 @@ use tokio::sync::mpsc::{Receiver, UnboundedReceiver};
 use tokio::task::JoinHandle;
 use tokio::time::{Interval, MissedTickBehavior, interval, sleep};
 
-use crate::agent::config::Stop;
+use crate::agent::config::{Departure, Stop};
 use crate::agent::error::AgentError;
 use crate::agent::fsm::{AgentState, Event};
 use crate::agent::link::LinkError;
@@ -15,7 +15,7 @@ use crate::api::link::{Down, HEARTBEAT_SECONDS, Verdict, Welcome};
 use crate::clock::SystemClock;
 use crate::domain::{Clock, Monotonic};
 
-use super::hands::Hands;
+use super::hands::{Hands, Next};
 
 /// Most events between two looks at the rest of the world.
 const MAX_EVENTS: usize = 1_000;
@@ -48,7 +48,7 @@ pub struct Driver {
 }
 
 impl Driver {
-    /// Works until the agent shall leave.
+    /// Works until the agent shall leave, and says what comes next.
     ///
     /// # Errors
     /// The server refuses this agent for good.
@@ -56,14 +56,21 @@ impl Driver {
         mut self,
         first: Event,
         stops: &mut Receiver<Stop>,
-    ) -> Result<(), AgentError> {
+    ) -> Result<Departure, AgentError> {
         let mut heartbeats = every(Duration::from_secs(HEARTBEAT_SECONDS));
         let mut cleanings = every(CLEAN);
         let mut events = vec![first];
         loop {
-            if self.take(&mut events) {
-                self.leave(Some(LAST_REMOVALS)).await;
-                return Ok(());
+            match self.take(&mut events) {
+                Next::GoOn => {}
+                Next::Leave => {
+                    self.leave(Some(LAST_REMOVALS)).await;
+                    return Ok(Departure::Left);
+                }
+                Next::Restart => {
+                    self.leave(None).await;
+                    return Ok(Departure::Restart);
+                }
             }
             let rest = self.rest();
             tokio::select! {
@@ -75,7 +82,7 @@ impl Driver {
                     }
                     Some(Stop::Detach) | None => {
                         self.leave(None).await;
-                        return Ok(());
+                        return Ok(Departure::Left);
                     }
                 },
                 end = &mut self.link => return Err(why_no_link(end)),
@@ -107,16 +114,17 @@ impl Driver {
         }
     }
 
-    /// Reacts to the events. Says whether the agent shall leave.
-    fn take(&mut self, events: &mut Vec<Event>) -> bool {
+    /// Reacts to the events.
+    fn take(&mut self, events: &mut Vec<Event>) -> Next {
         let now = SystemClock.now();
-        let mut leaves = false;
+        let mut next = Next::GoOn;
         while !events.is_empty() {
             for event in events.drain(..) {
                 self.notice(&event);
                 for effect in self.state.on(now, event) {
-                    leaves |=
-                        self.hands.perform(effect, self.state.concurrency(), &mut self.outbox);
+                    let concurrency = self.state.concurrency();
+                    let wanted = self.hands.perform(effect, concurrency, &mut self.outbox);
+                    next = if wanted == Next::GoOn { next } else { wanted };
                 }
             }
             // Some effects are answered on the spot.
@@ -126,7 +134,7 @@ impl Driver {
             self.outbox.post(link, frame);
         }
         self.write(now.monotonic);
-        leaves
+        next
     }
 
     /// Writes and sends what cannot wait, and the rest when it is time.
@@ -148,8 +156,9 @@ impl Driver {
     /// What people read of an event, and what it means for transfers.
     fn notice(&mut self, event: &Event) {
         match event {
-            Event::Prepared { execution, .. } | Event::Uploaded { execution, .. } => {
-                self.hands.on_transfer_over(*execution);
+            Event::Prepared { execution, revision, .. }
+            | Event::Uploaded { execution, revision, .. } => {
+                self.hands.on_transfer_over(*execution, *revision);
             }
             Event::Frame { frame, .. } => self.notice_frame(frame),
             Event::Started { execution, .. } => tracing::debug!(%execution, "started"),
@@ -170,9 +179,24 @@ impl Driver {
             Down::Order { execution, verdict } => {
                 tracing::info!(%execution, ?verdict, "the server decided");
             }
-            Down::Settings { settings, wanted, .. } => {
-                tracing::info!(?settings, %wanted, "the settings were changed");
+            Down::Settings { settings, wanted, lost_after_seconds } => {
+                tracing::info!(
+                    ?settings, %wanted, lost_after_seconds, "the settings were changed"
+                );
             }
+            Down::Suspend { execution, suspension } => {
+                tracing::info!(%execution, ?suspension, "held back as the server wants");
+            }
+            Down::Edit(edit) => {
+                let (execution, revision) = (edit.execution, edit.revision);
+                tracing::info!(%execution, revision, "the task was edited");
+            }
+            Down::Adopt { executions } => tracing::info!(?executions, "adopted by the server"),
+            Down::Abandon { executions } => {
+                tracing::warn!(?executions, "ending what nobody wants any more");
+            }
+            Down::Clean { what } => tracing::info!(?what, "cleaning as the server wants"),
+            Down::Restart => tracing::info!("restarting as the server wants; commands run on"),
             Down::Welcome(welcome) => self.notice_welcome(welcome),
             _ => {}
         }

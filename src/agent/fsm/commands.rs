@@ -1,18 +1,17 @@
 //! What the supervisor tells of commands, and their time limits.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use crate::api::link::ReportEvent;
-use crate::domain::execution::{Failure, FailureClass, Outcome, OutputSizes};
-use crate::domain::{ExecutionId, Now, Timestamp};
+use crate::domain::execution::{Failure, FailureClass, Outcome, OutputSizes, Suspension};
+use crate::domain::signal::Signal;
+use crate::domain::{ExecutionId, Timestamp};
 
-use super::effect::{Effect, Files, Ground, StopSignal};
+use super::effect::{Effect, Files, Ground};
 use super::event::{CommandEnd, CommandState, Exit, NotStarted};
 use super::execution::{Ending, Order, Stage, StopReason, Upload};
 use super::record::Record;
 use super::state::{AgentState, Link, Turn};
-use super::verdicts::cancelled;
 
 impl AgentState {
     /// Sets what the agent believes right by what the supervisor knows.
@@ -44,16 +43,11 @@ impl AgentState {
             turn.wants(Effect::Journal(Record::Started { execution: id, at }));
         }
         held.started_at = Some(at);
+        held.start_clock(at);
         let stop = held.stop;
-        let limit = held.order.spec.run_timeout;
         self.set_stage(id, Stage::Running);
         self.report(id, at, ReportEvent::Started);
-        if stop.is_some() {
-            self.stop_again(turn, id);
-        } else {
-            let remaining = limit.map(|limit| remaining(turn.now, at, limit));
-            self.set_deadline(id, remaining.map(|left| turn.now.monotonic.after(left)));
-        }
+        self.control_again(turn, id);
         let orphaned = self.executions.get(&id).is_none_or(|held| held.orphaned);
         if let Link::Up { link } = self.link
             && stop != Some(StopReason::Superseded)
@@ -75,10 +69,8 @@ impl AgentState {
             Some(_) => FailureClass::Exit,
             None => FailureClass::Internal,
         };
-        let failure_told = match held.stop {
-            Some(StopReason::Cancelled) => cancelled(),
-            _ => Failure { class, reason: failure.reason },
-        };
+        let by_person = held.stop.and_then(StopReason::by_person);
+        let failure_told = by_person.unwrap_or(Failure { class, reason: failure.reason });
         let outcome = Outcome {
             failure: Some(failure_told),
             exit_code: failure.exit_code,
@@ -105,7 +97,7 @@ impl AgentState {
         }
         let Some(held) = self.executions.get(&id) else { return };
         let is_lost = matches!(end.exit, Exit::Lost { .. });
-        let is_cancelled = held.stop == Some(StopReason::Cancelled);
+        let is_cancelled = held.stop.and_then(StopReason::by_person).is_some();
         let upload = if held.order.spec.output.is_some() && !is_lost && !is_cancelled {
             Upload::AwaitingLeave { failing: None }
         } else {
@@ -146,7 +138,10 @@ impl AgentState {
             ended_at: at,
         };
         match (&held.stage, known) {
-            (Stage::Ending(_) | Stage::Reported(_) | Stage::Downloading | Stage::Ready, _) => {}
+            (
+                Stage::Ending(_) | Stage::Reported(_) | Stage::Downloading { .. } | Stage::Ready,
+                _,
+            ) => {}
             (Stage::Restored, None) if held.started_at.is_none() => {
                 self.prepare_or_drop(turn, id);
             }
@@ -154,7 +149,7 @@ impl AgentState {
                 let end = lost();
                 self.on_ended(turn, id, end);
             }
-            (Stage::Running, Some(CommandState::Running { .. })) => self.stop_again(turn, id),
+            (Stage::Running, Some(CommandState::Running { .. })) => self.control_again(turn, id),
             (_, Some(CommandState::Running { started_at })) => {
                 self.on_started(turn, id, *started_at);
             }
@@ -164,13 +159,18 @@ impl AgentState {
 
     /// A restored execution that was never started.
     fn prepare_or_drop(&mut self, turn: &mut Turn, id: ExecutionId) {
-        match self.executions.get(&id).and_then(|held| held.stop) {
-            Some(StopReason::Superseded) => self.forget(turn, id, Files::Remove),
-            Some(StopReason::Cancelled) => {
-                let reason = cancelled().reason;
-                self.finish_without_run(turn, id, FailureClass::Cancelled, reason);
-            }
-            Some(StopReason::TimeLimit) | None => self.prepare(turn, id, Ground::Begun),
+        let Some(held) = self.executions.get(&id) else { return };
+        if held.stop == Some(StopReason::Superseded) {
+            self.forget(turn, id, Files::Remove);
+        } else if let Some(failure) = held.stop.and_then(StopReason::by_person) {
+            self.finish_without_run(turn, id, failure.class, failure.reason);
+        } else if held.wanted_back {
+            self.give_back(turn, id);
+        } else {
+            // It may have been edited after the first revision was fetched.
+            let is_edited = held.order.revision > 0;
+            let ground = if is_edited { Ground::Edited } else { Ground::Begun };
+            self.prepare(turn, id, ground);
         }
     }
 
@@ -196,20 +196,25 @@ impl AgentState {
 
     fn on_deadline(&mut self, turn: &mut Turn, id: ExecutionId) {
         let Some(held) = self.executions.get_mut(&id) else { return };
-        let order = held.order.clone();
+        let (order, is_suspended) = (held.order.clone(), held.is_suspended());
         match (&mut held.stage, held.stop) {
-            (Stage::Downloading, _) => {
+            (Stage::Downloading { .. }, _) => {
                 turn.wants(Effect::StopTransfer(id));
                 let limit = order.spec.download_timeout.unwrap_or_default();
                 let reason = format!("inputs were not there after {limit} s, the download limit");
                 self.finish_without_run(turn, id, FailureClass::Timeout, reason);
+            }
+            // It was asked to stand still, and may not have listened. What
+            // stands still already is not touched by this.
+            (Stage::Running, None) if is_suspended => {
+                turn.wants(Effect::Signal { execution: id, signal: Signal::Stop });
             }
             (Stage::Running, None) => {
                 self.note_stop(turn, id, StopReason::TimeLimit);
                 self.stop_running(turn, id);
             }
             (Stage::Running, Some(_)) => {
-                turn.wants(Effect::Signal { execution: id, signal: StopSignal::Kill });
+                turn.wants(Effect::Signal { execution: id, signal: Signal::Kill });
             }
             (Stage::Ending(ending), _) => {
                 if let Upload::Waiting { failing } = ending.upload {
@@ -221,23 +226,23 @@ impl AgentState {
         }
     }
 
-    /// Signals a command that shall end, perhaps not for the first time: the
-    /// agent or the supervisor may have been away.
-    fn stop_again(&mut self, turn: &mut Turn, id: ExecutionId) {
-        match self.executions.get(&id).and_then(|held| held.stop) {
-            Some(StopReason::Superseded) => {
-                turn.wants(Effect::Signal { execution: id, signal: StopSignal::Kill });
+    /// Signals a command that shall end or stand still, perhaps not for the
+    /// first time: the agent or the supervisor may have been away.
+    fn control_again(&mut self, turn: &mut Turn, id: ExecutionId) {
+        let Some(held) = self.executions.get(&id) else { return };
+        let shall_stand = held.suspension == Suspension::Run;
+        match held.stop {
+            Some(StopReason::Superseded | StopReason::Killed) => {
+                turn.wants(Effect::Signal { execution: id, signal: Signal::Kill });
             }
             Some(StopReason::Cancelled | StopReason::TimeLimit) => self.stop_running(turn, id),
-            None => {}
+            None if shall_stand => self.suspend_running(turn, id),
+            None if held.is_suspended() => self.resume_running(turn, id),
+            // A deadline that is set does not depend on the date.
+            None if held.deadline.is_some() => {}
+            None => self.set_run_deadline(turn, id),
         }
     }
-}
-
-/// What is left of a limit of so many seconds that began at `since`.
-fn remaining(now: Now, since: Timestamp, limit: u32) -> Duration {
-    let passed = u64::try_from(now.wall.0.saturating_sub(since.0)).unwrap_or(0);
-    Duration::from_secs(limit.into()).saturating_sub(Duration::from_micros(passed))
 }
 
 fn classify(order: &Order, stop: Option<StopReason>, end: CommandEnd) -> Outcome {
@@ -247,7 +252,7 @@ fn classify(order: &Order, stop: Option<StopReason>, end: CommandEnd) -> Outcome
         Exit::Lost { .. } => (None, None),
     };
     let failure = match (stop, end.exit) {
-        (Some(StopReason::Cancelled), _) => Some(cancelled()),
+        (Some(reason @ (StopReason::Cancelled | StopReason::Killed)), _) => reason.by_person(),
         (_, Exit::Lost { reason }) => Some(Failure { class: FailureClass::Lost, reason }),
         (Some(StopReason::TimeLimit), _) => {
             let limit = order.spec.run_timeout.unwrap_or_default();

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::api::link::Held;
+use crate::api::worker::{Clean, Orphan};
 use crate::domain::execution::{OutputSizes, Phase};
+use crate::domain::signal::Signal;
 use crate::domain::{Epoch, ExecutionId, StoreId};
 
 use super::execution::Order;
@@ -19,7 +21,8 @@ pub enum Effect {
     /// Write it down before any frame that is sent later.
     Journal(Record),
     /// Make the task's directory and fetch inputs and resources. Answered by
-    /// [`super::Event::Prepared`].
+    /// [`super::Event::Prepared`]; of an earlier one for the same execution the
+    /// answer no longer matters, and its work ends first.
     Prepare {
         order: Arc<Order>,
         ground: Ground,
@@ -30,7 +33,7 @@ pub enum Effect {
     /// Signal the command's process group.
     Signal {
         execution: ExecutionId,
-        signal: StopSignal,
+        signal: Signal,
     },
     /// The supervisor need not remember this command any longer.
     ForgetCommand(ExecutionId),
@@ -68,13 +71,13 @@ pub enum Effect {
         link: u64,
         store: Option<(StoreId, Epoch)>,
         held: Vec<Held>,
-        draining: bool,
+        standing: Standing,
     },
     SendHeartbeat {
         link: u64,
         number: u64,
         phases: Vec<(ExecutionId, Phase)>,
-        draining: bool,
+        standing: Standing,
     },
     /// Close the link and dial again at once.
     Redial {
@@ -84,8 +87,22 @@ pub enum Effect {
     RememberStore(StoreId, Epoch),
     /// Write down the token that is bound to this worker.
     RememberToken(Secret),
+    /// Take what is not needed off the disk.
+    Clean(Clean),
+    /// Make place for a new process; commands run on.
+    Restart,
     /// Leave: nothing is left to do.
     Exit,
+}
+
+/// What an agent says of itself in each hello and heartbeat.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Standing {
+    /// A person on this machine wants it to leave after its last execution.
+    pub draining: bool,
+    /// The silence, in seconds, after which it takes itself for lost.
+    pub lease_seconds: Option<u64>,
+    pub orphans: Vec<Orphan>,
 }
 
 /// What a task's directory may hold before it is prepared.
@@ -95,13 +112,8 @@ pub enum Ground {
     Fresh,
     /// What an agent before this one has begun to fetch.
     Begun,
-}
-
-/// How a command is asked or made to end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StopSignal {
-    Terminate,
-    Kill,
+    /// What an earlier revision of the task wanted: the rest of it goes.
+    Edited,
 }
 
 /// What becomes of a task's directory.

@@ -1,11 +1,12 @@
 //! One execution as the agent holds it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::api::link::{Held, Report};
-use crate::domain::execution::{Outcome, OutputSizes, Phase};
+use crate::domain::execution::{Failure, FailureClass, Outcome, OutputSizes, Phase, Suspension};
 use crate::domain::task::TaskSpec;
 use crate::domain::{Epoch, ExecutionId, Monotonic, StoreId, TaskId, Timestamp};
 
@@ -17,6 +18,9 @@ pub struct Order {
     pub execution: ExecutionId,
     pub task: TaskId,
     pub attempt: u32,
+    /// Which edition of the task's specification this is.
+    #[serde(default)]
+    pub revision: u32,
     /// The database from which it comes. Restored from a backup it is another
     /// one, which may have lost sight of the execution.
     pub store: (StoreId, Epoch),
@@ -31,6 +35,8 @@ pub enum StopReason {
     TimeLimit,
     /// A person ended it.
     Cancelled,
+    /// A person ended it at once.
+    Killed,
     /// Another execution has taken over: nothing is reported.
     Superseded,
 }
@@ -41,16 +47,38 @@ pub struct Execution {
     pub order: Arc<Order>,
     pub accepted_at: Timestamp,
     pub started_at: Option<Timestamp>,
-    /// The server has acknowledged [`crate::api::link::ReportEvent::Accepted`].
-    pub acceptance_known: bool,
-    /// The server has acknowledged [`crate::api::link::ReportEvent::Started`].
-    pub start_known: bool,
+    pub known: Known,
     /// The server does not know it: it runs on, and nothing is told.
     pub orphaned: bool,
+    /// The server wants it for another worker unless it turns out that it runs.
+    pub wanted_back: bool,
     pub stop: Option<StopReason>,
+    /// How far it is held back.
+    pub suspension: Suspension,
+    /// None before the command has started.
+    pub clock: Option<RunClock>,
     /// When something is due: what it is follows from the stage.
     pub deadline: Option<Monotonic>,
     pub stage: Stage,
+}
+
+/// What the server has acknowledged of an execution.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Known {
+    Nothing,
+    /// [`crate::api::link::ReportEvent::Accepted`].
+    Accepted,
+    /// [`crate::api::link::ReportEvent::Started`].
+    Started,
+}
+
+/// The time that a command has for its run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RunClock {
+    /// It passes: so much was left at that moment. None: there is no limit.
+    Passes { since: Timestamp, left: Option<Duration> },
+    /// The command is suspended, and the clock stands still.
+    Stands { left: Option<Duration> },
 }
 
 /// Where an execution stands.
@@ -59,12 +87,15 @@ pub enum Stage {
     /// Read from the journal; the supervisor has not said yet whether it runs.
     Restored,
     /// Deadline: the limit on downloads.
-    Downloading,
+    Downloading {
+        /// The revision of which the data is being fetched.
+        revision: u32,
+    },
     Ready,
     /// The supervisor was asked to start it. Holds a slot.
     Starting,
-    /// Holds a slot. Deadline: the limit on the run, or once it shall stop,
-    /// the moment for the last means.
+    /// Holds a slot. Deadline: the limit on the run; or the moment for the last
+    /// means, once it shall stop, or be suspended.
     Running,
     /// The command has ended. Deadline: the next try of the upload.
     Ending(Box<Ending>),
@@ -115,7 +146,52 @@ pub struct Reported {
     pub files: Files,
 }
 
+impl StopReason {
+    /// The failure of what a person ended; none for other reasons.
+    #[must_use]
+    pub fn by_person(self) -> Option<Failure> {
+        let reason = match self {
+            Self::Cancelled => "cancelled",
+            Self::Killed => "killed",
+            Self::TimeLimit | Self::Superseded => return None,
+        };
+        Some(Failure { class: FailureClass::Cancelled, reason: reason.to_owned() })
+    }
+}
+
+impl RunClock {
+    /// What is left; none when there is no limit.
+    #[must_use]
+    pub fn left(self, now: Timestamp) -> Option<Duration> {
+        match self {
+            Self::Stands { left } => left,
+            Self::Passes { since, left } => {
+                let passed = u64::try_from(now.0.saturating_sub(since.0)).unwrap_or(0);
+                left.map(|left| left.saturating_sub(Duration::from_micros(passed)))
+            }
+        }
+    }
+}
+
 impl Execution {
+    /// An execution of which the server knows nothing yet.
+    #[must_use]
+    pub const fn new(order: Arc<Order>, accepted_at: Timestamp, stage: Stage) -> Self {
+        Self {
+            order,
+            accepted_at,
+            started_at: None,
+            known: Known::Nothing,
+            orphaned: false,
+            wanted_back: false,
+            stop: None,
+            suspension: Suspension::No,
+            clock: None,
+            deadline: None,
+            stage,
+        }
+    }
+
     #[must_use]
     pub fn id(&self) -> ExecutionId {
         self.order.execution
@@ -129,11 +205,32 @@ impl Execution {
 
     /// Whether it waits for nothing but a slot.
     #[must_use]
-    pub const fn is_startable(&self) -> bool {
+    pub fn is_startable(&self) -> bool {
         matches!(self.stage, Stage::Ready)
-            && self.acceptance_known
+            && self.known >= Known::Accepted
+            && self.suspension == Suspension::No
             && !self.orphaned
             && self.stop.is_none()
+    }
+
+    /// The command has started: its time begins to pass.
+    pub fn start_clock(&mut self, at: Timestamp) {
+        let limit = self.order.spec.run_timeout;
+        let left = limit.map(|limit| Duration::from_secs(limit.into()));
+        self.clock.get_or_insert(RunClock::Passes { since: at, left });
+    }
+
+    /// The command was continued: its time passes again.
+    pub const fn resume_clock(&mut self, at: Timestamp) {
+        if let Some(RunClock::Stands { left }) = self.clock {
+            self.clock = Some(RunClock::Passes { since: at, left });
+        }
+    }
+
+    /// Whether its command is suspended, or about to be.
+    #[must_use]
+    pub const fn is_suspended(&self) -> bool {
+        matches!((&self.stage, self.clock), (Stage::Running, Some(RunClock::Stands { .. })))
     }
 
     /// Whether the command has ended, or will never run.
@@ -156,7 +253,7 @@ impl Execution {
     #[must_use]
     pub fn phase(&self) -> Phase {
         match &self.stage {
-            Stage::Restored | Stage::Downloading => Phase::Downloading,
+            Stage::Restored | Stage::Downloading { .. } => Phase::Downloading,
             Stage::Ready | Stage::Starting => Phase::Ready,
             Stage::Running => Phase::Running,
             Stage::Ending(ending) if ending.upload != Upload::Done => Phase::Uploading,
@@ -176,7 +273,7 @@ impl Execution {
         Held {
             execution: self.order.execution,
             task: self.order.task,
-            revision: 0,
+            revision: self.order.revision,
             phase: self.phase(),
             accepted_at: Some(self.accepted_at),
             started_at: self.started_at,

@@ -10,7 +10,7 @@ use crate::domain::Monotonic;
 const MARGIN: Duration = Duration::from_secs(30);
 
 /// When the server last heard of this agent, as far as the agent knows.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub struct Lease {
     /// Silence after which the server counts the worker as lost; none: never.
     lost_after: Option<Duration>,
@@ -24,8 +24,17 @@ pub struct Lease {
 }
 
 impl Lease {
+    /// Of an agent that no server has welcomed.
+    pub const NONE: Self = Self { lost_after: None, heard_at: None, has_uploads: false };
+
     pub const fn set_lost_after(&mut self, lost_after: Option<Duration>) {
         self.lost_after = lost_after;
+    }
+
+    /// Silence after which the server counts the worker as lost, whole seconds;
+    /// none: never.
+    pub fn lost_after_seconds(&self) -> Option<u64> {
+        self.lost_after.map(|lost_after| lost_after.as_secs())
     }
 
     /// A message that was sent at `sent_at` has been acknowledged.
@@ -74,7 +83,7 @@ mod tests {
 
     #[test]
     fn commands_start_only_soon_after_word_from_the_server() {
-        let mut lease = Lease::default();
+        let mut lease = Lease::NONE;
         assert!(!lease.holds(at(0)));
         lease.set_lost_after(Some(Duration::from_mins(10)));
         lease.renew(at(100));
@@ -86,7 +95,7 @@ mod tests {
 
     #[test]
     fn a_short_time_to_loss_leaves_half_of_it() {
-        let mut lease = Lease::default();
+        let mut lease = Lease::NONE;
         lease.set_lost_after(Some(Duration::from_secs(20)));
         lease.renew(at(0));
         assert!(lease.holds(at(10)));
@@ -95,7 +104,7 @@ mod tests {
 
     #[test]
     fn a_worker_that_is_never_lost_may_always_start() {
-        let mut lease = Lease::default();
+        let mut lease = Lease::NONE;
         lease.renew(at(0));
         assert!(lease.holds(at(1_000_000)));
     }

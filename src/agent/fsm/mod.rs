@@ -9,26 +9,32 @@
 //! - nothing is uploaded before the server has acknowledged that this
 //!   execution is still the active one;
 //! - nothing is killed but on a verdict or a time limit;
+//! - what is held back does not start, and what is suspended keeps its slot and
+//!   uses up none of its time;
 //! - what ended is kept until the server has acknowledged the end.
 //!
 //! While there is no link nothing is queued for it: what the server has to
 //! know follows from the state, and is told after the next welcome.
 
 mod commands;
+mod control;
+mod edits;
 mod effect;
 mod event;
 mod execution;
 mod lease;
 mod orders;
+mod orphans;
 mod record;
 mod reports;
 mod restore;
+mod slots;
 mod state;
 mod transfers;
 mod verdicts;
 mod welcome;
 
-pub use effect::{Effect, Files, Ground, Secret, StopSignal};
+pub use effect::{Effect, Files, Ground, Secret, Standing};
 pub use event::{CommandEnd, CommandState, Culprit, Event, Exit, NotStarted, TransferFailure};
 pub use execution::{Order, StopReason};
 pub use record::Record;

@@ -10,7 +10,7 @@ use crate::domain::execution::{FailureClass, Outcome, OutputSizes};
 use crate::domain::worker::WantedState;
 
 use super::effect::{Effect, Files, Ground};
-use super::execution::{Execution, Order, Stage, Upload};
+use super::execution::{Execution, Known, Order, Stage, Upload};
 use super::record::Record;
 use super::reports::ReportKind;
 use super::state::{AgentState, Turn};
@@ -41,6 +41,7 @@ impl AgentState {
             execution: start.execution,
             task: start.task,
             attempt: start.attempt,
+            revision: start.revision,
             store,
             spec,
         };
@@ -50,12 +51,16 @@ impl AgentState {
     /// Begins with the downloads of an execution.
     pub(super) fn prepare(&mut self, turn: &mut Turn, id: ExecutionId, ground: Ground) {
         let Some(order) = self.executions.get(&id).map(|held| held.order.clone()) else { return };
-        self.set_stage(id, Stage::Downloading);
-        if let Some(limit) = order.spec.download_timeout {
-            let limit = Duration::from_secs(limit.into());
-            self.set_deadline(id, Some(turn.now.monotonic.after(limit)));
-        }
+        self.set_stage(id, Stage::Downloading { revision: order.revision });
+        self.set_download_deadline(turn, id);
         turn.wants(Effect::Prepare { order, ground });
+    }
+
+    pub(super) fn set_download_deadline(&mut self, turn: &Turn, id: ExecutionId) {
+        let limit = self.executions.get(&id).and_then(|held| held.order.spec.download_timeout);
+        let deadline =
+            limit.map(|limit| turn.now.monotonic.after(Duration::from_secs(limit.into())));
+        self.set_deadline(id, deadline);
     }
 
     /// The reports of that number are on the server's disk, but for those of
@@ -68,13 +73,16 @@ impl AgentState {
     ) {
         let Some(batch) = self.reports.on_ack(number) else { return };
         self.lease.renew(batch.sent_at);
+        self.release_unconfirmed(turn);
         let verdicts: BTreeMap<ExecutionId, Verdict> = verdicts.iter().copied().collect();
         for (id, kind) in batch.reports {
             match (verdicts.get(&id).copied(), kind) {
                 (None | Some(Verdict::Keep), kind) => self.on_acknowledged(turn, id, kind),
                 // Whatever was wanted of it, it has ended and that is known.
                 (
-                    Some(Verdict::Settled | Verdict::Cancelled | Verdict::GiveBack),
+                    Some(
+                        Verdict::Settled | Verdict::Cancelled | Verdict::Killed | Verdict::GiveBack,
+                    ),
                     ReportKind::Finished,
                 ) => self.on_acknowledged(turn, id, kind),
                 (Some(verdict), _) => self.on_verdict(turn, id, verdict),
@@ -87,18 +95,8 @@ impl AgentState {
         let id = order.execution;
         let at = turn.now.wall;
         turn.wants(Effect::Journal(Record::Accepted { order: order.clone(), at }));
-        let execution = Execution {
-            order,
-            accepted_at: at,
-            started_at: None,
-            acceptance_known: false,
-            start_known: false,
-            orphaned: false,
-            stop: None,
-            deadline: None,
-            stage: Stage::Downloading,
-        };
-        self.executions.insert(id, execution);
+        let stage = Stage::Downloading { revision: order.revision };
+        self.executions.insert(id, Execution::new(order, at, stage));
         self.untold_phases.insert(id);
         self.report(id, at, ReportEvent::Accepted);
         self.prepare(turn, id, Ground::Fresh);
@@ -110,7 +108,7 @@ impl AgentState {
         self.reports.push(Report {
             execution: start.execution,
             task: start.task,
-            revision: 0,
+            revision: start.revision,
             at: turn.now.wall,
             event: ReportEvent::Finished {
                 outcome: Outcome::without_run(class, reason),
@@ -124,10 +122,10 @@ impl AgentState {
         let Some(held) = self.executions.get_mut(&id) else { return };
         match kind {
             ReportKind::Accepted => {
-                held.acceptance_known = true;
+                held.known = held.known.max(Known::Accepted);
                 self.refresh_startable(id);
             }
-            ReportKind::Started => held.start_known = true,
+            ReportKind::Started => held.known = Known::Started,
             ReportKind::Uploading => self.on_leave(turn, id),
             ReportKind::Finished => {
                 if let Stage::Reported(reported) = &held.stage {

@@ -2,10 +2,12 @@
 //! workdir goes on where it was.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::api::link::Report;
+use crate::domain::execution::Suspension;
 use crate::domain::{ExecutionId, Timestamp};
 
 use super::effect::Files;
@@ -22,6 +24,26 @@ pub enum Record {
         at: Timestamp,
     },
     Started {
+        execution: ExecutionId,
+        at: Timestamp,
+    },
+    /// Another order took the place of the accepted one: the task was edited,
+    /// or another database has adopted it.
+    Changed {
+        order: Arc<Order>,
+    },
+    /// It is held back so far from now on.
+    Held {
+        execution: ExecutionId,
+        suspension: Suspension,
+    },
+    /// The command was suspended with so much of its time left.
+    Suspended {
+        execution: ExecutionId,
+        left: Option<Duration>,
+    },
+    /// The command was continued.
+    Resumed {
         execution: ExecutionId,
         at: Timestamp,
     },
@@ -47,8 +69,11 @@ impl Record {
     #[must_use]
     pub fn execution(&self) -> ExecutionId {
         match self {
-            Self::Accepted { order, .. } => order.execution,
+            Self::Accepted { order, .. } | Self::Changed { order } => order.execution,
             Self::Started { execution, .. }
+            | Self::Held { execution, .. }
+            | Self::Suspended { execution, .. }
+            | Self::Resumed { execution, .. }
             | Self::Stopping { execution, .. }
             | Self::Gone { execution, .. } => *execution,
             Self::Finished { report, .. } => report.execution,

@@ -10,7 +10,7 @@ const MAX_BATCH: usize = 1_000;
 
 /// The queue, and the batches that are not acknowledged. Emptied when the link
 /// goes down: what was not acknowledged follows again from the state.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Reports {
     queue: VecDeque<Report>,
     in_flight: VecDeque<Batch>,
@@ -34,6 +34,10 @@ pub enum ReportKind {
 }
 
 impl Reports {
+    pub const fn new() -> Self {
+        Self { queue: VecDeque::new(), in_flight: VecDeque::new(), last_number: 0 }
+    }
+
     pub fn push(&mut self, report: Report) {
         self.queue.push_back(report);
     }
@@ -95,7 +99,7 @@ mod tests {
 
     #[test]
     fn what_is_queued_goes_in_one_numbered_batch_and_is_named_by_its_ack() {
-        let mut reports = Reports::default();
+        let mut reports = Reports::new();
         let now = Monotonic(Duration::ZERO);
         assert!(reports.next_batch(now).is_none());
         reports.push(report(1));

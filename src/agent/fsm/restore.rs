@@ -7,7 +7,7 @@ use crate::domain::execution::OutputSizes;
 use crate::domain::{ExecutionId, Timestamp};
 
 use super::effect::Files;
-use super::execution::{Execution, Order, Reported, Stage};
+use super::execution::{Execution, Order, Reported, RunClock, Stage};
 use super::record::Record;
 use super::state::AgentState;
 
@@ -18,8 +18,27 @@ impl AgentState {
         for record in records {
             match record {
                 Record::Accepted { order, at } => self.restore_order(order, at),
+                Record::Changed { order } => {
+                    let orphaned = self.store.as_ref() != Some(&order.store);
+                    self.restored(order.execution, |held| {
+                        held.order = order;
+                        held.orphaned = orphaned;
+                    });
+                }
                 Record::Started { execution, at } => {
-                    self.restored(execution, |held| held.started_at = Some(at));
+                    self.restored(execution, |held| {
+                        held.started_at = Some(at);
+                        held.start_clock(at);
+                    });
+                }
+                Record::Held { execution, suspension } => {
+                    self.restored(execution, |held| held.suspension = suspension);
+                }
+                Record::Suspended { execution, left } => {
+                    self.restored(execution, |held| held.clock = Some(RunClock::Stands { left }));
+                }
+                Record::Resumed { execution, at } => {
+                    self.restored(execution, |held| held.resume_clock(at));
                 }
                 Record::Stopping { execution, reason } => {
                     self.restored(execution, |held| held.stop = held.stop.max(Some(reason)));
@@ -32,17 +51,7 @@ impl AgentState {
 
     fn restore_order(&mut self, order: Arc<Order>, at: Timestamp) {
         let orphaned = self.store.as_ref() != Some(&order.store);
-        let execution = Execution {
-            order,
-            accepted_at: at,
-            started_at: None,
-            acceptance_known: false,
-            start_known: false,
-            orphaned,
-            stop: None,
-            deadline: None,
-            stage: Stage::Restored,
-        };
+        let execution = Execution { orphaned, ..Execution::new(order, at, Stage::Restored) };
         self.executions.insert(execution.id(), execution);
     }
 

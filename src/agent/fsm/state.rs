@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use crate::api::link::{Down, Report, ReportEvent, Up};
-use crate::domain::worker::{WantedState, WorkerSettings};
+use crate::domain::worker::{Machine, WantedState, WorkerSettings};
 use crate::domain::{Epoch, ExecutionId, Monotonic, Now, StoreId, Timestamp};
 
 use super::effect::Effect;
@@ -12,6 +12,7 @@ use super::event::Event;
 use super::execution::{Execution, Stage, StopReason};
 use super::lease::Lease;
 use super::reports::Reports;
+use super::slots::{Place, place};
 
 /// Waits that are settings.
 #[derive(Debug, Clone, Copy)]
@@ -20,11 +21,17 @@ pub struct Limits {
     pub upload_patience: Duration,
     /// Time between asking a command to end and making it end.
     pub stop_grace: Duration,
+    /// Time between asking a command to stand still and making it.
+    pub suspend_grace: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { upload_patience: Duration::from_hours(24), stop_grace: Duration::from_secs(10) }
+        Self {
+            upload_patience: Duration::from_hours(24),
+            stop_grace: Duration::from_secs(10),
+            suspend_grace: Duration::from_secs(1),
+        }
     }
 }
 
@@ -32,11 +39,15 @@ impl Default for Limits {
 #[derive(Debug)]
 pub struct AgentState {
     pub(super) limits: Limits,
+    pub(super) machine: Machine,
     pub(super) executions: BTreeMap<ExecutionId, Execution>,
     /// Executions that wait for a slot and nothing else.
-    pub(super) startable: BTreeSet<ExecutionId>,
+    pub(super) startable: BTreeSet<Place>,
     /// Slots that are held.
-    pub(super) occupied: usize,
+    pub(super) occupied: u32,
+    /// Executions that are held back, of which the server has not said so
+    /// again since its last welcome.
+    pub(super) unconfirmed: BTreeSet<ExecutionId>,
     /// The deadlines of all executions, earliest first.
     pub(super) deadlines: BTreeSet<(Monotonic, ExecutionId)>,
     /// Executions in a phase that the server was not told.
@@ -85,14 +96,22 @@ impl Turn {
 }
 
 impl AgentState {
-    /// An agent that holds nothing, with the settings that it has of its own.
+    /// An agent on this machine that holds nothing, with the settings that it
+    /// has of its own.
     #[must_use]
-    pub fn new(limits: Limits, settings: WorkerSettings, store: Option<(StoreId, Epoch)>) -> Self {
+    pub const fn new(
+        limits: Limits,
+        machine: Machine,
+        settings: WorkerSettings,
+        store: Option<(StoreId, Epoch)>,
+    ) -> Self {
         Self {
             limits,
+            machine,
             executions: BTreeMap::new(),
             startable: BTreeSet::new(),
             occupied: 0,
+            unconfirmed: BTreeSet::new(),
             deadlines: BTreeSet::new(),
             untold_phases: BTreeSet::new(),
             settings,
@@ -101,8 +120,8 @@ impl AgentState {
             leaving: false,
             supervisor_is_up: false,
             link: Link::Down,
-            lease: Lease::default(),
-            reports: Reports::default(),
+            lease: Lease::NONE,
+            reports: Reports::new(),
             heartbeats: VecDeque::new(),
             last_heartbeat: 0,
             store,
@@ -153,8 +172,10 @@ impl AgentState {
             Event::LinkUp { link } => self.on_link_up(turn, link),
             Event::LinkDown { link } => self.on_link_down(turn, link),
             Event::Frame { link, frame } => self.on_frame(turn, link, frame),
-            Event::Prepared { execution, result } => self.on_prepared(turn, execution, result),
-            Event::Uploaded { execution, result } => self.on_uploaded(turn, execution, result),
+            Event::Prepared { execution, revision, result } => {
+                self.on_prepared(turn, execution, revision, result);
+            }
+            Event::Uploaded { execution, result, .. } => self.on_uploaded(turn, execution, result),
             Event::Started { execution, at } => self.on_started(turn, execution, at),
             Event::NotStarted { execution, failure } => {
                 self.on_not_started(turn, execution, failure);
@@ -181,49 +202,34 @@ impl AgentState {
             {
                 self.on_welcome(turn, link, since, *welcome);
             }
-            (Link::Up { link: present }, frame) if present == link => match frame {
-                Down::Start(start) => self.on_start(turn, &start),
-                Down::Order { execution, verdict } => self.on_verdict(turn, execution, verdict),
-                Down::Ack { number, verdicts } => self.on_ack(turn, number, &verdicts),
-                Down::HeartbeatAck { number } => self.on_heartbeat_ack(number),
-                Down::OutputFrom { execution, have } => {
-                    self.on_output_from(turn, execution, have);
-                }
-                Down::Settings { settings, wanted, .. } => {
-                    self.settings = settings;
-                    self.wanted = wanted;
-                }
-                // The link itself acts on a refusal; a second welcome says nothing new.
-                Down::Welcome(_)
-                | Down::Refused { .. }
-                | Down::Suspend { .. }
-                | Down::Signal { .. }
-                | Down::Edit(_)
-                | Down::Adopt { .. }
-                | Down::Abandon { .. }
-                | Down::Clean { .. }
-                | Down::Restart => {}
-            },
+            (Link::Up { link: present }, frame) if present == link => {
+                self.on_order(turn, link, frame);
+            }
             _ => {}
         }
     }
 
-    /// Gives free slots to the oldest executions that wait for one.
-    fn start_ready(&mut self, turn: &mut Turn) {
-        if self.startable.is_empty()
-            || !self.supervisor_is_up
-            || !self.lease.holds(turn.now.monotonic)
-        {
-            return;
-        }
-        let concurrency = usize::try_from(self.settings.concurrency).unwrap_or(usize::MAX);
-        while self.occupied < concurrency {
-            let Some(id) = self.startable.pop_first() else { return };
-            let Some(order) = self.executions.get(&id).map(|held| held.order.clone()) else {
-                continue;
-            };
-            self.set_stage(id, Stage::Starting);
-            turn.wants(Effect::Spawn(order));
+    fn on_order(&mut self, turn: &mut Turn, link: u64, frame: Down) {
+        match frame {
+            Down::Start(start) => self.on_start(turn, &start),
+            Down::Order { execution, verdict } => self.on_verdict(turn, execution, verdict),
+            Down::Ack { number, verdicts } => self.on_ack(turn, number, &verdicts),
+            Down::HeartbeatAck { number } => self.on_heartbeat_ack(turn, number),
+            Down::OutputFrom { execution, have } => self.on_output_from(turn, execution, have),
+            Down::Settings { settings, wanted, lost_after_seconds } => {
+                self.apply_settings(settings);
+                self.wanted = wanted;
+                self.on_lost_after(turn, lost_after_seconds);
+            }
+            Down::Suspend { execution, suspension } => self.on_suspend(turn, execution, suspension),
+            Down::Signal { execution, signal } => self.on_signal(turn, execution, signal),
+            Down::Edit(edit) => self.on_edit(turn, &edit),
+            Down::Adopt { executions } => self.on_adopt(turn, link, &executions),
+            Down::Abandon { executions } => self.on_abandon(turn, &executions),
+            Down::Clean { what } => turn.wants(Effect::Clean(what)),
+            Down::Restart => turn.wants(Effect::Restart),
+            // The link itself acts on a refusal; a second welcome says nothing new.
+            Down::Welcome(_) | Down::Refused { .. } => {}
         }
     }
 
@@ -246,7 +252,7 @@ impl AgentState {
         }
         let Some(held) = self.executions.get(&execution) else { return };
         if !held.orphaned && held.stop != Some(StopReason::Superseded) {
-            let (task, revision) = (held.order.task, 0);
+            let (task, revision) = (held.order.task, held.order.revision);
             self.reports.push(Report { execution, task, revision, at, event });
         }
     }
@@ -263,7 +269,15 @@ impl AgentState {
         if held.phase() != old_phase {
             self.untold_phases.insert(id);
         }
-        self.count_slot(held_slot, holds_slot);
+        if held_slot != holds_slot {
+            let order = held.order.clone();
+            let slots = self.slots_of(&order);
+            if holds_slot {
+                self.occupied = self.occupied.saturating_add(slots);
+            } else {
+                self.occupied = self.occupied.saturating_sub(slots);
+            }
+        }
         self.refresh_startable(id);
     }
 
@@ -278,29 +292,16 @@ impl AgentState {
         }
     }
 
-    pub(super) fn refresh_startable(&mut self, id: ExecutionId) {
-        if self.executions.get(&id).is_some_and(Execution::is_startable) {
-            self.startable.insert(id);
-        } else {
-            self.startable.remove(&id);
-        }
-    }
-
     /// Takes an execution out of the books.
     pub(super) fn remove(&mut self, id: ExecutionId) -> Option<Execution> {
         self.set_deadline(id, None);
-        self.startable.remove(&id);
         self.untold_phases.remove(&id);
+        self.unconfirmed.remove(&id);
         let held = self.executions.remove(&id)?;
-        self.count_slot(held.holds_slot(), false);
-        Some(held)
-    }
-
-    const fn count_slot(&mut self, before: bool, after: bool) {
-        match (before, after) {
-            (false, true) => self.occupied += 1,
-            (true, false) => self.occupied = self.occupied.saturating_sub(1),
-            _ => {}
+        self.startable.remove(&place(&held));
+        if held.holds_slot() {
+            self.occupied = self.occupied.saturating_sub(self.slots_of(&held.order));
         }
+        Some(held)
     }
 }

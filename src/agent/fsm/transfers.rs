@@ -19,10 +19,11 @@ impl AgentState {
         &mut self,
         turn: &mut Turn,
         id: ExecutionId,
+        revision: u32,
         result: Result<(), TransferFailure>,
     ) {
         let Some(held) = self.executions.get(&id) else { return };
-        if !matches!(held.stage, Stage::Downloading) {
+        if !matches!(held.stage, Stage::Downloading { revision: wanted } if wanted == revision) {
             return;
         }
         match result {
@@ -123,7 +124,7 @@ impl AgentState {
                     self.report(id, report.at, report.event);
                 }
             }
-            Stage::Restored | Stage::Downloading | Stage::Ready | Stage::Starting => {}
+            Stage::Restored | Stage::Downloading { .. } | Stage::Ready | Stage::Starting => {}
         }
     }
 

@@ -2,15 +2,13 @@
 
 use crate::api::link::{Report, ReportEvent, Verdict};
 use crate::domain::ExecutionId;
-use crate::domain::execution::{Failure, FailureClass, Outcome, OutputSizes};
+use crate::domain::execution::{FailureClass, Outcome, OutputSizes};
+use crate::domain::signal::Signal;
 
-use super::effect::{Effect, Files, StopSignal};
-use super::execution::{Reported, Stage, StopReason, Upload};
+use super::effect::{Effect, Files};
+use super::execution::{Execution, Reported, Stage, StopReason, Upload};
 use super::record::Record;
 use super::state::{AgentState, Link, Turn};
-
-/// What people read of an execution that somebody ended.
-const CANCELLED: &str = "cancelled";
 
 impl AgentState {
     pub(super) fn on_verdict(&mut self, turn: &mut Turn, id: ExecutionId, verdict: Verdict) {
@@ -22,7 +20,8 @@ impl AgentState {
         match verdict {
             Verdict::Keep => self.on_keep(turn, id),
             Verdict::Superseded => self.on_superseded(turn, id),
-            Verdict::Cancelled | Verdict::Killed => self.on_cancelled(turn, id),
+            Verdict::Cancelled => self.on_ended_by_person(turn, id, StopReason::Cancelled),
+            Verdict::Killed => self.on_ended_by_person(turn, id, StopReason::Killed),
             Verdict::Settled if held.has_ended() => {
                 let files = held.files();
                 self.drop_ended(turn, id, files);
@@ -62,8 +61,8 @@ impl AgentState {
     ) {
         let Some(held) = self.executions.get(&id) else { return };
         let at = turn.now.wall;
-        let report =
-            Report { execution: id, task: held.order.task, revision: 0, at, event: event.clone() };
+        let (task, revision) = (held.order.task, held.order.revision);
+        let report = Report { execution: id, task, revision, at, event: event.clone() };
         let output = match &event {
             ReportEvent::Finished { output, .. } => *output,
             _ => OutputSizes::default(),
@@ -82,9 +81,9 @@ impl AgentState {
     }
 
     /// Another execution has taken over: what runs is killed, nothing is told.
-    fn on_superseded(&mut self, turn: &mut Turn, id: ExecutionId) {
+    pub(super) fn on_superseded(&mut self, turn: &mut Turn, id: ExecutionId) {
         let Some(held) = self.executions.get_mut(&id) else { return };
-        if !held.holds_slot() {
+        if !held.holds_slot() && !matches!(held.stage, Stage::Restored) {
             return self.drop_ended(turn, id, Files::Remove);
         }
         let is_running = matches!(held.stage, Stage::Running);
@@ -96,7 +95,7 @@ impl AgentState {
         }));
         turn.wants(Effect::StopOutput(id));
         if is_running {
-            turn.wants(Effect::Signal { execution: id, signal: StopSignal::Kill });
+            turn.wants(Effect::Signal { execution: id, signal: Signal::Kill });
         }
     }
 
@@ -107,30 +106,37 @@ impl AgentState {
         self.forget(turn, id, files);
     }
 
-    /// A person ended it.
-    fn on_cancelled(&mut self, turn: &mut Turn, id: ExecutionId) {
+    /// A person ended it, in whatever phase it is.
+    fn on_ended_by_person(&mut self, turn: &mut Turn, id: ExecutionId, reason: StopReason) {
         let Some(held) = self.executions.get_mut(&id) else { return };
-        if held.stop == Some(StopReason::Cancelled) {
+        if held.stop >= Some(reason) {
             return;
         }
+        let Some(failure) = reason.by_person() else { return };
         match &mut held.stage {
-            Stage::Restored | Stage::Downloading | Stage::Ready => {
+            Stage::Downloading { .. } | Stage::Ready => {
                 turn.wants(Effect::StopTransfer(id));
-                self.finish_without_run(turn, id, FailureClass::Cancelled, CANCELLED);
+                self.finish_without_run(turn, id, failure.class, failure.reason);
             }
-            Stage::Starting => self.note_stop(turn, id, StopReason::Cancelled),
+            // Of a restored one the supervisor tells soon whether it runs.
+            Stage::Restored | Stage::Starting => self.note_stop(turn, id, reason),
             Stage::Running => {
-                self.note_stop(turn, id, StopReason::Cancelled);
-                self.stop_running(turn, id);
+                self.note_stop(turn, id, reason);
+                if reason == StopReason::Killed {
+                    self.set_deadline(id, None);
+                    turn.wants(Effect::Signal { execution: id, signal: Signal::Kill });
+                } else {
+                    self.stop_running(turn, id);
+                }
             }
             Stage::Ending(ending) => {
-                ending.outcome.failure = Some(cancelled());
+                ending.outcome.failure = Some(failure);
                 if ending.upload != Upload::Done {
                     ending.upload = Upload::Done;
                     turn.wants(Effect::StopTransfer(id));
                 }
                 self.set_deadline(id, None);
-                self.note_stop(turn, id, StopReason::Cancelled);
+                self.note_stop(turn, id, reason);
                 self.finish_if_done(turn, id);
             }
             Stage::Reported(_) => {}
@@ -139,12 +145,18 @@ impl AgentState {
 
     /// The server wants it for another worker, if it has not been started.
     fn on_give_back(&mut self, turn: &mut Turn, id: ExecutionId) {
-        let Some(held) = self.executions.get(&id) else { return };
-        if matches!(held.stage, Stage::Downloading | Stage::Ready) {
-            turn.wants(Effect::StopTransfer(id));
-            let reason = "given back before it was started";
-            self.finish_without_run(turn, id, FailureClass::Refused, reason);
+        let Some(held) = self.executions.get_mut(&id) else { return };
+        match held.stage {
+            Stage::Downloading { .. } | Stage::Ready => self.give_back(turn, id),
+            Stage::Restored => held.wanted_back = true,
+            _ => {}
         }
+    }
+
+    pub(super) fn give_back(&mut self, turn: &mut Turn, id: ExecutionId) {
+        turn.wants(Effect::StopTransfer(id));
+        let reason = "given back before it was started";
+        self.finish_without_run(turn, id, FailureClass::Refused, reason);
     }
 
     /// Remembers why a command shall end, also over a restart of the agent.
@@ -155,15 +167,14 @@ impl AgentState {
         self.refresh_startable(id);
     }
 
-    /// Asks a running command to end, and sets the moment for the last means.
+    /// Asks a running command to end, and sets the moment for the last means. A
+    /// suspended one has to go on to hear of it.
     pub(super) fn stop_running(&mut self, turn: &mut Turn, id: ExecutionId) {
         let kill_at = turn.now.monotonic.after(self.limits.stop_grace);
         self.set_deadline(id, Some(kill_at));
-        turn.wants(Effect::Signal { execution: id, signal: StopSignal::Terminate });
+        turn.wants(Effect::Signal { execution: id, signal: Signal::Term });
+        if self.executions.get(&id).is_some_and(Execution::is_suspended) {
+            turn.wants(Effect::Signal { execution: id, signal: Signal::Cont });
+        }
     }
-}
-
-/// The failure of what a person ended.
-pub(super) fn cancelled() -> Failure {
-    Failure { class: FailureClass::Cancelled, reason: CANCELLED.to_owned() }
 }

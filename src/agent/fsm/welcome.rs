@@ -8,7 +8,7 @@ use crate::domain::execution::OutputSizes;
 use crate::domain::{ExecutionId, Monotonic};
 
 use super::effect::{Effect, Secret};
-use super::execution::{Execution, Stage, StopReason, Upload};
+use super::execution::{Execution, Known, Stage, StopReason, Upload};
 use super::state::{AgentState, Link, Turn};
 
 /// Heartbeats whose sending time is remembered: a link is given up long before.
@@ -23,7 +23,7 @@ impl AgentState {
             link,
             store: self.store.clone(),
             held: self.named_in_hello().map(Execution::held).collect(),
-            draining: self.draining,
+            standing: self.standing(),
         });
     }
 
@@ -57,7 +57,7 @@ impl AgentState {
         }
         self.lease.set_lost_after(welcome.lost_after_seconds.map(Duration::from_secs));
         self.lease.renew(hello_sent_at);
-        self.settings = welcome.settings;
+        self.apply_settings(welcome.settings);
         self.wanted = welcome.wanted;
         if !same_store && self.named_in_hello().next().is_some() {
             // The hello named the executions of another database. This one has
@@ -70,17 +70,29 @@ impl AgentState {
         self.link = Link::Up { link };
         if !same_store {
             self.orphan_all();
-            return;
+            return self.tell_orphans(turn);
         }
         let verdicts: BTreeMap<ExecutionId, Verdict> = welcome.verdicts.into_iter().collect();
         let output: BTreeMap<ExecutionId, OutputSizes> = welcome.output.into_iter().collect();
         let named: Vec<ExecutionId> = self.named_in_hello().map(Execution::id).collect();
         for id in named {
             let verdict = verdicts.get(&id).copied().unwrap_or(Verdict::Unknown);
-            if matches!(verdict, Verdict::Keep | Verdict::Cancelled | Verdict::GiveBack) {
+            if is_knowing(verdict) {
                 self.resume(turn, id, link, output.get(&id).copied().unwrap_or_default());
             }
             self.on_verdict(turn, id, verdict);
+        }
+        self.expect_confirmation(turn);
+        self.tell_orphans(turn);
+    }
+
+    /// The time to loss was changed. The server waits for the word that the
+    /// agent goes by the new one.
+    pub(super) fn on_lost_after(&mut self, turn: &mut Turn, seconds: Option<u64>) {
+        if seconds != self.lease.lost_after_seconds() {
+            self.lease.set_lost_after(seconds.map(Duration::from_secs));
+            self.withdraw_leave(turn);
+            self.on_heartbeat_due(turn);
         }
     }
 
@@ -101,11 +113,12 @@ impl AgentState {
             link,
             number: self.last_heartbeat,
             phases,
-            draining: self.draining,
+            standing: self.standing(),
         });
     }
 
-    pub(super) fn on_heartbeat_ack(&mut self, number: u64) {
+    pub(super) fn on_heartbeat_ack(&mut self, turn: &mut Turn, number: u64) {
+        self.release_unconfirmed(turn);
         while let Some((sent, sent_at)) = self.heartbeats.front().copied()
             && sent <= number
         {
@@ -123,13 +136,14 @@ impl AgentState {
         })
     }
 
-    fn drop_link(&mut self, turn: &mut Turn) {
+    pub(super) fn drop_link(&mut self, turn: &mut Turn) {
         if self.link == Link::Down {
             return;
         }
         self.link = Link::Down;
         self.reports.clear();
         self.heartbeats.clear();
+        self.unconfirmed.clear();
         for held in self.executions.values_mut() {
             if let Stage::Ending(ending) = &mut held.stage {
                 ending.output = None;
@@ -150,8 +164,8 @@ impl AgentState {
         let Some(held) = self.executions.get_mut(&id) else { return };
         held.orphaned = false;
         let accepted_at = held.accepted_at;
-        let untold_start = held.started_at.filter(|_| !held.start_known);
-        let untold_acceptance = !held.acceptance_known;
+        let untold_start = held.started_at.filter(|_| held.known < Known::Started);
+        let untold_acceptance = held.known < Known::Accepted;
         let exit_code = match &held.stage {
             Stage::Ending(ending) if matches!(ending.upload, Upload::AwaitingLeave { .. }) => {
                 Some(ending.outcome.exit_code)
@@ -170,6 +184,14 @@ impl AgentState {
         self.send_output(turn, id, link, have);
     }
 
+    /// The server shows people what it does not know: not only with the next
+    /// heartbeat.
+    fn tell_orphans(&mut self, turn: &mut Turn) {
+        if self.has_orphans() {
+            self.on_heartbeat_due(turn);
+        }
+    }
+
     fn orphan_all(&mut self) {
         for held in self.executions.values_mut() {
             held.orphaned = Some(&held.order.store) != self.store.as_ref();
@@ -179,4 +201,9 @@ impl AgentState {
             self.refresh_startable(id);
         }
     }
+}
+
+/// Whether the server knows the execution, and wants to hear of it.
+const fn is_knowing(verdict: Verdict) -> bool {
+    matches!(verdict, Verdict::Keep | Verdict::Cancelled | Verdict::Killed | Verdict::GiveBack)
 }

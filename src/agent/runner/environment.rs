@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::Job;
 use crate::domain::byte_string::ByteString;
+use crate::domain::demand::Demand;
 
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -105,7 +106,12 @@ fn push_own(
     surroundings: &Surroundings,
 ) {
     let Job { execution, task, attempt, spec, worker, .. } = *job;
-    let cores = worker.cores_per_task().to_string();
+    let demand = Demand::of(spec);
+    let cores = if demand.cpu > 0 { demand.cpu } else { worker.cores_per_task() }.to_string();
+    let mebibytes = match demand.memory_mib {
+        0 => worker.mebibytes_per_task(),
+        wanted => wanted.into(),
+    };
     let path = |path: &Path| ByteString::from(path.as_os_str().to_owned());
     let text = |value: &dyn ToString| ByteString::from(value.to_string());
     variables.extend([
@@ -115,7 +121,7 @@ fn push_own(
         ("TEMP".into(), path(&surroundings.temp)),
         ("CPU".into(), cores.clone().into()),
         ("THREADS".into(), cores.into()),
-        ("MEM".into(), text(&worker.mebibytes_per_task())),
+        ("MEM".into(), text(&mebibytes)),
         ("SCITQ_TASK_ID".into(), text(&task)),
         ("SCITQ_TASK_NAME".into(), spec.name.as_deref().unwrap_or_default().into()),
         ("SCITQ_EXECUTION_ID".into(), text(&execution)),

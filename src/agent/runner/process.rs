@@ -42,6 +42,7 @@ pub fn spawn_request(job: &Job<'_>) -> Result<SpawnRequest, CommandError> {
         directory: job.dirs.root().to_owned(),
         stdout: job.dirs.stdout(),
         stderr: job.dirs.stderr(),
+        stdin: job.spec.stdin.as_ref().map(|_| job.dirs.stdin()),
         uid: job.spec.uid,
         gid: job.spec.gid,
     })

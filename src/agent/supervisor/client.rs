@@ -18,9 +18,10 @@ use super::launch::{Launch, launch};
 use super::paths::{self, SocketPath};
 use super::protocol::{
     EndRecord, FromSupervisor, KnownExecution, OLDEST_PROTOCOL, PROTOCOL, SignalRefusal,
-    SpawnRefusal, SpawnRequest, ToSupervisor,
+    SpawnRefusal, SpawnRequest, ToSupervisor, WITH_STDIN,
 };
 use super::talk::{Claim, Reader, Talk};
+use crate::domain::byte_string::ByteString;
 use crate::domain::{ExecutionId, Timestamp};
 
 /// How long it may take to reach a supervisor, its start included: one that
@@ -43,6 +44,8 @@ const READ_SIZE: usize = 16 << 10;
 pub struct SupervisorClient {
     talk: Arc<Talk>,
     reader: JoinHandle<()>,
+    /// The one that both sides speak.
+    protocol: u32,
 }
 
 /// A command that was started. Its end is not told before this is dropped, so
@@ -202,9 +205,10 @@ async fn greet(
     };
     let invalid = |source| SupervisorClientError::Connect { workdir: workdir.to_owned(), source };
     match answer {
-        Ok(FromSupervisor::Welcome { version, known, .. }) => {
+        Ok(FromSupervisor::Welcome { protocol, version, known }) => {
             let reader = Reader { talk: Arc::clone(&talk), stream: read_half, lines, buffer };
-            let client = SupervisorClient { talk, reader: tokio::spawn(reader.run()) };
+            let reader = tokio::spawn(reader.run());
+            let client = SupervisorClient { talk, reader, protocol };
             Ok(Some(Greeted { connected: (client, known, events_receiver), version }))
         }
         Ok(FromSupervisor::Refused { protocol, oldest }) => {
@@ -221,6 +225,7 @@ impl SupervisorClient {
     /// # Errors
     /// It was refused and nothing has run, or the supervisor is gone.
     pub async fn spawn(&self, request: SpawnRequest) -> Result<Spawned, SpawnError> {
+        let request = if self.protocol < WITH_STDIN { read_by_shell(request) } else { request };
         let Some((claim, reply)) = self.talk.start(request) else { return Err(SpawnError::Gone) };
         match reply.await {
             Ok(Ok((pid, started_at))) => Ok(Spawned { pid, started_at, _claim: claim }),
@@ -229,17 +234,24 @@ impl SupervisorClient {
         }
     }
 
-    /// Sends a signal to the process group of a command. A stopped command
-    /// takes note of most signals only when it is continued.
+    /// Sends a signal to the process group of a command, at once: what is
+    /// returned waits for the answer only. A stopped command takes note of most
+    /// signals only when it is continued.
     ///
     /// # Errors
     /// It does not run, there is no such signal, or the supervisor is gone.
-    pub async fn signal(&self, execution: ExecutionId, signal: i32) -> Result<(), SignalError> {
-        let reply = self.talk.signal(execution, signal).ok_or(SignalError::Gone)?;
-        match reply.await {
-            Ok(None) => Ok(()),
-            Ok(Some(refusal)) => Err(SignalError::Refused(refusal)),
-            Err(_) => Err(SignalError::Gone),
+    pub fn signal(
+        &self,
+        execution: ExecutionId,
+        signal: i32,
+    ) -> impl Future<Output = Result<(), SignalError>> + use<> {
+        let reply = self.talk.signal(execution, signal);
+        async move {
+            match reply.ok_or(SignalError::Gone)?.await {
+                Ok(None) => Ok(()),
+                Ok(Some(refusal)) => Err(SignalError::Refused(refusal)),
+                Err(_) => Err(SignalError::Gone),
+            }
         }
     }
 
@@ -268,6 +280,18 @@ impl Drop for SupervisorClient {
     fn drop(&mut self) {
         self.reader.abort();
     }
+}
+
+/// The same for a supervisor that gives every command an empty standard input:
+/// a shell opens the file, and becomes the command.
+fn read_by_shell(mut request: SpawnRequest) -> SpawnRequest {
+    if let Some(stdin) = request.stdin.take() {
+        let words = ["/bin/sh", "-c", "exec < \"$0\" && exec \"$@\""].map(ByteString::from);
+        let file = ByteString::from(stdin.into_os_string());
+        let own = std::mem::take(&mut request.arguments);
+        request.arguments = words.into_iter().chain([file]).chain(own).collect();
+    }
+    request
 }
 
 fn described(status: Option<ExitStatus>) -> String {

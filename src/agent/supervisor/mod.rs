@@ -18,8 +18,8 @@
 //! | `journal/supervisor.jsonl` | what was started, how it ended |
 //! | `journal/supervisor.log` | messages for people |
 //!
-//! **A command** is the leader of a process group, with empty standard input
-//! and files as outputs. Signals go to the whole group. When the command's own
+//! **A command** is the leader of a process group, with a file or nothing as
+//! standard input and files as outputs. Signals go to the whole group. When the command's own
 //! process has ended, what it left in its group is killed; a process that made
 //! a session or group of its own (a daemon) is left alone.
 //!

@@ -30,7 +30,14 @@ use crate::domain::execution::ResourceUsage;
 use crate::domain::{ExecutionId, Timestamp};
 
 /// The newest version of this protocol.
-pub const PROTOCOL: u32 = 1;
+///
+/// | protocol | is the first with |
+/// |---|---|
+/// | 2 | [`SpawnRequest::stdin`] |
+pub const PROTOCOL: u32 = 2;
+
+/// The oldest protocol in which a command can have a standard input.
+pub const WITH_STDIN: u32 = 2;
 
 /// The oldest version of this protocol that this program still speaks.
 pub const OLDEST_PROTOCOL: u32 = 1;
@@ -122,6 +129,9 @@ pub struct SpawnRequest {
     /// File to which standard error is appended; made when missing.
     #[serde(with = "path_bytes")]
     pub stderr: PathBuf,
+    /// File that is its standard input; none: it is empty. Needs protocol 2.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "optional_path_bytes")]
+    pub stdin: Option<PathBuf>,
     /// Run as this user, without supplementary groups. Needs root.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uid: Option<u32>,
@@ -172,6 +182,9 @@ pub enum SpawnRefusal {
     Directory { path: String, message: String },
     #[error("cannot open the output file `{path}`: {message}")]
     Output { path: String, message: String },
+    /// From protocol 2 on.
+    #[error("cannot open the standard input `{path}`: {message}")]
+    Input { path: String, message: String },
     #[error("cannot run as user {uid:?}, group {gid:?}: {message}")]
     Identity { uid: Option<u32>, gid: Option<u32>, message: String },
     #[error("the command and its environment are too long for the system")]
@@ -262,6 +275,30 @@ mod path_bytes {
     }
 }
 
+/// As [`path_bytes`], for a path that may be absent.
+mod optional_path_bytes {
+    use std::path::PathBuf;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use crate::domain::byte_string::ByteString;
+
+    pub(super) fn serialize<S: Serializer>(
+        path: &Option<PathBuf>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        let bytes = path.as_ref().map(|path| ByteString::from(path.as_os_str().to_owned()));
+        bytes.serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<PathBuf>, D::Error> {
+        let path = Option::<ByteString>::deserialize(deserializer)?;
+        Ok(path.map(|path| PathBuf::from(path.as_os_str())))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::ffi::OsString;
@@ -281,6 +318,7 @@ mod tests {
                 directory: PathBuf::from(odd),
                 stdout: "/tmp/out".into(),
                 stderr: "/tmp/a\nb".into(),
+                stdin: Some("/tmp/in".into()),
                 uid: None,
                 gid: Some(5),
             },

@@ -35,6 +35,7 @@ pub(super) fn spawn(request: &SpawnRequest) -> Result<i32, SpawnRefusal> {
     let program = find_program(name.as_os_str(), request)?;
     let stdout = open_output(&request.stdout, request)?;
     let stderr = open_output(&request.stderr, request)?;
+    let stdin = open_input(request)?;
     let mut command = Command::new(&program);
     command
         .arg0(name.as_os_str())
@@ -43,7 +44,7 @@ pub(super) fn spawn(request: &SpawnRequest) -> Result<i32, SpawnRefusal> {
         .envs(request.environment.iter().map(|(name, value)| (name.as_os_str(), value.as_os_str())))
         .current_dir(&request.directory)
         .process_group(0)
-        .stdin(Stdio::null())
+        .stdin(stdin)
         .stdout(stdout)
         .stderr(stderr);
     if let Some(gid) = request.gid {
@@ -88,6 +89,15 @@ fn find_program(name: &OsStr, request: &SpawnRequest) -> Result<PathBuf, SpawnRe
         program: shown(candidate.as_os_str()),
         message: Errno::ACCESS.to_string(),
     }))
+}
+
+/// Opens what the command reads.
+fn open_input(request: &SpawnRequest) -> Result<Stdio, SpawnRefusal> {
+    let Some(path) = &request.stdin else { return Ok(Stdio::null()) };
+    File::open(path).map(Stdio::from).map_err(|error| SpawnRefusal::Input {
+        path: shown(path.as_os_str()),
+        message: error.to_string(),
+    })
 }
 
 /// Opens an output file. It belongs to the user of the command, who may open

@@ -17,7 +17,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
 
-use crate::agent::{AgentConfig, AgentError, Secret, Stop, run};
+use crate::agent::{AgentConfig, AgentError, Departure, Secret, Stop, run};
 use crate::api::link::{
     Down, Hello, OutputChunk, Report, ReportEvent, Start, Up, Verdict, Welcome,
 };
@@ -39,7 +39,7 @@ pub struct Bench {
 
 /// An agent at work.
 pub struct Agent {
-    task: JoinHandle<Result<(), AgentError>>,
+    task: JoinHandle<Result<Departure, AgentError>>,
     stops: Sender<Stop>,
 }
 
@@ -223,13 +223,13 @@ impl Agent {
         assert!(self.task.await.unwrap_err().is_cancelled());
     }
 
-    pub async fn stop(self, stop: Stop) -> Result<(), AgentError> {
+    pub async fn stop(self, stop: Stop) -> Result<Departure, AgentError> {
         // It may have left by itself.
         let _ = self.stops.send(stop).await;
         self.end().await
     }
 
-    pub async fn end(self) -> Result<(), AgentError> {
+    pub async fn end(self) -> Result<Departure, AgentError> {
         timeout(DEADLINE, self.task).await.expect("the agent leaves in time").unwrap()
     }
 }

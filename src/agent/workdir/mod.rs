@@ -2,15 +2,16 @@
 //!
 //! ```text
 //! WORKDIR/tasks/EXECUTION/{input,output,tmp,resource,log}
+//! WORKDIR/tasks/EXECUTION/stdin
 //! WORKDIR/resources/
 //! WORKDIR/journal/
 //! ```
 
 mod spare;
 
-use std::fs::{self, DirBuilder, Permissions};
-use std::io;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown};
+use std::fs::{self, DirBuilder, OpenOptions, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
@@ -37,6 +38,8 @@ pub type Owner = (Option<u32>, Option<u32>);
 pub enum WorkdirError {
     #[error("cannot make the folder `{}`", path.display())]
     Create { path: PathBuf, source: io::Error },
+    #[error("cannot write the file `{}`", path.display())]
+    Write { path: PathBuf, source: io::Error },
     #[error("cannot remove the folder `{}`", path.display())]
     Remove { path: PathBuf, source: io::Error },
     #[error("cannot read the folder `{}`", path.display())]
@@ -142,6 +145,44 @@ impl TaskDirs {
     #[must_use]
     pub fn stderr(&self) -> PathBuf {
         self.stream(Stream::Stderr)
+    }
+
+    /// What the command reads on its standard input, when it has one.
+    #[must_use]
+    pub fn stdin(&self) -> PathBuf {
+        self.root.join("stdin")
+    }
+
+    /// Keeps what the command shall read on its standard input.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn write_stdin(&self, bytes: &[u8], owner: Owner) -> Result<(), WorkdirError> {
+        let path = self.stdin();
+        let write = || -> io::Result<()> {
+            let mut options = OpenOptions::new();
+            let options = options.create(true).write(true).truncate(true).mode(0o600);
+            options.open(&path)?.write_all(bytes)?;
+            if owner != Owner::default() {
+                chown(&path, owner.0, owner.1)?;
+            }
+            Ok(())
+        };
+        write().map_err(|source| WorkdirError::Write { path: path.clone(), source })
+    }
+
+    /// Forgets what [`Self::write_stdin`] kept.
+    ///
+    /// # Errors
+    /// The file is there and cannot be removed.
+    pub fn remove_stdin(&self) -> Result<(), WorkdirError> {
+        let path = self.stdin();
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(WorkdirError::Remove { path, source: error })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Makes the folders; those that are there already stay.

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::api::token::Role;
 use crate::domain::batch::{BatchPause, BatchSettings};
@@ -77,8 +77,9 @@ pub struct Entered {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DeletedTask {
     pub id: TaskId,
-    /// Then the requirements on it are met and go too; else they stay unmet.
-    pub succeeded: bool,
+    /// Its last state: requirements that this meets are met for good and go too,
+    /// the others stay unmet.
+    pub state: TaskState,
 }
 
 /// An execution whole.
@@ -109,6 +110,8 @@ pub struct ExecutionRow {
 pub enum Ending {
     /// A person cancelled the task: it fails.
     Cancel,
+    /// The same, and its command gets no time to clean up.
+    Kill,
     /// A person wants it run anew: it becomes pending with fresh budgets.
     Relaunch,
     /// Its worker is being deleted: it counts as lost.
@@ -191,7 +194,12 @@ pub struct ChangeSet {
     pub moved_tasks: FxHashMap<TaskId, (BatchId, BatchName)>,
     pub deleted_tasks: Vec<DeletedTask>,
     pub executions: FxHashMap<ExecutionId, ExecutionRow>,
+    /// Batches that changed. Their rows are made when the set is handed over,
+    /// and not for each task that is counted in them.
+    pub touched_batches: FxHashSet<BatchId>,
     pub batches: FxHashMap<BatchId, BatchRow>,
+    /// Deleted batches some of whose tasks can be taken off the disk.
+    pub purged_batches: Vec<BatchId>,
     /// None: the worker is deleted.
     pub workers: FxHashMap<WorkerId, Option<WorkerRow>>,
     /// None: the token is revoked.
@@ -218,7 +226,9 @@ impl ChangeSet {
             && self.moved_tasks.is_empty()
             && self.deleted_tasks.is_empty()
             && self.executions.is_empty()
+            && self.touched_batches.is_empty()
             && self.batches.is_empty()
+            && self.purged_batches.is_empty()
             && self.workers.is_empty()
             && self.tokens.is_empty()
             && self.audit.is_empty()

@@ -2,17 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::api::batch::{DeleteBatch, UpdateBatch, WithTasks};
 use crate::api::event::Event;
 use crate::api::link::{Held, Report, Verdict};
-use crate::api::task::Dependents;
+use crate::api::task::{Dependents, EditEnded, EditRunning, Unfit};
 use crate::api::token::Role;
-use crate::api::worker::UpdateWorker;
+use crate::api::worker::{Clean, HandledOrphans, Orphan, UpdateWorker};
 use crate::domain::demand::Demand;
-use crate::domain::execution::{OutputSizes, Phase};
+use crate::domain::execution::{OutputSizes, Phase, Suspension};
+use crate::domain::signal::Signal;
 use crate::domain::task::TaskState;
 use crate::domain::worker::{Machine, WantedState, WorkerSettings, WorkerStats};
 use crate::domain::{BatchName, Epoch, ExecutionId, StoreId, TaskId, TokenId, WorkerId};
@@ -23,17 +26,82 @@ use super::state::{LinkId, Requirement};
 #[derive(Debug, Clone)]
 pub enum Command {
     CreateTasks(Vec<NewTask>),
-    RelaunchTasks(Vec<TaskId>),
-    CancelTasks(Vec<TaskId>),
+    RelaunchTasks {
+        tasks: Vec<TaskId>,
+        unfit: Unfit,
+    },
+    CancelTasks {
+        tasks: Vec<TaskId>,
+        unfit: Unfit,
+    },
+    PauseTasks {
+        tasks: Vec<TaskId>,
+        unfit: Unfit,
+    },
+    ResumeTasks {
+        tasks: Vec<TaskId>,
+        unfit: Unfit,
+    },
+    SignalTasks {
+        tasks: Vec<TaskId>,
+        signal: Signal,
+        unfit: Unfit,
+    },
+    MoveTasks {
+        tasks: Vec<TaskId>,
+        batch: BatchName,
+    },
+    EditTasks {
+        edits: Vec<TaskEdit>,
+        running: EditRunning,
+        ended: EditEnded,
+    },
     DeleteTasks {
         tasks: Vec<TaskId>,
         dependents: Dependents,
+        unfit: Unfit,
+    },
+    UpdateBatch {
+        batch: BatchName,
+        update: UpdateBatch,
+    },
+    PauseBatch {
+        batch: BatchName,
+        with: WithTasks,
+    },
+    GoBatch {
+        batch: BatchName,
+        with: WithTasks,
+    },
+    /// Pauses it and ends what runs in it.
+    EndBatch {
+        batch: BatchName,
+        signal: Signal,
+    },
+    DeleteBatch {
+        batch: BatchName,
+        how: DeleteBatch,
     },
     UpdateWorker {
         worker: WorkerId,
         update: UpdateWorker,
     },
     DeleteWorker(WorkerId),
+    CleanWorker {
+        worker: WorkerId,
+        what: Clean,
+    },
+    RestartWorker(WorkerId),
+    /// Makes executions of another life of this database its own. None named:
+    /// all of them.
+    AdoptOrphans {
+        worker: WorkerId,
+        executions: Vec<ExecutionId>,
+    },
+    AbandonOrphans {
+        worker: WorkerId,
+        executions: Vec<ExecutionId>,
+    },
     CreateToken {
         name: String,
         role: Role,
@@ -48,9 +116,7 @@ pub enum Command {
     Heartbeat {
         worker: WorkerId,
         link: LinkId,
-        stats: WorkerStats,
-        phases: Vec<(ExecutionId, Phase)>,
-        draining: bool,
+        pulse: Pulse,
     },
     Report {
         worker: WorkerId,
@@ -59,6 +125,17 @@ pub enum Command {
     },
     /// Time has passed.
     Tick,
+}
+
+/// What a heartbeat tells.
+#[derive(Debug, Clone, Default)]
+pub struct Pulse {
+    pub stats: WorkerStats,
+    pub phases: Vec<(ExecutionId, Phase)>,
+    pub draining: bool,
+    /// The silence after which the agent takes its tasks for lost; none: never.
+    pub lease: Option<Duration>,
+    pub orphans: Vec<Orphan>,
 }
 
 /// A task to be queued, checked already.
@@ -74,6 +151,15 @@ pub struct NewTask {
     pub after_batch: Vec<BatchName>,
     /// The whole spec as JSON.
     pub spec: Arc<str>,
+}
+
+/// The new specification of a task, checked already.
+#[derive(Debug, Clone)]
+pub struct TaskEdit {
+    pub id: TaskId,
+    /// The revision that was read before.
+    pub revision: Option<u32>,
+    pub new: NewTask,
 }
 
 /// An agent's hello.
@@ -93,6 +179,7 @@ pub struct Connect {
     pub held: Vec<Held>,
     /// It takes nothing new and leaves when it has nothing left.
     pub draining: bool,
+    pub orphans: Vec<Orphan>,
 }
 
 /// A report with the output that the server has of that execution on disk.
@@ -111,6 +198,10 @@ pub enum Reply {
         count: u64,
     },
     Tasks(Vec<TaskId>),
+    /// So many tasks were changed.
+    Count(u64),
+    Batch(BatchName),
+    Orphans(HandledOrphans),
     Worker(WorkerId),
     Token(TokenId),
     #[serde(skip)]
@@ -127,6 +218,8 @@ pub struct Connected {
     pub known: bool,
     pub settings: WorkerSettings,
     pub wanted: WantedState,
+    /// Silent for longer, it has lost what it holds; none: never.
+    pub lost_after: Option<Duration>,
     pub verdicts: Vec<(ExecutionId, Verdict)>,
     /// The token that was made for it, if one was.
     pub token: Option<TokenId>,
@@ -145,6 +238,26 @@ pub enum Refusal {
     NoToken(TokenId),
     #[error("task {0} has already ended ({1})")]
     TaskEnded(TaskId, TaskState),
+    #[error("batch `{0}` does not exist")]
+    NoBatch(BatchName),
+    #[error("task {0} is {1}, and no command of it runs")]
+    NotRunning(TaskId, TaskState),
+    #[error("task {0} is {1}, not paused")]
+    NotPaused(TaskId, TaskState),
+    #[error("task {0} is paused already")]
+    AlreadyPaused(TaskId),
+    #[error("the command of task {0} runs")]
+    Runs(TaskId),
+    #[error("task {task} was edited since: it is at revision {revision}, not {given}")]
+    EditedSince { task: TaskId, revision: u32, given: u32 },
+    #[error("task {task} would wait for itself, by way of task {by}")]
+    Circle { task: TaskId, by: TaskId },
+    #[error("{count} requirements in one request, {most} are the most")]
+    ManyRequirements { count: usize, most: usize },
+    #[error("worker `{0}` is not connected")]
+    NotConnected(Arc<str>),
+    #[error("worker `{worker}` has no orphaned execution {execution}")]
+    NoOrphan { worker: Arc<str>, execution: ExecutionId },
     #[error("task {task} is required by {count} waiting tasks, {example} among them")]
     HasDependents { task: TaskId, count: usize, example: TaskId },
     #[error("the token speaks for worker {bound}, not for `{name}`")]
@@ -179,6 +292,38 @@ pub enum Effect {
         settings: WorkerSettings,
         wanted: WantedState,
         lost_after_seconds: Option<u64>,
+    },
+    Suspend {
+        worker: WorkerId,
+        execution: ExecutionId,
+        suspension: Suspension,
+    },
+    Signal {
+        worker: WorkerId,
+        execution: ExecutionId,
+        signal: Signal,
+    },
+    /// The task of an accepted execution was edited.
+    Edit {
+        worker: WorkerId,
+        execution: ExecutionId,
+        task: TaskId,
+        revision: u32,
+    },
+    Adopt {
+        worker: WorkerId,
+        executions: Vec<ExecutionId>,
+    },
+    Abandon {
+        worker: WorkerId,
+        executions: Vec<ExecutionId>,
+    },
+    Clean {
+        worker: WorkerId,
+        what: Clean,
+    },
+    RestartAgent {
+        worker: WorkerId,
     },
     /// The worker is gone: its link is closed, it may register anew.
     CloseLink {

@@ -9,23 +9,16 @@ use rustc_hash::FxHashSet;
 
 use crate::api::link::{Held, Verdict};
 use crate::api::token::Role;
-use crate::domain::execution::{ExecutionState, Phase};
+use crate::domain::execution::{ExecutionState, Phase, Suspension};
 use crate::domain::task::TaskEvent;
-use crate::domain::worker::{SeenState, WantedState, WorkerStats};
+use crate::domain::worker::{SeenState, WantedState};
 use crate::domain::{ExecutionId, TokenId, WorkerId};
 
 use super::change::TokenRow;
-use super::command::{Connect, Connected};
+use super::command::{Connect, Connected, Pulse};
 use super::state::{LinkId, State, Worker};
 use super::track::audit;
 use super::{Context, Effect, Refusal, Reply};
-
-/// What a heartbeat tells.
-pub(super) struct Pulse {
-    pub stats: WorkerStats,
-    pub phases: Vec<(ExecutionId, Phase)>,
-    pub draining: bool,
-}
 
 impl State {
     pub(super) fn connect(
@@ -51,12 +44,18 @@ impl State {
         worker.machine = connect.machine.clone();
         worker.version.clone_from(&connect.version);
         worker.leaving = connect.draining;
+        worker.orphans.clone_from(&connect.orphans);
         worker.last_heard = context.now.monotonic;
         worker.last_contact = Some(context.now.wall);
         if worker.seen == SeenState::Offline {
             worker.seen = SeenState::Online;
         }
-        let (settings, wanted) = (worker.settings.clone(), worker.wanted);
+        let (settings, wanted, batch) = (worker.settings.clone(), worker.wanted, worker.batch);
+        let lost_after = self.lost_after(batch);
+        if let Some(worker) = self.workers.get_mut(&id) {
+            worker.agent_lease = lost_after;
+        }
+        self.reweigh_worker(id);
         let bound = connect.new_token.map(|hash| self.bind_token(context, id, hash));
         let (token, revoked) =
             bound.map_or((None, Vec::new()), |(token, revoked)| (Some(token), revoked));
@@ -70,6 +69,7 @@ impl State {
             known: found.is_some(),
             settings,
             wanted,
+            lost_after,
             verdicts,
             token,
             revoked,
@@ -100,11 +100,13 @@ impl State {
         link: LinkId,
         pulse: Pulse,
     ) -> Result<Reply, Refusal> {
-        let Pulse { stats, phases, draining } = pulse;
+        let Pulse { stats, phases, draining, lease, orphans } = pulse;
         self.hear(context, id, link)?;
         if let Some(worker) = self.workers.get_mut(&id) {
             worker.stats = Some(stats);
             worker.leaving = draining;
+            worker.agent_lease = lease;
+            worker.orphans = orphans;
             let batch = worker.batch;
             self.rank_worker(id);
             self.assign(context, batch);
@@ -173,7 +175,8 @@ impl State {
             failure: None,
             faults: Vec::new(),
             orphans: Vec::new(),
-            agent_lease: self.policy.lost_after,
+            agent_lease: self.lost_after(batch),
+            reserved_for: None,
             version: connect.version.clone(),
             succeeded: 0,
             failed: 0,
@@ -259,6 +262,7 @@ impl State {
                     attempt: live.row.attempt,
                     revision: live.row.revision,
                 });
+                self.tell_suspension_if_any(context, execution);
             } else {
                 self.lose_execution(context, execution, "the agent came back without it");
             }
@@ -287,7 +291,30 @@ impl State {
             self.set_phase(id, Phase::Running);
             self.record_execution(context, id);
             self.move_task(context, task, TaskEvent::Start(id), None);
+            self.hold_if_paused(context, task);
         }
+        self.catch_up(context, id, held);
         self.verdict_on_live(id)
+    }
+
+    /// Tells an agent again what it may have missed of an execution that it holds.
+    fn catch_up(&mut self, context: &mut Context<'_>, id: ExecutionId, held: &Held) {
+        let Some(execution) = self.executions.get_mut(&id) else { return };
+        execution.row.revision = execution.row.revision.max(held.revision);
+        let (worker, task) = (execution.worker, execution.row.task);
+        let revision = self.tasks.get(&task).map_or(0, |task| task.revision);
+        if held.started_at.is_some() {
+            self.end_if_outdated(context, id);
+        } else if held.revision < revision && !held.ended {
+            context.effects.push(Effect::Edit { worker, execution: id, task, revision });
+        }
+        self.tell_suspension_if_any(context, id);
+    }
+
+    /// Agents let go on after a hello whatever they are not told to hold back.
+    fn tell_suspension_if_any(&self, context: &mut Context<'_>, id: ExecutionId) {
+        if self.suspension_of(id) != Suspension::No {
+            self.tell_suspension(context, id);
+        }
     }
 }

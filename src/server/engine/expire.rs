@@ -5,17 +5,15 @@ use crate::domain::worker::SeenState;
 use crate::domain::{Monotonic, Timestamp, WorkerId};
 
 use super::Context;
-use super::state::State;
+use super::state::{State, Worker};
 
 impl State {
     /// Looks at every worker's lease.
     pub(super) fn expire(&mut self, context: &mut Context<'_>) {
         let now = context.now.monotonic;
         self.see_offline(context, now);
-        if let Some(lost_after) = self.policy.lost_after
-            && !self.suspects_the_network(now)
-        {
-            for id in self.silent_for(now, lost_after) {
+        if !self.suspects_the_network(now) {
+            for id in self.lost_workers(now) {
                 for state in [ExecutionState::Accepted, ExecutionState::Running] {
                     for execution in self.executions_of(id, state) {
                         self.lose_execution(context, execution, "its worker went silent");
@@ -80,6 +78,17 @@ impl State {
             .max()
             .unwrap_or(0);
         most_together * 2 > holding.len()
+    }
+
+    /// Workers that were silent for longer than the leases last, as both their
+    /// batch and their agent have it: a change counts once both sides go by it.
+    fn lost_workers(&self, now: Monotonic) -> Vec<WorkerId> {
+        let is_lost = |worker: &Worker| {
+            let limits = (self.lost_after(worker.batch), worker.agent_lease);
+            let (Some(ours), Some(its)) = limits else { return false };
+            now.since(worker.last_heard) > ours.max(its)
+        };
+        self.workers.iter().filter(|(_, worker)| is_lost(worker)).map(|(id, _)| *id).collect()
     }
 
     fn silent_for(&self, now: Monotonic, limit: std::time::Duration) -> Vec<WorkerId> {

@@ -1,12 +1,17 @@
 //! Why a task does not run, told for people.
 
 use crate::domain::TaskId;
+use crate::domain::batch::BatchPause;
+use crate::domain::demand::Demand;
 use crate::domain::execution::{ExecutionState, Phase};
-use crate::domain::task::{Hold, TaskLife};
+use crate::domain::task::{Hold, TaskLife, TaskState};
 use crate::domain::worker::{WantedState, WorkerState};
 
 use super::command::LiveTask;
 use super::state::{Batch, State, Worker};
+
+/// Tasks that come before one are counted so far.
+const MOST_COUNTED: usize = 1_000;
 
 impl State {
     /// The live part of a task: its phase, and why it does not run.
@@ -27,6 +32,10 @@ impl State {
             }),
             TaskLife::Accepted(_) => execution.map(|live| {
                 let name = &live.row.worker_name;
+                let batch = self.batches.get(&task.batch);
+                if let Some(batch) = batch.filter(|batch| batch.pause != BatchPause::No) {
+                    return format!("batch `{}` is paused", batch.name);
+                }
                 match live.phase {
                     Phase::Downloading => format!("worker {name} fetches its data"),
                     _ => format!("waits for a free slot on worker {name}"),
@@ -40,6 +49,22 @@ impl State {
         LiveTask { phase, why }
     }
 
+    /// Why none of a batch's tasks runs, when some could.
+    #[must_use]
+    pub fn why_batch_stands(&self, batch: &Batch) -> Option<String> {
+        let counters = &batch.counters;
+        if counters.get(TaskState::Running) + counters.get(TaskState::Accepted) > 0 {
+            return None;
+        }
+        match batch.ready.first() {
+            Some(first) => Some(self.why_pending(batch, first)),
+            None if counters.get(TaskState::Waiting) > 0 => {
+                Some("its tasks wait for others".to_owned())
+            }
+            None => None,
+        }
+    }
+
     fn why_pending(&self, batch: &Batch, id: TaskId) -> String {
         let name = &batch.name;
         if batch.workers.is_empty() {
@@ -49,23 +74,38 @@ impl State {
                 _ => format!("no worker in batch `{name}` ({elsewhere} in other batches)"),
             };
         }
-        let ahead = batch.ready.range(..id).count();
+        let task = self.tasks.get(&id);
+        let ahead = task.map_or(0, |task| batch.ready.count_before(id, task, MOST_COUNTED));
+        let demand = task.map(|task| task.demand).unwrap_or_default();
+        if batch.pause != BatchPause::No {
+            return format!("batch `{name}` is paused");
+        }
         let reasons: Vec<String> = batch
             .workers
             .iter()
             .filter_map(|worker| self.workers.get(worker))
             .take(5)
-            .map(why_not)
+            .map(|worker| why_not(worker, demand))
             .collect();
         let more = batch.workers.len().saturating_sub(reasons.len());
         let mut text = reasons.join("; ");
         if more > 0 {
             text = format!("{text}; and {more} more workers");
         }
-        if ahead > 0 {
-            text = format!("{text}; {ahead} older tasks come first");
+        match ahead {
+            0 => {}
+            MOST_COUNTED => text = format!("{text}; more than {MOST_COUNTED} tasks come first"),
+            _ => text = format!("{text}; {ahead} tasks come first"),
         }
         text
+    }
+}
+
+fn asked(demand: Demand) -> String {
+    match (demand.cpu, demand.memory_mib) {
+        (cpu, 0) => format!("{cpu} cores"),
+        (0, mib) => format!("{mib} MiB of memory"),
+        (cpu, mib) => format!("{cpu} cores and {mib} MiB of memory"),
     }
 }
 
@@ -77,7 +117,7 @@ fn why_paused(hold: Hold) -> String {
 }
 
 /// Why a worker takes nothing new.
-fn why_not(worker: &Worker) -> String {
+fn why_not(worker: &Worker, demand: Demand) -> String {
     let name = &worker.name;
     match worker.state() {
         WorkerState::Running if worker.deleting => format!("worker {name} is being deleted"),
@@ -86,12 +126,28 @@ fn why_not(worker: &Worker) -> String {
         WorkerState::Running if worker.settings.concurrency == 0 => {
             format!("worker {name} has no slots")
         }
+        WorkerState::Failed => {
+            let why = worker.failure.as_deref().unwrap_or_default();
+            format!("worker {name} is out of service: {why}")
+        }
+        WorkerState::Running if worker.slots_for(demand).is_none() => {
+            format!("worker {name} is too small: the task asks for {}", asked(demand))
+        }
+        WorkerState::Running if worker.reserved_for.is_some() => {
+            format!("worker {name} makes room for a task that asks for much")
+        }
         WorkerState::Running => {
             let held = worker.held;
             let (slots, prefetch) = (worker.settings.concurrency, worker.settings.prefetch);
-            format!(
-                "worker {name} is full: it holds {held} tasks for {slots} slots and {prefetch} ahead"
-            )
+            match worker.slots_for(demand) {
+                Some(needed @ 2..) if worker.candidate_key.is_some() => {
+                    let free = u64::from(slots) + u64::from(prefetch) - u64::from(held);
+                    format!("worker {name} has {free} slots free and the task takes {needed} there")
+                }
+                _ => format!(
+                    "worker {name} is full: {held} slots taken of {slots} and {prefetch} ahead"
+                ),
+            }
         }
         state => {
             debug_assert!(state != WorkerState::Running || worker.wanted != WantedState::Running);

@@ -2,7 +2,7 @@
 
 use crate::api::link::Verdict;
 use crate::domain::execution::{ExecutionState, Failure, FailureClass, Outcome};
-use crate::domain::task::TaskEvent;
+use crate::domain::task::{Hold, TaskEvent, TaskState};
 use crate::domain::{ExecutionId, TaskId};
 
 use super::change::{Ending, failure};
@@ -64,7 +64,7 @@ impl State {
             return;
         };
         self.refuse_execution(context, id, &failure(FailureClass::Refused, why));
-        self.requeue(context, task_id, id);
+        self.requeue(context, task_id, id, Again::AsItWas);
     }
 
     /// Counts an execution that its worker did not bring to an end. An agent
@@ -95,15 +95,16 @@ impl State {
             return;
         }
         if task.hidden {
-            if failed.is_none() {
-                self.release_dependents(context, task_id);
-            }
-            self.remove_task(context, task_id, failed.is_none());
+            let state = if failed.is_none() { TaskState::Succeeded } else { TaskState::Failed };
+            self.release_dependents(context, task_id, state);
+            self.waits_after_end.remove(&task_id);
+            self.remove_task(context, task_id, state);
             return;
         }
         let Some(failed) = failed else {
+            self.count_runtime(context, execution);
             self.move_task(context, task_id, TaskEvent::Succeed(id), None);
-            self.release_dependents(context, task_id);
+            self.release_dependents(context, task_id, TaskState::Succeeded);
             return;
         };
         let again = match ending {
@@ -111,7 +112,7 @@ impl State {
                 task.refresh_budgets();
                 true
             }
-            Some(Ending::Cancel) => false,
+            Some(Ending::Cancel | Ending::Kill) => false,
             None | Some(Ending::Delete) => {
                 if failed.class.uses_retry() && task.retries_left > 0 {
                     task.retries_left -= 1;
@@ -125,38 +126,67 @@ impl State {
             }
         };
         if again {
-            self.requeue(context, task_id, id);
+            let as_wanted = ending == Some(Ending::Relaunch);
+            let again = if as_wanted { Again::AsWanted } else { Again::AsItWas };
+            self.requeue(context, task_id, id, again);
         } else {
+            self.waits_after_end.remove(&task_id);
             self.move_task(context, task_id, TaskEvent::Fail(id), Some(failed));
+            self.release_dependents(context, task_id, TaskState::Failed);
         }
     }
 
-    fn requeue(&mut self, context: &mut Context<'_>, task: TaskId, id: ExecutionId) {
-        if self.tasks.get(&task).is_some_and(|task| task.hidden) {
-            self.remove_task(context, task, false);
+    /// Notes how long a command that succeeded has run.
+    fn count_runtime(&mut self, context: &mut Context<'_>, execution: &Execution) {
+        let (Some(started), Some(ended)) =
+            (execution.row.started_at, execution.row.ended_at.or(execution.row.finished_at))
+        else {
+            return;
+        };
+        let Some(task) = self.tasks.get(&execution.row.task) else { return };
+        let id = task.batch;
+        if let Some(batch) = self.batches.get_mut(&id) {
+            batch.runtimes.add(ended.seconds_since(started));
+            context.changes.touched_batches.insert(id);
+        }
+    }
+
+    fn requeue(&mut self, context: &mut Context<'_>, task: TaskId, id: ExecutionId, again: Again) {
+        let Some(before) = self.tasks.get(&task).copied() else { return };
+        if before.hidden {
+            self.remove_task(context, task, TaskState::Pending);
             return;
         }
         self.move_task(context, task, TaskEvent::Requeue(id), None);
+        if let Some(unmet) = self.waits_after_end.remove(&task) {
+            self.move_task(context, task, TaskEvent::Require { unmet }, None);
+        }
+        if before.hold == Hold::Person && again == Again::AsItWas {
+            if let Some(task) = self.tasks.get_mut(&task) {
+                task.hold = before.hold;
+            }
+            self.move_task(context, task, TaskEvent::Pause, None);
+        }
         if let Some(task) = self.tasks.get(&task) {
             self.assign(context, task.batch);
         }
     }
+}
 
-    fn count_for_worker(&mut self, context: &mut Context<'_>, execution: &Execution) {
-        let Some(worker) = self.workers.get_mut(&execution.worker) else { return };
-        match execution.row.state {
-            ExecutionState::Succeeded => worker.succeeded += 1,
-            ExecutionState::Failed => worker.failed += 1,
-            _ => return,
-        }
-        self.record_worker(context, execution.worker);
-    }
+/// How a task comes back into its queue.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Again {
+    /// What a person paused stays paused.
+    AsItWas,
+    /// A person wants it run.
+    AsWanted,
 }
 
 /// What stands as the failure of an execution that a person ended.
 fn person_ended(ending: Ending) -> Failure {
     match ending {
         Ending::Cancel => failure(FailureClass::Cancelled, "cancelled"),
+        Ending::Kill => failure(FailureClass::Cancelled, "killed"),
         Ending::Relaunch => failure(FailureClass::Cancelled, "ended since the task was relaunched"),
         Ending::Delete => failure(FailureClass::Lost, "its worker was deleted"),
     }

@@ -7,7 +7,7 @@ use crate::domain::execution::ExecutionState;
 use crate::domain::task::{Hold, TaskLife, TaskState};
 use crate::domain::{BatchId, ExecutionId, TaskId, WorkerId};
 
-use super::state::{Counters, State};
+use super::state::{Counters, Execution, State};
 
 /// A broken invariant.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -34,6 +34,10 @@ pub enum Violation {
     CandidateKey(WorkerId),
     #[error("I11: task {0} is paused and nobody holds it, or held and not paused")]
     Hold(TaskId),
+    #[error("I12: worker {0} and its batch disagree on what it is reserved for")]
+    Reservation(WorkerId),
+    #[error("I13: worker {0} begins or was given a task of a batch that is paused")]
+    Paused(WorkerId),
 }
 
 impl State {
@@ -130,12 +134,12 @@ impl State {
             {
                 found.push(Violation::WorkerList(*id));
             }
-            let held = own
+            let held: u32 = own
                 .iter()
                 .filter_map(|execution| self.executions.get(execution))
-                .filter(|execution| execution.counts())
-                .count();
-            if held != worker.held as usize {
+                .map(Execution::counted_slots)
+                .sum();
+            if held != worker.held {
                 found.push(Violation::WorkerHeld(*id));
             }
             let listed = worker.candidate_key.is_none_or(|key| {
@@ -143,6 +147,10 @@ impl State {
                     .get(&worker.batch)
                     .is_some_and(|batch| batch.candidates.contains(&(key, *id)))
             });
+            let reserved = self.batches.get(&worker.batch).and_then(|b| b.reserved.get(id));
+            if reserved.copied() != worker.reserved_for {
+                found.push(Violation::Reservation(*id));
+            }
             if worker.candidate_key != worker.load_key() || !listed {
                 found.push(Violation::CandidateKey(*id));
             }
@@ -159,7 +167,7 @@ impl State {
                 }
                 if task.life == TaskLife::Pending {
                     pending += 1;
-                    if !batch.ready.contains(task_id) {
+                    if !batch.ready.contains(*task_id, task) {
                         found.push(Violation::BatchQueue(*id));
                     }
                 }
@@ -178,7 +186,7 @@ impl State {
             if live.iter().any(|state| counted.get(*state) != batch.counters.get(*state)) {
                 found.push(Violation::BatchCounters(*id));
             }
-            if !batch.ready.is_empty() && !batch.candidates.is_empty() {
+            if self.could_assign(batch) {
                 found.push(Violation::IdleWorker(*id));
             }
         }

@@ -9,19 +9,31 @@
 
 pub mod change;
 pub mod command;
+pub mod ready;
 pub mod runtimes;
 pub mod service;
 pub mod state;
+pub mod throughput;
 
 mod assign;
+mod batch;
 mod connect;
+mod delete;
+mod edit;
 mod expire;
 mod explain;
+mod faults;
 mod finish;
+mod hold;
 mod invariants;
 mod launch;
+mod orphans;
 mod owner;
+mod recall;
 mod report;
+mod requirements;
+mod stop;
+mod token;
 mod track;
 mod waiting;
 mod worker;
@@ -32,8 +44,6 @@ pub(super) mod tests;
 use std::sync::Arc;
 
 use crate::domain::Now;
-
-use connect::Pulse;
 
 pub use change::ChangeSet;
 pub use command::{Command, Effect, Refusal, Reply};
@@ -58,29 +68,54 @@ impl State {
     pub fn apply(&mut self, context: &mut Context<'_>, command: Command) -> Result<Reply, Refusal> {
         match command {
             Command::CreateTasks(tasks) => self.create_tasks(context, tasks),
-            Command::RelaunchTasks(tasks) => self.relaunch_tasks(context, &tasks),
-            Command::CancelTasks(tasks) => self.cancel_tasks(context, &tasks),
-            Command::DeleteTasks { tasks, dependents } => {
-                self.delete_tasks(context, &tasks, dependents)
+            Command::RelaunchTasks { tasks, unfit } => self.relaunch_tasks(context, &tasks, unfit),
+            Command::CancelTasks { tasks, unfit } => self.cancel_tasks(context, &tasks, unfit),
+            Command::PauseTasks { tasks, unfit } => self.pause_tasks(context, &tasks, unfit),
+            Command::ResumeTasks { tasks, unfit } => self.resume_tasks(context, &tasks, unfit),
+            Command::SignalTasks { tasks, signal, unfit } => {
+                self.signal_tasks(context, &tasks, signal, unfit)
             }
+            Command::MoveTasks { tasks, batch } => self.move_tasks(context, &tasks, &batch),
+            Command::EditTasks { edits, running, ended } => {
+                self.edit_tasks(context, edits, running, ended)
+            }
+            Command::DeleteTasks { tasks, dependents, unfit } => {
+                self.delete_tasks(context, &tasks, dependents, unfit)
+            }
+            Command::UpdateBatch { batch, update } => {
+                Ok(self.update_batch(context, &batch, update))
+            }
+            Command::PauseBatch { batch, with } => self.pause_batch(context, &batch, with),
+            Command::GoBatch { batch, with } => self.go_batch(context, &batch, with),
+            Command::EndBatch { batch, signal } => self.end_batch(context, &batch, signal),
+            Command::DeleteBatch { batch, how } => self.delete_batch(context, &batch, how),
             Command::UpdateWorker { worker, update } => {
                 self.update_worker(context, worker, &update)
             }
             Command::DeleteWorker(worker) => self.delete_worker(context, worker),
+            Command::CleanWorker { worker, what } => self.clean_worker(context, worker, what),
+            Command::RestartWorker(worker) => self.restart_worker(context, worker),
+            Command::AdoptOrphans { worker, executions } => {
+                self.adopt_orphans(context, worker, &executions)
+            }
+            Command::AbandonOrphans { worker, executions } => {
+                self.abandon_orphans(context, worker, &executions)
+            }
             Command::CreateToken { name, role, hash } => {
                 Ok(self.create_token(context, name, role, hash))
             }
             Command::RevokeToken(token) => self.revoke_token(context, token),
             Command::Connect(connect) => self.connect(context, &connect),
             Command::Disconnect { worker, link } => Ok(self.disconnect(context, worker, link)),
-            Command::Heartbeat { worker, link, stats, phases, draining } => {
-                self.heartbeat(context, worker, link, Pulse { stats, phases, draining })
+            Command::Heartbeat { worker, link, pulse } => {
+                self.heartbeat(context, worker, link, pulse)
             }
             Command::Report { worker, link, reports } => {
                 self.report(context, worker, link, reports)
             }
             Command::Tick => {
                 self.expire(context);
+                self.reserve_workers(context);
                 Ok(Reply::Done)
             }
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::domain::time::Clock;
-use crate::domain::{TaskId, Timestamp, WorkerId};
+use crate::domain::{BatchId, TaskId, Timestamp, WorkerId};
 
 use super::super::store::{CommitError, CommitJob, EngineReader, Store, StoreError, Writer};
 use super::change::ReplyRow;
@@ -41,18 +41,19 @@ pub(super) struct Outside {
 
 /// The owner of the live state.
 pub(super) struct Owner {
-    state: State,
-    outside: Outside,
+    pub(super) state: State,
+    pub(super) outside: Outside,
     links: FxHashMap<WorkerId, (LinkId, LinkSender)>,
     specs: FxHashMap<TaskId, Arc<str>>,
-    open: ChangeSet,
+    /// What the next commit writes.
+    pub(super) open: ChangeSet,
     waiting: Waiting,
     /// The writer is at work.
     committing: bool,
     /// Tasks that may be evicted once the commit under way is done.
     evictable: Vec<TaskId>,
     /// Tasks whose deletion is in the commit under way.
-    deleting: FxHashSet<TaskId>,
+    pub(super) deleting: FxHashSet<TaskId>,
     /// Replies of the open set, which are not on disk yet.
     open_replies: RecentReplies,
     /// Replies of the commit under way.
@@ -147,10 +148,10 @@ impl Owner {
     fn apply(
         &mut self,
         actor: &Arc<str>,
-        command: Command,
+        mut command: Command,
         link: Option<(LinkId, LinkSender)>,
     ) -> Result<Reply, Refusal> {
-        self.recall(&command)?;
+        self.recall(&mut command)?;
         let mut effects = Vec::new();
         let mut context = Context {
             now: self.outside.clock.now(),
@@ -163,6 +164,11 @@ impl Owner {
             _ => None,
         };
         let known_tasks = context.changes.new_tasks.len();
+        let respecified: Vec<TaskId> = match &command {
+            Command::EditTasks { edits, .. } => edits.iter().map(|edit| edit.id).collect(),
+            Command::MoveTasks { tasks, .. } => tasks.clone(),
+            _ => Vec::new(),
+        };
         let reply = self.state.apply(&mut context, command)?;
         if let (Reply::Connected(connected), Some(link)) = (&reply, link) {
             self.links.insert(connected.worker, link);
@@ -172,53 +178,12 @@ impl Owner {
         {
             self.links.remove(&worker);
         }
+        for task in respecified {
+            self.specs.remove(&task);
+        }
         self.keep_specs(known_tasks);
         self.gather(effects);
         Ok(reply)
-    }
-
-    /// Brings ended tasks that the command names into the live state.
-    fn recall(&mut self, command: &Command) -> Result<(), Refusal> {
-        let named: Vec<TaskId> = match command {
-            Command::CreateTasks(tasks) => {
-                tasks.iter().flat_map(|task| &task.after).map(|required| required.task).collect()
-            }
-            Command::RelaunchTasks(tasks)
-            | Command::CancelTasks(tasks)
-            | Command::DeleteTasks { tasks, .. } => tasks.clone(),
-            _ => return Ok(()),
-        };
-        let with_requirements = matches!(command, Command::RelaunchTasks(_));
-        let mut deleted = self.deleting.clone();
-        deleted.extend(self.open.deleted_tasks.iter().map(|task| task.id));
-        for id in named {
-            self.recall_one(id, &deleted)?;
-            if with_requirements {
-                for required in self.state.requirements.get(&id).cloned().unwrap_or_default() {
-                    self.recall_one(required.task, &deleted)?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Brings one ended task in, if it is not there. One whose deletion is not
-    /// on disk yet is still found there, and must stay away.
-    fn recall_one(&mut self, id: TaskId, deleted: &FxHashSet<TaskId>) -> Result<(), Refusal> {
-        if self.state.tasks.contains_key(&id) || deleted.contains(&id) {
-            return Ok(());
-        }
-        let found = self.outside.reader.find_task(id).map_err(|error| {
-            tracing::error!(%error, %id, "cannot read a task");
-            Refusal::Unavailable(error.to_string().into())
-        })?;
-        if let Some(found) = found
-            && found.task.life.state().is_final()
-        {
-            self.state.recall_task(id, found.task, found.requirements);
-            self.open.ended_tasks.push(id);
-        }
-        Ok(())
     }
 
     /// What was answered to this request when it came before.
@@ -300,6 +265,25 @@ impl Owner {
                         LinkMessage::Settings { settings, wanted, lost_after_seconds },
                     );
                 }
+                Effect::Suspend { worker, execution, suspension } => {
+                    self.order(worker, LinkMessage::Suspend { execution, suspension });
+                }
+                Effect::Signal { worker, execution, signal } => {
+                    self.order(worker, LinkMessage::Signal { execution, signal });
+                }
+                Effect::Edit { worker, execution, task, revision } => {
+                    if let Some((_, sender)) = self.links.get(&worker) {
+                        self.waiting.edits.push((sender.clone(), execution, task, revision));
+                    }
+                }
+                Effect::Adopt { worker, executions } => {
+                    self.order(worker, LinkMessage::Adopt { executions });
+                }
+                Effect::Abandon { worker, executions } => {
+                    self.order(worker, LinkMessage::Abandon { executions });
+                }
+                Effect::Clean { worker, what } => self.order(worker, LinkMessage::Clean { what }),
+                Effect::RestartAgent { worker } => self.order(worker, LinkMessage::Restart),
                 Effect::CloseLink { worker } => {
                     self.order(worker, LinkMessage::Close);
                     self.links.remove(&worker);
@@ -332,9 +316,15 @@ impl Owner {
             let now: Timestamp = self.outside.clock.now().wall;
             self.open.forget_replies_before = Some(self.state.forget_replies_before(now));
         }
+        self.purge();
         let server: Arc<str> = "server".into();
         // A tick refuses nothing.
         let _ = self.apply(&server, Command::Tick, None);
+    }
+
+    /// Has the next tasks of deleted batches taken off the disk.
+    fn purge(&mut self) {
+        self.open.purged_batches = self.state.batches_to_purge();
     }
 
     fn nothing_open(&self) -> bool {
@@ -347,6 +337,7 @@ impl Owner {
             return;
         }
         self.committing = true;
+        self.state.complete(&mut self.open);
         let changes = std::mem::take(&mut self.open);
         let waiting = std::mem::take(&mut self.waiting);
         self.committing_replies = std::mem::take(&mut self.open_replies);
@@ -360,7 +351,7 @@ impl Owner {
                 let outcome = match outcome {
                     Ok(done) => {
                         waiting.deliver(done, &*audience);
-                        Ok(())
+                        Ok(done.gone_batches.clone())
                     }
                     Err(error) => {
                         waiting.refuse(&error);
@@ -373,10 +364,14 @@ impl Owner {
         });
     }
 
-    fn on_committed(&mut self, outcome: Result<(), CommitError>) {
+    fn on_committed(&mut self, outcome: Result<Vec<BatchId>, CommitError>) {
         self.committing = false;
         match outcome {
-            Ok(()) => {
+            Ok(gone_batches) => {
+                for batch in gone_batches {
+                    self.state.batches.remove(&batch);
+                }
+                self.purge();
                 for id in std::mem::take(&mut self.evictable) {
                     if !self.open.tasks.contains_key(&id) {
                         self.state.evict_task(id);

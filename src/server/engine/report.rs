@@ -9,6 +9,7 @@ use crate::domain::execution::{ExecutionState, Phase};
 use crate::domain::task::TaskEvent;
 use crate::domain::{ExecutionId, WorkerId};
 
+use super::change::Ending;
 use super::command::Received;
 use super::state::{LinkId, State};
 use super::{Context, Refusal, Reply};
@@ -48,6 +49,7 @@ impl State {
             return self
                 .verdict_on_stranger(id, matches!(report.event, ReportEvent::Finished { .. }));
         }
+        self.note_revision(context, id, report.revision);
         match report.event {
             ReportEvent::Accepted => self.on_accepted(context, &report),
             ReportEvent::Started => self.on_started(context, &report),
@@ -68,8 +70,8 @@ impl State {
     /// What becomes of an execution that is live on this server.
     pub(super) fn verdict_on_live(&self, id: ExecutionId) -> Verdict {
         match self.executions.get(&id) {
-            Some(execution) if execution.row.ending.is_some() => Verdict::Cancelled,
-            _ => Verdict::Keep,
+            Some(execution) => execution.row.ending.map_or(Verdict::Keep, Ending::verdict),
+            None => Verdict::Keep,
         }
     }
 
@@ -81,6 +83,27 @@ impl State {
             Verdict::Settled
         } else {
             Verdict::Superseded
+        }
+    }
+
+    /// Notes by which revision of the specification the agent goes.
+    fn note_revision(&mut self, context: &mut Context<'_>, id: ExecutionId, revision: u32) {
+        if let Some(execution) = self.executions.get_mut(&id)
+            && execution.row.revision < revision
+        {
+            execution.row.revision = revision;
+            self.record_execution(context, id);
+        }
+    }
+
+    /// A command that was started by a specification that was edited since is
+    /// ended, and run anew.
+    pub(super) fn end_if_outdated(&mut self, context: &mut Context<'_>, id: ExecutionId) {
+        let Some(execution) = self.executions.get(&id) else { return };
+        let task = self.tasks.get(&execution.row.task);
+        let outdated = task.is_some_and(|task| execution.row.revision < task.revision);
+        if outdated && execution.row.ending.is_none() {
+            self.end_execution(context, id, Ending::Relaunch);
         }
     }
 
@@ -110,6 +133,8 @@ impl State {
         self.set_phase(id, Phase::Running);
         self.record_execution(context, id);
         self.move_task(context, task, TaskEvent::Start(id), None);
+        self.hold_if_paused(context, task);
+        self.end_if_outdated(context, id);
     }
 
     fn on_uploading(&mut self, context: &mut Context<'_>, report: &Report) {

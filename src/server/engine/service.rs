@@ -15,9 +15,12 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::api::event::Event;
 use crate::api::link::Verdict;
+use crate::api::worker::Clean;
+use crate::domain::execution::Suspension;
+use crate::domain::signal::Signal;
 use crate::domain::time::Clock;
 use crate::domain::worker::{WantedState, WorkerSettings};
-use crate::domain::{ExecutionId, TaskId, TokenId};
+use crate::domain::{BatchId, ExecutionId, TaskId, TokenId};
 
 use super::super::store::{CommitError, Store, StoreError, Writer};
 use super::owner::{Outside, Owner};
@@ -43,6 +46,29 @@ pub enum LinkMessage {
         wanted: WantedState,
         lost_after_seconds: Option<u64>,
     },
+    Suspend {
+        execution: ExecutionId,
+        suspension: Suspension,
+    },
+    Signal {
+        execution: ExecutionId,
+        signal: Signal,
+    },
+    Edit {
+        execution: ExecutionId,
+        revision: u32,
+        spec: Arc<str>,
+    },
+    Adopt {
+        executions: Vec<ExecutionId>,
+    },
+    Abandon {
+        executions: Vec<ExecutionId>,
+    },
+    Clean {
+        what: Clean,
+    },
+    Restart,
     /// The link ends here.
     Close,
 }
@@ -93,7 +119,8 @@ pub(super) type ReplySender = oneshot::Sender<Result<Reply, Refusal>>;
 pub(super) enum Message {
     Apply(Box<Request>),
     Query(Box<dyn FnOnce(&State) + Send>),
-    Committed(Result<(), CommitError>),
+    /// With the deleted batches that are gone.
+    Committed(Result<Vec<BatchId>, CommitError>),
     GarbageCollected(Vec<ExecutionId>),
     Stop,
 }

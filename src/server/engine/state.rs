@@ -11,7 +11,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use strum::{EnumCount, IntoEnumIterator};
 
 use crate::api::worker::Orphan;
-use crate::domain::batch::{BatchPause, BatchSettings};
+use crate::domain::batch::{BatchPause, BatchSettings, LostAfter};
 use crate::domain::demand::Demand;
 use crate::domain::execution::{ExecutionState, Phase};
 use crate::domain::task::{Hold, TaskLife, TaskState, Until};
@@ -24,18 +24,27 @@ use crate::domain::{
 };
 
 use super::change::{BatchRow, ExecutionRow, NextIds};
+use super::ready::Ready;
 use super::runtimes::Runtimes;
+use super::throughput::Throughput;
 
 /// Limits and waiting times that decisions use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
     /// Silent for longer, a worker is offline, and what it has not accepted goes back.
     pub offline_after: Duration,
-    /// Silent for longer, a worker is lost, and all it holds goes back. None: never.
+    /// Silent for longer, a worker is lost, and all it holds goes back. None:
+    /// never. A batch can have a limit of its own.
     pub lost_after: Option<Duration>,
     /// So many losses of its executions fail a task: a task that kills its
     /// machines must not walk through the cluster.
     pub most_losses: u32,
+    /// So many tasks in a row that a worker failed for reasons of its own take
+    /// it out of service.
+    pub most_faults: usize,
+    /// A task that was passed over for so long, since it asks for much, gets a
+    /// worker reserved for it.
+    pub patience: Duration,
     /// How long replies are kept for repetitions of their request.
     pub keep_replies: Duration,
 }
@@ -46,6 +55,8 @@ impl Default for Policy {
             offline_after: Duration::from_secs(15),
             lost_after: Some(Duration::from_mins(10)),
             most_losses: 5,
+            most_faults: 5,
+            patience: Duration::from_mins(10),
             keep_replies: Duration::from_hours(24),
         }
     }
@@ -74,6 +85,9 @@ pub struct State {
     /// Required task → the tasks of the live state that require it: the
     /// inverse of `requirements`.
     pub dependents: FxHashMap<TaskId, BTreeSet<TaskId>>,
+    /// Tasks that were edited under way, and wait for so many others once their
+    /// execution has ended.
+    pub waits_after_end: FxHashMap<TaskId, u32>,
 }
 
 /// A task that has not ended, or whose end is not on disk yet.
@@ -110,6 +124,8 @@ pub struct Execution {
     pub row: ExecutionRow,
     pub worker: WorkerId,
     pub phase: Phase,
+    /// Slots that it takes of its worker.
+    pub slots: u32,
 }
 
 #[derive(Debug)]
@@ -121,10 +137,16 @@ pub struct Batch {
     /// Deleted, and only here until its last execution has ended.
     pub deleted: bool,
     pub counters: Counters,
-    /// Pending tasks, oldest first.
-    pub ready: BTreeSet<TaskId>,
+    /// Lately ended tasks.
+    pub throughput: Throughput,
+    /// Pending tasks in the order of their turn.
+    pub ready: Ready,
     /// Workers that can take one more, least loaded first.
     pub candidates: BTreeSet<(u64, WorkerId)>,
+    /// Workers that have more room than when tasks were last given out.
+    pub freed: BTreeSet<WorkerId>,
+    /// Workers that take nothing but this task, which needs much room.
+    pub reserved: BTreeMap<WorkerId, TaskId>,
     pub workers: BTreeSet<WorkerId>,
 }
 
@@ -158,8 +180,10 @@ pub struct Worker {
     pub last_contact: Option<Timestamp>,
     pub stats: Option<WorkerStats>,
     pub executions: FxHashSet<ExecutionId>,
-    /// How many of them count against its capacity: all but uploading ones.
+    /// The slots that they take of its capacity; uploading ones take none.
     pub held: u32,
+    /// The task for which it keeps all its room.
+    pub reserved_for: Option<TaskId>,
     /// Its place in the candidates of its batch.
     pub candidate_key: Option<u64>,
     /// Its agent drains: it takes nothing new and leaves when it has nothing left.
@@ -210,8 +234,11 @@ impl Batch {
             runtimes: Runtimes::default(),
             deleted: false,
             counters: Counters::default(),
-            ready: BTreeSet::new(),
+            throughput: Throughput::default(),
+            ready: Ready::default(),
             candidates: BTreeSet::new(),
+            freed: BTreeSet::new(),
+            reserved: BTreeMap::new(),
             workers: BTreeSet::new(),
         }
     }
@@ -255,7 +282,7 @@ impl Execution {
             ExecutionState::Running => Phase::Running,
             _ => Phase::Downloading,
         };
-        Self { row, worker, phase }
+        Self { row, worker, phase, slots: 1 }
     }
 }
 
@@ -263,7 +290,44 @@ impl Worker {
     /// The one word for it.
     #[must_use]
     pub const fn state(&self) -> WorkerState {
-        WorkerState::derive(self.wanted, self.seen)
+        WorkerState::derive(self.wanted, self.seen_state())
+    }
+
+    /// How the server sees it. One that was taken out of service is `failed` for
+    /// as long as it can be heard.
+    #[must_use]
+    pub const fn seen_state(&self) -> SeenState {
+        match self.seen {
+            SeenState::Online if self.failure.is_some() => SeenState::Failed,
+            seen => seen,
+        }
+    }
+
+    /// Whether it takes anything new.
+    #[must_use]
+    pub const fn takes_work(&self) -> bool {
+        self.link.is_some()
+            && !self.deleting
+            && !self.leaving
+            && self.failure.is_none()
+            && matches!(self.seen, SeenState::Online)
+            && matches!(self.wanted, WantedState::Running)
+    }
+
+    /// The slots that a task takes here, or none if it never fits.
+    #[must_use]
+    pub fn slots_for(&self, demand: Demand) -> Option<u32> {
+        if demand == Demand::default() {
+            return Some(1);
+        }
+        demand.slots_on(&self.machine, self.settings.concurrency)
+    }
+
+    /// Whether it has room for what a task asks.
+    #[must_use]
+    pub fn fits(&self, demand: Demand) -> bool {
+        let room = u64::from(self.settings.concurrency) + u64::from(self.settings.prefetch);
+        self.slots_for(demand).is_some_and(|slots| u64::from(self.held) + u64::from(slots) <= room)
     }
 
     /// Its place among the workers that can take one more execution, or none:
@@ -272,11 +336,7 @@ impl Worker {
     #[must_use]
     pub fn load_key(&self) -> Option<u64> {
         const ONE: u64 = 1 << 20;
-        let takes = self.link.is_some()
-            && !self.deleting
-            && !self.leaving
-            && matches!(self.seen, SeenState::Online)
-            && matches!(self.wanted, WantedState::Running);
+        let takes = self.takes_work() && self.reserved_for.is_none();
         let (held, slots, prefetch) = (
             u64::from(self.held),
             u64::from(self.settings.concurrency),
@@ -309,6 +369,7 @@ impl State {
             tokens: BTreeMap::new(),
             requirements: FxHashMap::default(),
             dependents: FxHashMap::default(),
+            waits_after_end: FxHashMap::default(),
         }
     }
 
@@ -318,13 +379,14 @@ impl State {
         if task.life == TaskLife::Pending
             && let Some(batch) = self.batches.get_mut(&task.batch)
         {
-            batch.ready.insert(id);
+            batch.ready.insert(id, &task);
         }
         self.tasks.insert(id, task);
     }
 
     /// Puts back an execution that has not ended, as the database has it.
-    pub fn restore_execution(&mut self, id: ExecutionId, execution: Execution) {
+    pub fn restore_execution(&mut self, id: ExecutionId, mut execution: Execution) {
+        execution.slots = self.slots_of(execution.row.task, execution.worker);
         self.attach_execution(id, execution);
     }
 
@@ -361,6 +423,26 @@ impl State {
                     self.dependents.remove(&required.task);
                 }
             }
+        }
+    }
+
+    /// The slots that an execution of a task takes of its worker: all of them
+    /// where the machine has become too small for it.
+    pub(super) fn slots_of(&self, task: TaskId, worker: WorkerId) -> u32 {
+        let demand = self.tasks.get(&task).map(|task| task.demand).unwrap_or_default();
+        let Some(worker) = self.workers.get(&worker) else { return 1 };
+        worker.slots_for(demand).unwrap_or_else(|| worker.settings.concurrency.max(1))
+    }
+
+    /// After what silence a worker has lost its tasks, as its batch has it. None:
+    /// never.
+    #[must_use]
+    pub fn lost_after(&self, batch: BatchId) -> Option<Duration> {
+        let setting = self.batches.get(&batch).and_then(|batch| batch.settings.lost_after);
+        match setting {
+            None => self.policy.lost_after,
+            Some(LostAfter::Never) => None,
+            Some(LostAfter::Seconds(seconds)) => Some(Duration::from_secs(seconds.into())),
         }
     }
 

@@ -2,16 +2,14 @@
 //! its next state keeps counters, queues and rows in step. Nothing else
 //! touches them.
 
-use std::collections::hash_map::Entry;
-
 use crate::api::event::Event;
 use crate::domain::execution::{ExecutionState, Failure, Phase};
-use crate::domain::task::{TaskEvent, TaskLife, TaskState};
+use crate::domain::task::{Hold, TaskEvent, TaskLife, TaskState};
 use crate::domain::{BatchId, BatchName, ExecutionId, TaskId, WorkerId};
 
 use super::change::{AuditRow, BatchRow, Entered, NextIds, TaskRow, WorkerRow};
 use super::state::{Batch, Execution, State, Task, Worker};
-use super::{Context, Effect};
+use super::{ChangeSet, Context, Effect};
 
 impl State {
     /// Moves a task by an event. An event that its state does not allow
@@ -27,6 +25,9 @@ impl State {
         let Ok(life) = task.life.on(event) else { return false };
         let old = task.life;
         task.life = life;
+        if !life.is_paused() {
+            task.hold = Hold::No;
+        }
         let task = *task;
         let entered = (old.state() != life.state() || failure.is_some())
             .then(|| Entered { at: context.now.wall, failure: failure.map(Box::new) });
@@ -35,6 +36,7 @@ impl State {
             self.recount(context, id, task, Some(old), Some(life));
         }
         if life.state().is_final() {
+            self.count_end(context, task.batch);
             context.changes.ended_tasks.push(id);
             context.effects.push(Effect::Ended(id));
         }
@@ -105,7 +107,7 @@ impl State {
                 batch.counters.remove(old.state());
             }
             if old.state() == TaskState::Pending {
-                batch.ready.remove(&id);
+                batch.ready.remove(id, &task);
             }
         }
         if let Some(new) = new {
@@ -113,10 +115,16 @@ impl State {
                 batch.counters.add(new.state());
             }
             if new.state() == TaskState::Pending {
-                batch.ready.insert(id);
+                batch.ready.insert(id, &task);
             }
         }
-        count_batch(context, task.batch, batch);
+        context.changes.touched_batches.insert(task.batch);
+    }
+
+    fn count_end(&mut self, context: &Context<'_>, batch: BatchId) {
+        if let Some(batch) = self.batches.get_mut(&batch) {
+            batch.throughput.add(context.now.monotonic);
+        }
     }
 
     /// The id of the batch of that name, made if need be.
@@ -127,17 +135,18 @@ impl State {
         let id = self.next.batch;
         self.next.batch = id.next();
         self.record_next_ids(context);
-        let batch = Batch::new(name.clone());
-        count_batch(context, id, &batch);
-        self.batches.insert(id, batch);
+        context.changes.touched_batches.insert(id);
+        self.batches.insert(id, Batch::new(name.clone()));
         self.batch_ids.insert(name.clone(), id);
         id
     }
 
-    /// Writes a batch's row whole, when more than its counters has changed.
-    pub(super) fn record_batch(&self, context: &mut Context<'_>, id: BatchId) {
-        if let Some(batch) = self.batches.get(&id) {
-            context.changes.batches.insert(id, batch_row(batch));
+    /// Makes the rows of the batches that a set of changes has touched.
+    pub fn complete(&self, changes: &mut ChangeSet) {
+        for id in std::mem::take(&mut changes.touched_batches) {
+            if let Some(batch) = self.batches.get(&id) {
+                changes.batches.insert(id, batch_row(batch));
+            }
         }
     }
 
@@ -185,6 +194,9 @@ impl State {
             }
             if let Some(new) = key {
                 batch.candidates.insert((new, id));
+                if worker.candidate_key.is_none_or(|old| new < old) {
+                    batch.freed.insert(id);
+                }
             }
             worker.candidate_key = key;
         }
@@ -194,7 +206,7 @@ impl State {
     pub(super) fn attach_execution(&mut self, id: ExecutionId, execution: Execution) {
         if let Some(worker) = self.workers.get_mut(&execution.worker) {
             worker.executions.insert(id);
-            worker.held += u32::from(execution.counts());
+            worker.held += execution.counted_slots();
         }
         let worker = execution.worker;
         self.executions.insert(id, execution);
@@ -206,7 +218,7 @@ impl State {
         let execution = self.executions.remove(&id)?;
         if let Some(worker) = self.workers.get_mut(&execution.worker) {
             worker.executions.remove(&id);
-            worker.held = worker.held.saturating_sub(u32::from(execution.counts()));
+            worker.held = worker.held.saturating_sub(execution.counted_slots());
         }
         self.rank_worker(execution.worker);
         Some(execution)
@@ -215,23 +227,50 @@ impl State {
     /// Sets the phase of an execution; an upload frees its place on the worker.
     pub(super) fn set_phase(&mut self, id: ExecutionId, phase: Phase) {
         let Some(execution) = self.executions.get_mut(&id) else { return };
-        let counted = execution.counts();
+        let counted = execution.counted_slots();
         execution.phase = phase;
-        let counts = execution.counts();
+        let counts = execution.counted_slots();
         let worker_id = execution.worker;
         if counted != counts
             && let Some(worker) = self.workers.get_mut(&worker_id)
         {
-            worker.held = (worker.held + u32::from(counts)).saturating_sub(u32::from(counted));
+            worker.held = (worker.held + counts).saturating_sub(counted);
             self.rank_worker(worker_id);
+        }
+    }
+
+    /// Counts anew how many slots each execution of a worker takes: its settings,
+    /// its machine or a task was changed.
+    pub(super) fn reweigh_worker(&mut self, id: WorkerId) {
+        let Some(worker) = self.workers.get(&id) else { return };
+        let executions: Vec<ExecutionId> = worker.executions.iter().copied().collect();
+        let mut held = 0;
+        for execution_id in executions {
+            let Some(task) = self.executions.get(&execution_id).map(|live| live.row.task) else {
+                continue;
+            };
+            let slots = self.slots_of(task, id);
+            if let Some(execution) = self.executions.get_mut(&execution_id) {
+                execution.slots = slots;
+                held += execution.counted_slots();
+            }
+        }
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        worker.held = held;
+        let batch = worker.batch;
+        self.rank_worker(id);
+        // What fits on it may have changed, whatever its load.
+        if let Some(batch) = self.batches.get_mut(&batch) {
+            batch.freed.insert(id);
         }
     }
 }
 
 impl Execution {
-    /// Whether it takes one of its worker's places.
-    pub(super) fn counts(&self) -> bool {
-        !(self.row.state == ExecutionState::Running && self.phase == Phase::Uploading)
+    /// The slots that it takes of its worker now: an upload needs none.
+    pub(super) fn counted_slots(&self) -> u32 {
+        let uploads = self.row.state == ExecutionState::Running && self.phase == Phase::Uploading;
+        if uploads { 0 } else { self.slots }
     }
 }
 
@@ -245,14 +284,12 @@ pub(super) fn audit(context: &mut Context<'_>, action: &'static str, detail: Str
     });
 }
 
-/// Writes a batch's row, of which only the counters have changed.
-fn count_batch(context: &mut Context<'_>, id: BatchId, batch: &Batch) {
-    match context.changes.batches.entry(id) {
-        Entry::Occupied(mut entry) => entry.get_mut().counters = batch.counters,
-        Entry::Vacant(entry) => {
-            entry.insert(batch_row(batch));
-        }
-    }
+/// Ids for the audit, at most a hundred of them.
+pub(super) fn list(ids: &[TaskId]) -> String {
+    let shown: Vec<String> = ids.iter().take(100).map(ToString::to_string).collect();
+    let more = ids.len().saturating_sub(shown.len());
+    let text = shown.join(" ");
+    if more > 0 { format!("{text} and {more} more") } else { text }
 }
 
 fn batch_row(batch: &Batch) -> BatchRow {

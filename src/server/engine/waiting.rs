@@ -16,6 +16,8 @@ pub(super) struct Waiting {
     pub orders: Vec<(LinkSender, LinkMessage)>,
     /// Starts whose specs were not at hand.
     pub starts: Vec<WaitingStart>,
+    /// Edits of accepted executions, whose specs are in the commit.
+    pub edits: Vec<(LinkSender, ExecutionId, TaskId, u32)>,
     pub events: Vec<Event>,
     pub ended: Vec<TaskId>,
     pub complete: Vec<ExecutionId>,
@@ -36,6 +38,7 @@ impl Waiting {
         self.replies.is_empty()
             && self.orders.is_empty()
             && self.starts.is_empty()
+            && self.edits.is_empty()
             && self.events.is_empty()
             && self.ended.is_empty()
             && self.complete.is_empty()
@@ -53,6 +56,11 @@ impl Waiting {
                     sender.send(LinkMessage::Start { execution, task, attempt, revision, spec });
             } else {
                 tracing::error!(%task, "an assigned task has no spec");
+            }
+        }
+        for (sender, execution, task, revision) in self.edits {
+            if let Some(spec) = done.spec(task) {
+                let _ = sender.send(LinkMessage::Edit { execution, revision, spec });
             }
         }
         for (reply, answer) in self.replies {

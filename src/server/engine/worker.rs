@@ -1,12 +1,13 @@
-//! What people do to workers, and tokens.
+//! What people do to workers.
 
 use crate::api::event::Event;
-use crate::api::token::Role;
-use crate::api::worker::UpdateWorker;
+use crate::api::link::Verdict;
+use crate::api::worker::{Clean, UpdateWorker};
 use crate::domain::execution::ExecutionState;
-use crate::domain::{ExecutionId, TokenId, WorkerId};
+use crate::domain::worker::WantedState;
+use crate::domain::{BatchId, ExecutionId, WorkerId};
 
-use super::change::{Ending, TokenRow};
+use super::change::Ending;
 use super::state::State;
 use super::track::audit;
 use super::{Context, Effect, Refusal, Reply};
@@ -37,25 +38,72 @@ impl State {
         worker.settings.prefetch = update.prefetch.unwrap_or(worker.settings.prefetch);
         worker.wanted = update.wanted.unwrap_or(worker.wanted);
         let batch = worker.batch;
-        context.effects.push(Effect::Settings {
-            worker: id,
-            settings: worker.settings.clone(),
-            wanted: worker.wanted,
-            lost_after_seconds: self.policy.lost_after.map(|limit| limit.as_secs()),
-        });
+        if update.wanted == Some(WantedState::Running) {
+            self.put_into_service(id);
+        }
+        self.tell_settings(context, id);
+        self.reweigh_worker(id);
+        self.give_back_excess(context, id);
         self.record_worker(context, id);
         self.assign(context, batch);
         Ok(Reply::Worker(id))
     }
 
-    fn move_worker(&mut self, context: &mut Context<'_>, id: WorkerId, to: crate::domain::BatchId) {
-        let Some(worker) = self.workers.get_mut(&id) else { return };
-        let from = worker.batch;
-        if from == to {
+    /// Tells the agent by what it shall go from now on.
+    pub(super) fn tell_settings(&self, context: &mut Context<'_>, id: WorkerId) {
+        if let Some(worker) = self.workers.get(&id) {
+            context.effects.push(Effect::Settings {
+                worker: id,
+                settings: worker.settings.clone(),
+                wanted: worker.wanted,
+                lost_after_seconds: self.lost_after(worker.batch).map(|limit| limit.as_secs()),
+            });
+        }
+    }
+
+    /// Wants back what a worker holds beyond its room and has not begun, the
+    /// newest first. What it has not taken yet is back at once.
+    fn give_back_excess(&mut self, context: &mut Context<'_>, id: WorkerId) {
+        let Some(worker) = self.workers.get(&id) else { return };
+        let room = worker.settings.concurrency.saturating_add(worker.settings.prefetch);
+        let mut held = worker.held;
+        for state in [ExecutionState::Pending, ExecutionState::Accepted] {
+            for execution in self.executions_of(id, state).into_iter().rev() {
+                if held <= room {
+                    return;
+                }
+                let Some(live) = self.executions.get(&execution) else { continue };
+                if live.row.ending.is_some() {
+                    continue;
+                }
+                held = held.saturating_sub(live.counted_slots());
+                if state == ExecutionState::Pending {
+                    self.take_back(context, execution, "its worker was given less room");
+                } else {
+                    let verdict = Verdict::GiveBack;
+                    context.effects.push(Effect::Order { worker: id, execution, verdict });
+                }
+            }
+        }
+    }
+
+    fn move_worker(&mut self, context: &mut Context<'_>, id: WorkerId, to: BatchId) {
+        if self.workers.get(&id).is_none_or(|worker| worker.batch == to) {
             return;
         }
-        if let Some(batch) = self.batches.get_mut(&from) {
+        self.put_worker(id, to);
+        for execution in self.executions_of(id, ExecutionState::Pending) {
+            self.take_back(context, execution, "its worker was moved to another batch");
+        }
+    }
+
+    /// Puts a worker into a batch, with all that it holds.
+    pub(super) fn put_worker(&mut self, id: WorkerId, to: BatchId) {
+        self.release_worker(id);
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        if let Some(batch) = self.batches.get_mut(&worker.batch) {
             batch.workers.remove(&id);
+            batch.freed.remove(&id);
             if let Some(key) = worker.candidate_key.take() {
                 batch.candidates.remove(&(key, id));
             }
@@ -65,8 +113,39 @@ impl State {
             worker.settings.batch = batch.name.clone();
             batch.workers.insert(id);
         }
-        for execution in self.executions_of(id, ExecutionState::Pending) {
-            self.take_back(context, execution, "its worker was moved to another batch");
+        self.rank_worker(id);
+    }
+
+    /// Has a worker take off its disk what is not needed.
+    pub(super) fn clean_worker(
+        &self,
+        context: &mut Context<'_>,
+        id: WorkerId,
+        what: Clean,
+    ) -> Result<Reply, Refusal> {
+        self.check_connected(id)?;
+        audit(context, "worker.clean", format!("{id} {what:?}").to_lowercase());
+        context.effects.push(Effect::Clean { worker: id, what });
+        Ok(Reply::Worker(id))
+    }
+
+    /// Has a worker's agent replaced by a new process; its commands run on.
+    pub(super) fn restart_worker(
+        &self,
+        context: &mut Context<'_>,
+        id: WorkerId,
+    ) -> Result<Reply, Refusal> {
+        self.check_connected(id)?;
+        audit(context, "worker.restart", id.to_string());
+        context.effects.push(Effect::RestartAgent { worker: id });
+        Ok(Reply::Worker(id))
+    }
+
+    fn check_connected(&self, id: WorkerId) -> Result<(), Refusal> {
+        let worker = self.workers.get(&id).ok_or(Refusal::NoWorker(id))?;
+        match worker.link {
+            Some(_) => Ok(()),
+            None => Err(Refusal::NotConnected(worker.name.clone())),
         }
     }
 
@@ -116,6 +195,8 @@ impl State {
         let Some(worker) = self.workers.remove(&id) else { return };
         if let Some(batch) = self.batches.get_mut(&worker.batch) {
             batch.workers.remove(&id);
+            batch.freed.remove(&id);
+            batch.reserved.remove(&id);
             if let Some(key) = worker.candidate_key {
                 batch.candidates.remove(&(key, id));
             }
@@ -142,68 +223,5 @@ impl State {
             .collect();
         found.sort_unstable();
         found
-    }
-
-    pub(super) fn create_token(
-        &mut self,
-        context: &mut Context<'_>,
-        name: String,
-        role: Role,
-        hash: [u8; 32],
-    ) -> Reply {
-        let row = TokenRow {
-            name,
-            role,
-            worker: None,
-            hash,
-            created_at: context.now.wall,
-            created_by: context.actor.clone(),
-        };
-        let detail = format!("{role} {}", row.name);
-        let id = self.add_token(context, row);
-        audit(context, "token.create", format!("{id} {detail}"));
-        Reply::Token(id)
-    }
-
-    pub(super) fn revoke_token(
-        &mut self,
-        context: &mut Context<'_>,
-        id: TokenId,
-    ) -> Result<Reply, Refusal> {
-        if self.tokens.remove(&id).is_none() {
-            return Err(Refusal::NoToken(id));
-        }
-        audit(context, "token.revoke", id.to_string());
-        context.changes.tokens.insert(id, None);
-        context.effects.push(Effect::TokensRevoked(vec![id]));
-        Ok(Reply::Token(id))
-    }
-
-    pub(super) fn add_token(&mut self, context: &mut Context<'_>, row: TokenRow) -> TokenId {
-        let id = self.next.token;
-        self.next.token = id.next();
-        self.record_next_ids(context);
-        self.tokens.insert(id, row.worker);
-        context.changes.tokens.insert(id, Some(row));
-        id
-    }
-
-    /// Takes away the tokens that are bound to a worker.
-    pub(super) fn revoke_tokens_of(
-        &mut self,
-        context: &mut Context<'_>,
-        worker: WorkerId,
-    ) -> Vec<TokenId> {
-        let bound: Vec<TokenId> = self
-            .tokens
-            .iter()
-            .filter(|(_, bound)| **bound == Some(worker))
-            .map(|(id, _)| *id)
-            .collect();
-        for id in &bound {
-            self.tokens.remove(id);
-            context.changes.tokens.insert(*id, None);
-        }
-        bound
     }
 }

@@ -70,11 +70,23 @@ impl From<Refusal> for ApiError {
     fn from(refusal: Refusal) -> Self {
         let message = refusal.to_string();
         match refusal {
-            Refusal::NoTask(_) | Refusal::NoWorker(_) | Refusal::NoToken(_) => {
-                Self::not_found(message)
-            }
+            Refusal::NoTask(_)
+            | Refusal::NoWorker(_)
+            | Refusal::NoToken(_)
+            | Refusal::NoBatch(_)
+            | Refusal::NoOrphan { .. } => Self::not_found(message),
             Refusal::TaskEnded(..) => Self::new(ErrorCode::Conflict, message)
                 .hint("to run it again: scitq manage task relaunch"),
+            Refusal::NotRunning(..) => Self::new(ErrorCode::Conflict, message)
+                .hint("to end a task that does not run: scitq manage task cancel"),
+            Refusal::NotPaused(..) | Refusal::AlreadyPaused(_) | Refusal::NotConnected(_) => {
+                Self::new(ErrorCode::Conflict, message)
+            }
+            Refusal::Runs(_) => Self::new(ErrorCode::Conflict, message)
+                .hint("an edit of it has to end the command and run it anew"),
+            Refusal::EditedSince { .. } => Self::new(ErrorCode::Conflict, message)
+                .hint("read it again, and edit what is there now"),
+            Refusal::Circle { .. } | Refusal::ManyRequirements { .. } => Self::invalid(message),
             Refusal::HasDependents { .. } => Self::new(ErrorCode::Conflict, message)
                 .hint("delete them as well with --cascade, or leave them blocked with --detach"),
             Refusal::OtherWorker { .. } => Self::new(ErrorCode::Forbidden, message),

@@ -10,8 +10,9 @@ use axum::response::Response;
 use futures_util::StreamExt;
 use tokio::sync::mpsc;
 
-use crate::api::link::{Down, Hello, PROTOCOL, RefusedLink, Up, Welcome};
+use crate::api::link::{Down, Hello, PROTOCOL, RefusedLink, Up, Verdict, Welcome};
 use crate::api::token::Role;
+use crate::domain::ExecutionId;
 
 use super::super::auth::{Principal, Secret};
 use super::super::engine::Refusal;
@@ -136,6 +137,7 @@ async fn welcome(
         store: hello.store,
         held: hello.held,
         draining: hello.draining,
+        orphans: hello.orphans,
     };
     let (sender, orders) = mpsc::unbounded_channel();
     let command = Command::Connect(Box::new(connect));
@@ -152,7 +154,16 @@ async fn welcome(
     };
     tracing::info!(worker = %connected.worker, %name, known = connected.known, "worker connected");
     enter_token(app, &name, &connected, secret.as_ref());
-    let session = Session::new(app, caller, connected.worker, link, orders, &connected.verdicts);
+    let kept: Vec<ExecutionId> = connected
+        .verdicts
+        .iter()
+        .filter(|(_, verdict)| {
+            matches!(verdict, Verdict::Keep | Verdict::Cancelled | Verdict::Killed)
+        })
+        .map(|(id, _)| *id)
+        .collect();
+    let Ok(mine) = app.store.readers.output_limits(kept).await else { return Ok(None) };
+    let session = Session::new(app, caller, connected.worker, link, orders, mine);
     let Ok(sizes) = app.output.sizes_of(held.clone()).await else { return Ok(None) };
     let identity = app.engine.query(|state| (state.store.clone(), state.epoch)).await;
     let Ok((store, epoch)) = identity else { return Ok(None) };
@@ -164,7 +175,7 @@ async fn welcome(
         known: connected.known,
         settings: connected.settings,
         wanted: connected.wanted,
-        lost_after_seconds: app.policy.lost_after.map(|lost_after| lost_after.as_secs()),
+        lost_after_seconds: connected.lost_after.map(|lost_after| lost_after.as_secs()),
         verdicts: connected.verdicts,
         output: held.into_iter().zip(sizes).collect(),
     };

@@ -7,22 +7,24 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use axum::extract::ws::{Message, WebSocket};
 use bytes::Bytes;
 use futures_util::stream::{FuturesOrdered, SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
-use rustc_hash::FxHashSet;
+use rustc_hash::FxHashMap;
+use serde::Deserialize;
 use tokio::sync::mpsc;
 
 use crate::api::link::{
-    Down, Heartbeat, OutputChunk, Report, ReportEvent, Start, Up, Verdict, Welcome,
+    Down, Edit, Heartbeat, OutputChunk, Report, ReportEvent, Start, Up, Welcome,
 };
 use crate::domain::execution::OutputSizes;
 use crate::domain::{ExecutionId, WorkerId};
 
 use super::super::engine::Refusal;
-use super::super::engine::command::{Command, Received, Reply};
+use super::super::engine::command::{Command, Pulse, Received, Reply};
 use super::super::engine::service::LinkMessage;
 use super::super::engine::state::LinkId;
 use super::super::output::OutputError;
@@ -50,8 +52,9 @@ struct Reader {
     mine: Mine,
 }
 
-/// The executions for which this agent may send output.
-type Mine = Arc<Mutex<FxHashSet<ExecutionId>>>;
+/// The executions for which this agent may send output, and how much of it is
+/// kept where they have a limit of their own.
+type Mine = Arc<Mutex<FxHashMap<ExecutionId, Option<u64>>>>;
 
 /// Why a link cannot go on.
 enum End {
@@ -68,13 +71,8 @@ impl Session {
         worker: WorkerId,
         link: LinkId,
         orders: mpsc::UnboundedReceiver<LinkMessage>,
-        verdicts: &[(ExecutionId, Verdict)],
+        mine: FxHashMap<ExecutionId, Option<u64>>,
     ) -> Self {
-        let mine = verdicts
-            .iter()
-            .filter(|(_, verdict)| matches!(verdict, Verdict::Keep | Verdict::Cancelled))
-            .map(|(id, _)| *id)
-            .collect();
         let mine = Arc::new(Mutex::new(mine));
         let reader = Reader { app: Arc::clone(app), caller: caller.clone(), worker, link, mine };
         Self { reader, orders }
@@ -164,7 +162,9 @@ async fn write(
 fn order_frame(order: LinkMessage, mine: &Mine) -> Result<String, End> {
     let text = match order {
         LinkMessage::Start { execution, task, attempt, revision, spec } => {
-            mine.lock().unwrap_or_else(PoisonError::into_inner).insert(execution);
+            mine.lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .insert(execution, output_limit(&spec));
             Ok(Start::frame(execution, task, attempt, revision, &spec))
         }
         LinkMessage::Order { execution, verdict } => {
@@ -173,6 +173,19 @@ fn order_frame(order: LinkMessage, mine: &Mine) -> Result<String, End> {
         LinkMessage::Settings { settings, wanted, lost_after_seconds } => {
             serde_json::to_string(&Down::Settings { settings, wanted, lost_after_seconds })
         }
+        LinkMessage::Suspend { execution, suspension } => {
+            serde_json::to_string(&Down::Suspend { execution, suspension })
+        }
+        LinkMessage::Signal { execution, signal } => {
+            serde_json::to_string(&Down::Signal { execution, signal })
+        }
+        LinkMessage::Edit { execution, revision, spec } => {
+            Ok(Edit::frame(execution, revision, &spec))
+        }
+        LinkMessage::Adopt { executions } => serde_json::to_string(&Down::Adopt { executions }),
+        LinkMessage::Abandon { executions } => serde_json::to_string(&Down::Abandon { executions }),
+        LinkMessage::Clean { what } => serde_json::to_string(&Down::Clean { what }),
+        LinkMessage::Restart => serde_json::to_string(&Down::Restart),
         LinkMessage::Close => return Err(End::Closed),
     };
     text.map_err(|error| End::Malformed(error.to_string()))
@@ -213,9 +226,14 @@ impl Reader {
     }
 
     fn on_heartbeat(&self, heartbeat: Heartbeat) -> Answer {
-        let Heartbeat { number, stats, phases, draining, .. } = heartbeat;
+        let Heartbeat { number, stats, phases, draining, lease_seconds, orphans } = heartbeat;
+        let lease = lease_seconds.map(Duration::from_secs);
         let (worker, link) = (self.worker, self.link);
-        let command = Command::Heartbeat { worker, link, stats, phases, draining };
+        let command = Command::Heartbeat {
+            worker,
+            link,
+            pulse: Pulse { stats, phases, draining, lease, orphans },
+        };
         let reply = self.app.engine.submit(&self.caller.name, command);
         Box::pin(async move { reply.await.map(|_| Down::HeartbeatAck { number }) })
     }
@@ -241,7 +259,7 @@ impl Reader {
                     .sizes(report.execution)
                     .await
                     .map_err(|error| store_failed(&error))?;
-                let is_mine = self.is_mine(report.execution);
+                let is_mine = self.limit_of(report.execution).is_some();
                 if is_mine && (output.stdout < sent.stdout || output.stderr < sent.stderr) {
                     // Cut off, the agent says hello and learns from where to send.
                     tracing::warn!(execution = %report.execution, "output is missing; the link starts over");
@@ -270,11 +288,11 @@ impl Reader {
         let chunk = OutputChunk::decode(frame)
             .ok_or_else(|| End::Malformed("an output frame without header".to_owned()))?;
         let OutputChunk { execution, stream, offset, bytes } = chunk;
-        if !self.is_mine(execution) {
+        let Some(limit) = self.limit_of(execution) else {
             // Late output of an execution that is over, or somebody else's.
             return Ok(None);
-        }
-        match self.app.output.append(execution, stream, offset, bytes).await {
+        };
+        match self.app.output.append(execution, stream, offset, bytes, limit).await {
             Ok(_) => Ok(None),
             Err(OutputError::Gap { .. }) => {
                 let have =
@@ -285,9 +303,22 @@ impl Reader {
         }
     }
 
-    fn is_mine(&self, execution: ExecutionId) -> bool {
-        self.mine.lock().unwrap_or_else(PoisonError::into_inner).contains(&execution)
+    /// None: it is not this agent's.
+    fn limit_of(&self, execution: ExecutionId) -> Option<Option<u64>> {
+        self.mine.lock().unwrap_or_else(PoisonError::into_inner).get(&execution).copied()
     }
+}
+
+/// The limit on output that a specification names. Few do, so most are not parsed.
+fn output_limit(spec: &str) -> Option<u64> {
+    #[derive(Deserialize)]
+    struct Limit {
+        output_limit: Option<u64>,
+    }
+    if !spec.contains("\"output_limit\"") {
+        return None;
+    }
+    serde_json::from_str::<Limit>(spec).ok()?.output_limit
 }
 
 fn store_failed(error: &OutputError) -> End {

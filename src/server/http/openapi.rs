@@ -17,7 +17,10 @@ use crate::api::error::ErrorCode;
 use super::super::auth::Need;
 use super::error::ApiError;
 use super::request::MAX_BODY;
-use super::{App, batches, events, executions, gate, link, output, status, tasks, tokens, workers};
+use super::{
+    App, batches, events, executions, gate, link, output, status, task_changes, tasks, tokens,
+    workers,
+};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -39,6 +42,7 @@ fn reading() -> Routes {
         .routes(routes!(workers::list))
         .routes(routes!(workers::show))
         .routes(routes!(batches::list))
+        .routes(routes!(batches::show))
         .routes(routes!(status::show))
         .routes(routes!(events::follow))
 }
@@ -46,11 +50,27 @@ fn reading() -> Routes {
 fn changing() -> Routes {
     OpenApiRouter::new()
         .routes(routes!(tasks::create))
-        .routes(routes!(tasks::relaunch))
-        .routes(routes!(tasks::cancel))
-        .routes(routes!(tasks::delete))
+        .routes(routes!(task_changes::relaunch))
+        .routes(routes!(task_changes::cancel))
+        .routes(routes!(task_changes::pause))
+        .routes(routes!(task_changes::resume))
+        .routes(routes!(task_changes::signal))
+        .routes(routes!(task_changes::move_to_batch))
+        .routes(routes!(task_changes::edit))
+        .routes(routes!(task_changes::delete))
+        .routes(routes!(batches::update))
+        .routes(routes!(batches::pause))
+        .routes(routes!(batches::go))
+        .routes(routes!(batches::stop))
+        .routes(routes!(batches::kill))
+        .routes(routes!(batches::retry))
+        .routes(routes!(batches::delete))
         .routes(routes!(workers::update))
         .routes(routes!(workers::delete))
+        .routes(routes!(workers::clean))
+        .routes(routes!(workers::restart))
+        .routes(routes!(workers::adopt_orphans))
+        .routes(routes!(workers::abandon_orphans))
 }
 
 fn administering() -> Routes {

@@ -10,22 +10,17 @@ use axum::http::StatusCode;
 
 use crate::api::error::{ErrorBody, ErrorCode};
 use crate::api::task::{
-    AwaitedTasks, ChangedTasks, CreateTasks, CreatedTasks, DeleteTasks, ListTasks, TaskDetail,
-    TaskIds, TaskPage, TaskView, WaitForTasks,
+    AwaitedTasks, CreateTasks, CreatedTasks, ListTasks, TaskDetail, TaskPage, TaskView,
+    WaitForTasks,
 };
 use crate::domain::TaskId;
-use crate::domain::demand::Demand;
-use crate::domain::task::{TaskSpec, TaskState, Until};
-use crate::domain::uri::{Uri, UriError};
-use crate::storage::{self, StorageError};
+use crate::domain::task::{TaskSpec, TaskState};
 
-use super::super::engine::command::{Command, NewTask, Reply};
-use super::super::engine::service::RequestKey;
-use super::super::engine::state::Requirement;
-use super::App;
+use super::super::engine::command::{Command, Reply};
 use super::error::{ApiError, ApiResult};
 use super::gate::Caller;
 use super::request::{Change, Id, Parameters, page_size, parse_states};
+use super::{App, specs};
 
 /// Longest wait for tasks, seconds.
 const MAX_WAIT: u32 = 60;
@@ -41,12 +36,7 @@ pub(super) async fn create(
     caller: Caller,
     Change { value, key }: Change<CreateTasks>,
 ) -> ApiResult<(StatusCode, Json<CreatedTasks>)> {
-    let tasks = value
-        .tasks
-        .into_iter()
-        .enumerate()
-        .map(|(position, spec)| prepare(position, spec))
-        .collect::<ApiResult<Vec<NewTask>>>()?;
+    let tasks = specs::prepare_all(&app, value.tasks).await?;
     let command = Command::CreateTasks(tasks);
     match app.engine.apply(&caller.name, command, key).await? {
         Reply::Created { first, count } => {
@@ -151,98 +141,6 @@ pub(super) async fn wait(
         _ => None,
     };
     Ok(Json(AwaitedTasks { done: states.keys().all(|state| state.is_final()), states, task }))
-}
-
-/// Run tasks again
-///
-/// A task that is under way is ended first.
-#[utoipa::path(post, path = "/api/v2/tasks/relaunch", tag = "tasks", request_body = TaskIds,
-    params(("idempotency-key" = Option<String>, Header)),
-    responses((status = 200, body = ChangedTasks), (status = "4XX", body = ErrorBody)))]
-pub(super) async fn relaunch(
-    State(app): State<Arc<App>>,
-    caller: Caller,
-    Change { value, key }: Change<TaskIds>,
-) -> ApiResult<Json<ChangedTasks>> {
-    change(&app, &caller, Command::RelaunchTasks(value.ids), key).await
-}
-
-/// Cancel tasks
-///
-/// Those that wait end at once, those that run get SIGTERM and, after 10 s, SIGKILL.
-#[utoipa::path(post, path = "/api/v2/tasks/cancel", tag = "tasks", request_body = TaskIds,
-    params(("idempotency-key" = Option<String>, Header)),
-    responses((status = 200, body = ChangedTasks), (status = "4XX", body = ErrorBody)))]
-pub(super) async fn cancel(
-    State(app): State<Arc<App>>,
-    caller: Caller,
-    Change { value, key }: Change<TaskIds>,
-) -> ApiResult<Json<ChangedTasks>> {
-    change(&app, &caller, Command::CancelTasks(value.ids), key).await
-}
-
-/// Delete tasks with their executions and output
-///
-/// What runs is not ended; it goes when it has ended.
-#[utoipa::path(post, path = "/api/v2/tasks/delete", tag = "tasks", request_body = DeleteTasks,
-    params(("idempotency-key" = Option<String>, Header)),
-    responses((status = 200, body = ChangedTasks), (status = "4XX", body = ErrorBody)))]
-pub(super) async fn delete(
-    State(app): State<Arc<App>>,
-    caller: Caller,
-    Change { value, key }: Change<DeleteTasks>,
-) -> ApiResult<Json<ChangedTasks>> {
-    let command = Command::DeleteTasks { tasks: value.ids, dependents: value.dependents };
-    change(&app, &caller, command, key).await
-}
-
-async fn change(
-    app: &App,
-    caller: &Caller,
-    command: Command,
-    key: Option<RequestKey>,
-) -> ApiResult<Json<ChangedTasks>> {
-    match app.engine.apply(&caller.name, command, key).await? {
-        Reply::Tasks(ids) => Ok(Json(ChangedTasks { ids })),
-        other => Err(unexpected(&other)),
-    }
-}
-
-/// Checks a spec and puts it into the form that is stored.
-fn prepare(position: usize, spec: TaskSpec) -> ApiResult<NewTask> {
-    let at = |problem: String| ApiError::invalid(format!("tasks[{position}]: {problem}"));
-    spec.check().map_err(|error| at(error.to_string()))?;
-    check_addresses(&spec).map_err(at)?;
-    let text = serde_json::to_string(&spec).map_err(|error| at(error.to_string()))?;
-    Ok(NewTask {
-        demand: Demand::of(&spec),
-        after: requirements(&spec),
-        name: spec.name,
-        batch: spec.batch,
-        retry: spec.retry.unwrap_or(0),
-        priority: spec.priority.unwrap_or(0),
-        tags: spec.tags,
-        after_batch: spec.after_batch,
-        spec: text.into(),
-    })
-}
-
-/// The tasks that a task names as required.
-fn requirements(spec: &TaskSpec) -> Vec<Requirement> {
-    let until = |until| move |task: &TaskId| Requirement { task: *task, until };
-    let after = spec.after.iter().map(until(Until::Success));
-    after.chain(spec.after_any.iter().map(until(Until::End))).collect()
-}
-
-/// Whether the data of a task is where some agent can get it.
-fn check_addresses(spec: &TaskSpec) -> Result<(), String> {
-    let check = |text: &String, check: fn(&Uri) -> Result<(), StorageError>| {
-        let uri: Uri = text.parse().map_err(|error: UriError| error.to_string())?;
-        check(&uri).map_err(|error| error.to_string())
-    };
-    spec.input.iter().try_for_each(|uri| check(uri, storage::check_input))?;
-    spec.resource.iter().try_for_each(|uri| check(uri, storage::check_resource))?;
-    spec.output.iter().try_for_each(|uri| check(uri, storage::check_output))
 }
 
 /// Adds what only the engine knows.

@@ -8,12 +8,15 @@ use axum::http::StatusCode;
 
 use crate::api::batch::Slots;
 use crate::api::error::ErrorBody;
-use crate::api::worker::{UpdateWorker, WorkerList, WorkerView};
+use crate::api::worker::{
+    CleanWorker, HandledOrphans, OrphanIds, UpdateWorker, WorkerList, WorkerView,
+};
 use crate::domain::WorkerId;
 use crate::domain::execution::ExecutionState;
 
 use super::super::engine;
 use super::super::engine::command::{Command, Reply};
+use super::super::engine::service::RequestKey;
 use super::App;
 use super::error::{ApiError, ApiResult};
 use super::gate::Caller;
@@ -87,6 +90,80 @@ pub(super) async fn delete(
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// Take off a worker's disk what is not needed
+#[utoipa::path(post, path = "/api/v2/workers/{id}/clean", tag = "workers",
+    params(("id" = WorkerId, Path), ("idempotency-key" = Option<String>, Header)),
+    request_body = CleanWorker,
+    responses((status = 204), (status = "4XX", body = ErrorBody)))]
+pub(super) async fn clean(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Id(worker): Id<WorkerId>,
+    Change { value, key }: Change<CleanWorker>,
+) -> ApiResult<StatusCode> {
+    let command = Command::CleanWorker { worker, what: value.what };
+    app.engine.apply(&caller.name, command, key).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Replace a worker's agent by a new process
+///
+/// Its commands run on.
+#[utoipa::path(post, path = "/api/v2/workers/{id}/restart", tag = "workers",
+    params(("id" = WorkerId, Path), ("idempotency-key" = Option<String>, Header)),
+    responses((status = 204), (status = "4XX", body = ErrorBody)))]
+pub(super) async fn restart(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Id(worker): Id<WorkerId>,
+    Change { key, .. }: Change<()>,
+) -> ApiResult<StatusCode> {
+    app.engine.apply(&caller.name, Command::RestartWorker(worker), key).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Adopt executions of an earlier life of this database
+///
+/// They become executions of their tasks, where those exist and have no other.
+#[utoipa::path(post, path = "/api/v2/workers/{id}/orphans/adopt", tag = "workers",
+    params(("id" = WorkerId, Path), ("idempotency-key" = Option<String>, Header)),
+    request_body = OrphanIds,
+    responses((status = 200, body = HandledOrphans), (status = "4XX", body = ErrorBody)))]
+pub(super) async fn adopt_orphans(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Id(worker): Id<WorkerId>,
+    Change { value: OrphanIds { executions }, key }: Change<OrphanIds>,
+) -> ApiResult<Json<HandledOrphans>> {
+    handle_orphans(&app, &caller, Command::AdoptOrphans { worker, executions }, key).await
+}
+
+/// End executions that this server does not know, and forget them
+#[utoipa::path(post, path = "/api/v2/workers/{id}/orphans/abandon", tag = "workers",
+    params(("id" = WorkerId, Path), ("idempotency-key" = Option<String>, Header)),
+    request_body = OrphanIds,
+    responses((status = 200, body = HandledOrphans), (status = "4XX", body = ErrorBody)))]
+pub(super) async fn abandon_orphans(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Id(worker): Id<WorkerId>,
+    Change { value: OrphanIds { executions }, key }: Change<OrphanIds>,
+) -> ApiResult<Json<HandledOrphans>> {
+    handle_orphans(&app, &caller, Command::AbandonOrphans { worker, executions }, key).await
+}
+
+async fn handle_orphans(
+    app: &App,
+    caller: &Caller,
+    command: Command,
+    key: Option<RequestKey>,
+) -> ApiResult<Json<HandledOrphans>> {
+    match app.engine.apply(&caller.name, command, key).await? {
+        Reply::Orphans(handled) => Ok(Json(handled)),
+        other => Err(unexpected(&other)),
+    }
+}
+
 async fn find(app: &App, id: WorkerId) -> ApiResult<WorkerView> {
     let found = app.engine.query(move |state| view(state, id)).await?;
     found.ok_or_else(|| ApiError::not_found(format!("worker {id} does not exist")))
@@ -108,7 +185,7 @@ fn view(state: &engine::State, id: WorkerId) -> Option<WorkerView> {
         batch: worker.settings.batch.clone(),
         state: worker.state(),
         wanted: worker.wanted,
-        seen: worker.seen,
+        seen: worker.seen_state(),
         concurrency: worker.settings.concurrency,
         prefetch: worker.settings.prefetch,
         machine: worker.machine.clone(),
@@ -120,7 +197,7 @@ fn view(state: &engine::State, id: WorkerId) -> Option<WorkerView> {
         failed: worker.failed,
         failure: worker.failure.as_deref().map(str::to_owned),
         slots: Slots { taken: worker.held.into(), total: worker.settings.concurrency.into() },
-        lost_after_seconds: state.policy.lost_after.map(|limit| limit.as_secs()),
+        lost_after_seconds: state.lost_after(worker.batch).map(|limit| limit.as_secs()),
         orphans: worker.orphans.clone(),
         registered_at: worker.registered_at,
         last_contact: worker.last_contact,

@@ -100,6 +100,7 @@ impl OutputStore {
     /// the stream is then. They can be read at once; only [`Self::sync`] makes
     /// them safe against a power cut. Bytes that are there already are not
     /// taken again. Waits while too many bytes are on their way to the disk.
+    /// `limit` is how much of the stream is kept, as the server has it if none.
     ///
     /// # Errors
     /// [`OutputError::Gap`] when bytes before `offset` are missing. A failure
@@ -111,14 +112,16 @@ impl OutputStore {
         stream: Stream,
         offset: u64,
         bytes: Bytes,
+        limit: Option<u64>,
     ) -> Result<u64, OutputError> {
         let cost = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
         let cost = cost.saturating_add(APPEND_OVERHEAD).min(self.shared.settings.queue_size);
         let room = Arc::clone(&self.shared.room).acquire_many_owned(cost).await;
         let room = room.map_err(|_| OutputError::Stopped)?;
         self.shared.state().on_queued(execution);
-        let request =
-            |reply| Request::Append(Append { execution, stream, offset, bytes, room, reply });
+        let request = |reply| {
+            Request::Append(Append { execution, stream, offset, bytes, limit, room, reply })
+        };
         self.ask(request).await
     }
 

@@ -46,6 +46,8 @@ pub(super) struct Append {
     pub stream: Stream,
     pub offset: u64,
     pub bytes: Bytes,
+    /// Bytes that are kept of the stream, if it has a limit of its own.
+    pub limit: Option<u64>,
     /// Given back when the bytes are written.
     pub room: OwnedSemaphorePermit,
     pub reply: Reply<u64>,
@@ -95,6 +97,7 @@ struct Group {
     stream: Stream,
     offset: u64,
     end: u64,
+    limit: Option<u64>,
     parts: Vec<Bytes>,
 }
 
@@ -261,8 +264,8 @@ impl Writer {
         let mut staged = Staged::default();
         let mut staying = Vec::with_capacity(appends.len());
         for append in appends {
-            let Append { execution, stream, offset, bytes, room, reply } = append;
-            match staged.add(&state, execution, stream, offset, bytes) {
+            let Append { execution, stream, offset, bytes, limit, room, reply } = append;
+            match staged.add(&state, (execution, stream), limit, offset, bytes) {
                 Ok(()) => staying.push(Staying { execution, stream, reply, _room: room }),
                 Err(have) => {
                     let _ = reply.send(Err(OutputError::Gap { execution, stream, offset, have }));
@@ -283,11 +286,13 @@ impl Writer {
         }
         let Place { segment, mut position } = self.segments.append(&self.buffer)?;
         let mut state = self.shared.state();
-        for Group { execution, stream, offset, end, .. } in staged.groups {
+        for Group { execution, stream, offset, end, limit, .. } in staged.groups {
             let extent = Extent { offset, length: end - offset, segment, position };
             position += extent.length;
             let output = state.live.entry(execution).or_default();
-            output.of_mut(stream).extend(extent, &self.shared.settings);
+            let mut settings = self.shared.settings;
+            settings.limit_per_stream = limit.unwrap_or(settings.limit_per_stream);
+            output.of_mut(stream).extend(extent, &settings);
             self.dirty.insert(execution);
             self.shared.note_execution(execution);
             state.announce(execution);
@@ -420,8 +425,8 @@ impl Staged {
     fn add(
         &mut self,
         state: &State,
-        execution: ExecutionId,
-        stream: Stream,
+        (execution, stream): (ExecutionId, Stream),
+        limit: Option<u64>,
         offset: u64,
         mut bytes: Bytes,
     ) -> Result<(), u64> {
@@ -437,7 +442,8 @@ impl Staged {
             return Ok(());
         }
         let group = known.unwrap_or_else(|| {
-            self.groups.push(Group { execution, stream, offset: end, end, parts: Vec::new() });
+            let (offset, parts) = (end, Vec::new());
+            self.groups.push(Group { execution, stream, offset, end, limit, parts });
             self.by_stream.insert((execution, stream), self.groups.len() - 1);
             self.groups.len() - 1
         });

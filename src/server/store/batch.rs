@@ -23,7 +23,9 @@ pub(super) fn write(
              accepted = ?6, running = ?7, paused = ?8, succeeded = ?9, failed = ?10, pause = ?11,
              settings = ?12, runtimes = ?13, deleted = ?14",
     )?;
-    for (id, row) in rows {
+    // Deleted ones first: another may have taken over the name.
+    let (deleted, named): (Vec<_>, Vec<_>) = rows.iter().partition(|(_, row)| row.name.is_none());
+    for (id, row) in deleted.into_iter().chain(named) {
         let count = |state| count_to_sql(row.counters.get(state));
         statement.execute(params![
             id.to_sql(),

@@ -26,7 +26,8 @@ const RULES: &[Rule] = &[
         sql: "SELECT execution.id FROM execution LEFT JOIN task ON task.id = execution.task
               WHERE execution.finished_at IS NULL AND (task.execution IS NOT execution.id
                   OR CASE execution.state WHEN 'pending' THEN 'assigned' ELSE execution.state END
-                      IS NOT task.state)",
+                      IS NOT task.state
+                  AND (task.state IS NOT 'paused' OR execution.state = 'pending'))",
     },
     Rule {
         breach: "D2: an active task whose execution has ended or is missing",
@@ -51,13 +52,15 @@ const RULES: &[Rule] = &[
     Rule {
         breach: "D6: a hidden task that nothing runs",
         sql: "SELECT id FROM task
-              WHERE hidden = 1 AND state NOT IN ('assigned', 'accepted', 'running')",
+              WHERE hidden = 1 AND state NOT IN ('assigned', 'accepted', 'running', 'paused')",
     },
     Rule {
         breach: "D7: a waiting task whose requirements are all met",
-        sql: "SELECT id FROM task WHERE state = 'waiting' AND NOT EXISTS (
+        sql: "SELECT task.id FROM task JOIN batch ON batch.id = task.batch AND batch.deleted = 0
+              WHERE state = 'waiting' AND NOT EXISTS (
                   SELECT 1 FROM requirement LEFT JOIN task AS needed ON needed.id = required
-                  WHERE requirement.task = task.id AND needed.state IS NOT 'succeeded')",
+                  WHERE requirement.task = task.id AND needed.state IS NOT 'succeeded'
+                      AND (until = 'success' OR needed.state IS NOT 'failed'))",
     },
     Rule {
         breach: "D8: a requirement of a task that does not exist",
@@ -71,6 +74,14 @@ const RULES: &[Rule] = &[
     Rule {
         breach: "D10: a token of a worker that does not exist",
         sql: "SELECT id FROM token WHERE worker NOT IN (SELECT id FROM worker)",
+    },
+    Rule {
+        breach: "D14: a task that is paused and held by nobody, or held and not paused",
+        sql: "SELECT id FROM task WHERE (state = 'paused') <> (hold <> 'no')",
+    },
+    Rule {
+        breach: "D15: a tag of a task that does not exist",
+        sql: "SELECT task FROM tag WHERE task NOT IN (SELECT id FROM task)",
     },
     Rule {
         breach: "D11: a row with an id that is still to be given out, in table",
@@ -120,7 +131,7 @@ fn check_counters(connection: &Connection, found: &mut Vec<String>) -> Result<()
         let mut statement = connection.prepare(&format!(
             "SELECT batch.id, {state}, (SELECT count(*) FROM task
                  WHERE task.batch = batch.id AND task.hidden = 0 AND task.state = '{state}')
-             FROM batch"
+             FROM batch WHERE deleted = 0"
         ))?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {

@@ -1,7 +1,7 @@
 //! Tables `execution` and `garbage`.
 
 use rusqlite::types::Value;
-use rusqlite::{Connection, Row, Transaction, params, params_from_iter};
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, params, params_from_iter};
 use rustc_hash::FxHashMap;
 
 use crate::api::execution::{ExecutionView, ListExecutions};
@@ -127,6 +127,27 @@ pub(super) fn find(
     let mut statement = connection.prepare_cached(&format!("{COLUMNS} WHERE id = ?1"))?;
     let mut rows = statement.query([id.to_sql()])?;
     rows.next()?.map(|row| read(row).map(|(id, row)| view(id, row))).transpose()
+}
+
+/// Those of the executions that there are, with the limit that their task sets on
+/// the output that is kept.
+pub(super) fn output_limits(
+    connection: &Connection,
+    ids: &[ExecutionId],
+) -> rusqlite::Result<FxHashMap<ExecutionId, Option<u64>>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT json_extract(spec, '$.output_limit') FROM execution
+         JOIN task ON task.id = execution.task WHERE execution.id = ?1",
+    )?;
+    let mut limits = FxHashMap::default();
+    for id in ids {
+        let found: Option<Option<i64>> =
+            statement.query_row([id.to_sql()], |row| row.get(0)).optional()?;
+        if let Some(limit) = found {
+            limits.insert(*id, limit.map(count_from_sql));
+        }
+    }
+    Ok(limits)
 }
 
 /// All of one task, latest first.

@@ -55,6 +55,12 @@ pub(super) fn load(connection: &Connection, policy: Policy, now: Now) -> Result<
         {
             worker.deleting = true;
         }
+        if row.ending == Some(Ending::Relaunch)
+            && let Some(unmet) = unmet.get(&row.task).filter(|unmet| **unmet > 0)
+        {
+            let unmet = u32::try_from(*unmet).unwrap_or(u32::MAX);
+            state.waits_after_end.insert(row.task, unmet);
+        }
         state.restore_execution(id, Execution::restored(row, worker));
     }
     Ok(state)
@@ -83,7 +89,8 @@ fn load_workers(connection: &Connection, state: &mut State, now: Now) -> Result<
                 failure: row.failure,
                 faults: Vec::new(),
                 orphans: Vec::new(),
-                agent_lease: state.policy.lost_after,
+                agent_lease: state.lost_after(batch_id),
+                reserved_for: None,
                 version: row.version,
                 succeeded: row.succeeded,
                 failed: row.failed,
@@ -125,7 +132,11 @@ fn load_tasks(
     while let Some(row) = rows.next()? {
         let id = TaskId::from_sql(row.get(0)?);
         let task = read_row(row, unmet.get(&id).copied().unwrap_or(0))?;
-        state.restore_task(id, task);
+        let in_deleted = state.batches.get(&task.batch).is_some_and(|batch| batch.deleted);
+        // Of a deleted batch only what is under way still matters.
+        if !in_deleted || task.life.execution().is_some() {
+            state.restore_task(id, task);
+        }
     }
     Ok(())
 }

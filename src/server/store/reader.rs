@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::Connection;
+use rustc_hash::FxHashMap;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
@@ -12,7 +13,7 @@ use crate::api::execution::{ExecutionView, ListExecutions};
 use crate::api::task::{ListTasks, RelatedTask, TaskView};
 use crate::domain::execution::ExecutionState;
 use crate::domain::task::{TaskSpec, TaskState};
-use crate::domain::{ExecutionId, TaskId, TokenId};
+use crate::domain::{BatchId, ExecutionId, TaskId, TokenId};
 
 use super::super::engine::change::TokenRow;
 use super::load::{ReadTask, read_task};
@@ -149,6 +150,17 @@ impl Readers {
     }
 }
 
+impl Readers {
+    /// Those of the executions that there are, with the limit that their task sets
+    /// on the output that is kept.
+    pub async fn output_limits(
+        self: &Arc<Self>,
+        ids: Vec<ExecutionId>,
+    ) -> Result<FxHashMap<ExecutionId, Option<u64>>, StoreError> {
+        self.read(move |connection| Ok(execution::output_limits(connection, &ids)?)).await
+    }
+}
+
 impl EngineReader {
     pub(super) const fn new(connection: Connection) -> Self {
         Self { connection }
@@ -157,6 +169,16 @@ impl EngineReader {
     /// A task as the last commit left it.
     pub fn find_task(&self, id: TaskId) -> Result<Option<ReadTask>, StoreError> {
         read_task(&self.connection, id)
+    }
+
+    /// The failed tasks of a batch.
+    pub fn list_failed(&self, batch: BatchId) -> Result<Vec<TaskId>, StoreError> {
+        Ok(task::list_failed(&self.connection, batch)?)
+    }
+
+    /// The ended tasks of a batch on which tasks wait.
+    pub fn list_required_of_batch(&self, batch: BatchId) -> Result<Vec<TaskId>, StoreError> {
+        Ok(requirement::required_of_batch(&self.connection, batch)?)
     }
 
     /// What was answered under that key.

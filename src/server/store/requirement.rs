@@ -3,8 +3,8 @@
 use rusqlite::{Connection, Row, Transaction};
 
 use crate::api::task::RelatedTask;
-use crate::domain::TaskId;
 use crate::domain::task::TaskState;
+use crate::domain::{BatchId, TaskId};
 
 use super::super::engine::change::NewTaskRow;
 use super::super::engine::state::Requirement;
@@ -66,6 +66,7 @@ pub(super) fn load_live(
     let mut statement = connection.prepare(
         "SELECT requirement.task, requirement.required, requirement.until, needed.state
              FROM task JOIN requirement ON requirement.task = task.id
+             JOIN batch ON batch.id = task.batch AND batch.deleted = 0
              LEFT JOIN task AS needed ON needed.id = requirement.required
              WHERE task.state IN ('waiting', 'pending', 'assigned', 'accepted', 'running', 'paused')
              ORDER BY 1, 2",
@@ -89,6 +90,23 @@ fn read(row: &Row<'_>, column: usize) -> Result<Requirement, StoreError> {
         task: TaskId::from_sql(row.get(column)?),
         until: word("what a task waits for", &until)?,
     })
+}
+
+/// The ended tasks of a batch that tasks which have not ended require.
+pub(super) fn required_of_batch(
+    connection: &Connection,
+    batch: BatchId,
+) -> rusqlite::Result<Vec<TaskId>> {
+    connection
+        .prepare_cached(
+            "SELECT DISTINCT needed.id FROM task AS needed
+             JOIN requirement ON requirement.required = needed.id
+             JOIN task ON task.id = requirement.task
+             WHERE needed.batch = ?1 AND needed.state IN ('succeeded', 'failed')
+                 AND task.state NOT IN ('succeeded', 'failed')",
+        )?
+        .query_map([batch.to_sql()], |row| row.get(0).map(TaskId::from_sql))?
+        .collect()
 }
 
 /// What a task requires, with states; deleted ones are left out.

@@ -156,18 +156,13 @@ pub(super) fn delete(
     let mut executions = Vec::new();
     for task in tasks {
         executions.extend(delete_one(transaction, task.id)?);
-        if task.succeeded {
-            // Met requirements; unmet ones stay and keep their tasks blocked.
-            transaction
-                .prepare_cached("DELETE FROM requirement WHERE required = ?1")?
-                .execute([task.id.to_sql()])?;
-        }
+        forget_met(transaction, task.id, task.state)?;
     }
     Ok(executions)
 }
 
-/// Deletes the oldest tasks of batches that are deleted, up to `limit`, and the
-/// batches that have none left. Whoever is left requires none of them.
+/// Deletes the oldest tasks of batches that are deleted and of which nothing is
+/// under way, up to `limit`, and the batches that have none left.
 pub(super) fn delete_of_batches(
     transaction: &Transaction<'_>,
     batches: &[BatchId],
@@ -176,18 +171,19 @@ pub(super) fn delete_of_batches(
     let (mut executions, mut gone) = (Vec::new(), Vec::new());
     let mut left = limit;
     for batch in batches {
-        let tasks: Vec<TaskId> = transaction
+        let tasks: Vec<(TaskId, bool)> = transaction
             .prepare_cached(
-                "SELECT id FROM task WHERE batch = ?1 AND state IN ('succeeded', 'failed')
-                 ORDER BY id LIMIT ?2",
+                "SELECT id, state = 'succeeded' FROM task WHERE batch = ?1 ORDER BY id LIMIT ?2",
             )?
             .query_map(params![batch.to_sql(), i64::try_from(left).unwrap_or(i64::MAX)], |row| {
-                row.get(0).map(TaskId::from_sql)
+                Ok((TaskId::from_sql(row.get(0)?), row.get(1)?))
             })?
             .collect::<rusqlite::Result<_>>()?;
         left = left.saturating_sub(tasks.len());
-        for task in tasks {
+        for (task, has_succeeded) in tasks {
             executions.extend(delete_one(transaction, task)?);
+            let state = if has_succeeded { TaskState::Succeeded } else { TaskState::Failed };
+            forget_met(transaction, task, state)?;
         }
         let is_empty: bool = transaction
             .prepare_cached("SELECT NOT EXISTS (SELECT 1 FROM task WHERE batch = ?1)")?
@@ -230,18 +226,29 @@ pub(super) fn states(
     Ok(states)
 }
 
-/// The tasks that are in a batch now.
-pub(super) fn ids_in_batch(
+/// The failed tasks of a batch, oldest first.
+pub(super) fn list_failed(
     connection: &Connection,
     batch: BatchId,
-) -> rusqlite::Result<Vec<(TaskId, bool)>> {
+) -> rusqlite::Result<Vec<TaskId>> {
     connection
         .prepare_cached(
-            "SELECT id, state IN ('succeeded', 'failed') FROM task
-             WHERE batch = ?1 AND hidden = 0 ORDER BY id",
+            "SELECT id FROM task WHERE batch = ?1 AND state = 'failed' AND hidden = 0 ORDER BY id",
         )?
-        .query_map([batch.to_sql()], |row| Ok((TaskId::from_sql(row.get(0)?), row.get(1)?)))?
+        .query_map([batch.to_sql()], |row| row.get(0).map(TaskId::from_sql))?
         .collect()
+}
+
+/// Takes away the requirements on a deleted task that its last state met. The
+/// others stay and keep their tasks blocked.
+fn forget_met(transaction: &Transaction<'_>, id: TaskId, state: TaskState) -> rusqlite::Result<()> {
+    let sql = match state {
+        TaskState::Succeeded => "DELETE FROM requirement WHERE required = ?1",
+        TaskState::Failed => "DELETE FROM requirement WHERE required = ?1 AND until = 'end'",
+        _ => return Ok(()),
+    };
+    transaction.prepare_cached(sql)?.execute([id.to_sql()])?;
+    Ok(())
 }
 
 fn delete_one(transaction: &Transaction<'_>, id: TaskId) -> rusqlite::Result<Vec<ExecutionId>> {

@@ -113,7 +113,10 @@ fn a_reply_is_found_until_it_is_forgotten() {
 #[test]
 fn a_word_that_is_none_of_ours_is_a_clear_error() {
     for (sql, word) in [
-        ("UPDATE task SET state = 'paused' WHERE state = 'waiting'", "paused"),
+        ("UPDATE task SET state = 'running', execution = NULL WHERE state = 'waiting'", "running"),
+        ("UPDATE task SET hold = 'nobody'", "nobody"),
+        ("UPDATE batch SET pause = 'somewhat'", "somewhat"),
+        ("UPDATE batch SET settings = 'broken'", "broken"),
         ("UPDATE execution SET state = 'flying'", "flying"),
         ("UPDATE execution SET ending = 'sudden'", "sudden"),
         ("UPDATE worker SET wanted = 'rich'", "rich"),
@@ -142,11 +145,13 @@ fn every_breach_is_named() {
         ("DELETE FROM worker", "D5"),
         ("UPDATE task SET hidden = 1 WHERE state = 'waiting'", "D6"),
         ("DELETE FROM requirement", "D7"),
-        ("INSERT INTO requirement VALUES (70, 1)", "D8"),
+        ("INSERT INTO requirement VALUES (70, 1, 'success')", "D8"),
         ("UPDATE task SET attempts = 5", "D9"),
         ("INSERT INTO token VALUES (0, 'x', 'agent', 9, zeroblob(32), 0, 'x')", "D10"),
         ("UPDATE meta SET value = '1' WHERE key = 'next_execution'", "D11"),
         ("UPDATE batch SET running = 2", "D12"),
+        ("UPDATE task SET hold = 'person'", "D14"),
+        ("INSERT INTO tag VALUES ('a', 'b', 70)", "D15"),
     ] {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("scitq.db");

@@ -11,7 +11,7 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode};
 use thiserror::Error;
 
-use crate::domain::{ExecutionId, TaskId};
+use crate::domain::{BatchId, ExecutionId, TaskId};
 
 use super::super::engine::ChangeSet;
 use super::{StoreError, audit, batch, execution, meta, reply, requirement, task, token, worker};
@@ -20,6 +20,9 @@ use super::{StoreError, audit, batch, execution, meta, reply, requirement, task,
 const IDLE_CHECKPOINT_BYTES: u64 = 4 << 20;
 /// And also when it is busy, when the log is larger than this.
 const BUSY_CHECKPOINT_BYTES: u64 = 128 << 20;
+/// So many tasks of deleted batches are taken away in one commit, so that others
+/// get their turn.
+const PURGED_AT_ONCE: usize = 1_000;
 /// So long without a commit is idle.
 const IDLE: Duration = Duration::from_millis(500);
 
@@ -36,6 +39,8 @@ pub struct CommitJob {
 pub struct CommitDone<'a> {
     /// Executions of deleted tasks: their output is to be deleted too.
     pub deleted_executions: Vec<ExecutionId>,
+    /// Deleted batches of which nothing is left.
+    pub gone_batches: Vec<BatchId>,
     connection: &'a Connection,
 }
 
@@ -121,8 +126,12 @@ fn run(mut connection: Connection, wal: &Path, incoming: &Receiver<CommitJob>) {
             Ok(job) => {
                 let outcome = write(&mut connection, &job.changes);
                 match outcome {
-                    Ok(deleted_executions) => {
-                        let done = CommitDone { deleted_executions, connection: &connection };
+                    Ok((deleted_executions, gone_batches)) => {
+                        let done = CommitDone {
+                            deleted_executions,
+                            gone_batches,
+                            connection: &connection,
+                        };
                         (job.then)(Ok(&done));
                     }
                     Err(error) => (job.then)(Err(class(&error))),
@@ -142,9 +151,12 @@ fn run(mut connection: Connection, wal: &Path, incoming: &Receiver<CommitJob>) {
     checkpoint(&connection);
 }
 
-fn write(connection: &mut Connection, changes: &ChangeSet) -> rusqlite::Result<Vec<ExecutionId>> {
+fn write(
+    connection: &mut Connection,
+    changes: &ChangeSet,
+) -> rusqlite::Result<(Vec<ExecutionId>, Vec<BatchId>)> {
     if changes.is_empty() {
-        return Ok(Vec::new());
+        return Ok((Vec::new(), Vec::new()));
     }
     let transaction = connection.transaction()?;
     batch::write(&transaction, &changes.batches)?;
@@ -154,7 +166,10 @@ fn write(connection: &mut Connection, changes: &ChangeSet) -> rusqlite::Result<V
     task::edit(&transaction, &changes.edited_tasks)?;
     task::move_to_batch(&transaction, &changes.moved_tasks)?;
     execution::write(&transaction, &changes.executions)?;
-    let deleted = task::delete(&transaction, &changes.deleted_tasks)?;
+    let mut deleted = task::delete(&transaction, &changes.deleted_tasks)?;
+    let (purged, gone) =
+        task::delete_of_batches(&transaction, &changes.purged_batches, PURGED_AT_ONCE)?;
+    deleted.extend(purged);
     execution::forget_garbage(&transaction, &changes.collected_garbage)?;
     worker::write(&transaction, &changes.workers)?;
     token::write(&transaction, &changes.tokens)?;
@@ -164,7 +179,7 @@ fn write(connection: &mut Connection, changes: &ChangeSet) -> rusqlite::Result<V
         meta::write_next_ids(&transaction, next)?;
     }
     transaction.commit()?;
-    Ok(deleted)
+    Ok((deleted, gone))
 }
 
 /// Whether a failed commit may be tried again later. After an I/O error nobody

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use crate::api::link::{Down, Report, ReportEvent, Start, Up, Verdict, Welcome};
-use crate::domain::execution::{FailureClass, Outcome, OutputSizes};
-use crate::domain::worker::{WantedState, WorkerSettings};
+use crate::api::link::{Down, Edit, Report, ReportEvent, Start, Up, Verdict, Welcome};
+use crate::domain::execution::{FailureClass, Outcome, OutputSizes, Suspension};
+use crate::domain::signal::Signal;
+use crate::domain::worker::{Machine, WantedState, WorkerSettings};
 use crate::domain::{
     BatchName, Epoch, ExecutionId, Monotonic, Now, StoreId, TaskId, Timestamp, WorkerId,
 };
@@ -37,6 +38,11 @@ pub fn settings(concurrency: u32) -> WorkerSettings {
     WorkerSettings { batch: BatchName::default(), concurrency, prefetch: 0 }
 }
 
+/// Four cores and 8 GiB.
+pub fn machine() -> Machine {
+    Machine { cores: 4, memory_bytes: 8 << 30, ..Machine::default() }
+}
+
 pub fn welcome(name: &str) -> Welcome {
     Welcome {
         worker: WorkerId(1),
@@ -52,12 +58,43 @@ pub fn welcome(name: &str) -> Welcome {
     }
 }
 
+/// What a supervisor says of a command that runs.
+pub fn running(number: u64) -> (ExecutionId, CommandState) {
+    (id(number), CommandState::Running { started_at: Timestamp(0) })
+}
+
+/// A welcome of the database that the agent knows, which keeps these.
+pub fn keep(numbers: &[u64]) -> Welcome {
+    let mut again = welcome("s");
+    again.verdicts = numbers.iter().map(|number| (id(*number), Verdict::Keep)).collect();
+    again
+}
+
+/// What the agent said of itself last.
+pub fn last_standing(effects: &[Effect]) -> Standing {
+    let standings = effects.iter().filter_map(|effect| match effect {
+        Effect::SendHello { standing, .. } | Effect::SendHeartbeat { standing, .. } => {
+            Some(standing)
+        }
+        _ => None,
+    });
+    standings.last().unwrap().clone()
+}
+
 pub fn start(number: u64, spec: &str) -> Down {
     Down::Start(Box::new(Start {
         execution: id(number),
         task: TaskId(number + 100),
         attempt: 1,
         revision: 0,
+        spec: serde_json::value::RawValue::from_string(spec.to_owned()).unwrap(),
+    }))
+}
+
+pub fn edit(number: u64, revision: u32, spec: &str) -> Down {
+    Down::Edit(Box::new(Edit {
+        execution: id(number),
+        revision,
         spec: serde_json::value::RawValue::from_string(spec.to_owned()).unwrap(),
     }))
 }
@@ -82,7 +119,7 @@ pub const WITH_LIMITS: &str = r#"{"command":"true","run_timeout":60,"download_ti
 impl Bench {
     /// An agent with a supervisor and no link.
     pub fn alone() -> Self {
-        Self::with(AgentState::new(Limits::default(), settings(2), None))
+        Self::with(AgentState::new(Limits::default(), machine(), settings(2), None))
     }
 
     pub fn with(state: AgentState) -> Self {
@@ -167,7 +204,21 @@ impl Bench {
     }
 
     pub fn prepared(&mut self, number: u64) -> Vec<Effect> {
-        self.on(Event::Prepared { execution: id(number), result: Ok(()) })
+        let revision = self.revision(number);
+        self.on(Event::Prepared { execution: id(number), revision, result: Ok(()) })
+    }
+
+    /// The revision of the order that is held.
+    pub fn revision(&self, number: u64) -> u32 {
+        self.state.executions.get(&id(number)).map_or(0, |held| held.order.revision)
+    }
+
+    pub fn suspend(&mut self, number: u64, suspension: Suspension) -> Vec<Effect> {
+        self.frame(Down::Suspend { execution: id(number), suspension })
+    }
+
+    pub fn edit(&mut self, number: u64, revision: u32, spec: &str) -> Vec<Effect> {
+        self.frame(edit(number, revision, spec))
     }
 
     pub fn started(&mut self, number: u64) -> Vec<Effect> {
@@ -179,7 +230,7 @@ impl Bench {
     }
 
     pub fn uploaded(&mut self, number: u64, result: Result<(), TransferFailure>) -> Vec<Effect> {
-        self.on(Event::Uploaded { execution: id(number), result })
+        self.on(Event::Uploaded { execution: id(number), revision: 0, result })
     }
 
     pub fn output_sent(&mut self, number: u64) -> Vec<Effect> {
@@ -227,7 +278,7 @@ impl Bench {
         spawned.collect()
     }
 
-    pub fn signals(&self) -> Vec<(u64, StopSignal)> {
+    pub fn signals(&self) -> Vec<(u64, Signal)> {
         let signals = self.effects.iter().filter_map(|effect| match effect {
             Effect::Signal { execution, signal } => Some((execution.0, *signal)),
             _ => None,
@@ -245,7 +296,7 @@ impl Bench {
             Effect::RememberStore(store, epoch) => Some((store.clone(), *epoch)),
             _ => None,
         });
-        let mut state = AgentState::new(Limits::default(), settings(2), store);
+        let mut state = AgentState::new(Limits::default(), machine(), settings(2), store);
         state.restore(records.collect::<Vec<_>>());
         let mut bench = Self {
             state,
@@ -266,7 +317,11 @@ pub fn brief(effect: &Effect) -> String {
         Effect::Journal(record) => {
             let name = match record {
                 Record::Accepted { .. } => "accepted".to_owned(),
+                Record::Changed { order } => format!("changed {}", order.revision),
                 Record::Started { .. } => "started".to_owned(),
+                Record::Held { suspension, .. } => format!("held {suspension:?}"),
+                Record::Suspended { left, .. } => format!("suspended {left:?}"),
+                Record::Resumed { .. } => "resumed".to_owned(),
                 Record::Stopping { reason, .. } => format!("stopping {reason:?}"),
                 Record::Finished { files, .. } => format!("finished {files:?}"),
                 Record::Gone { files, .. } => format!("gone {files:?}"),
@@ -292,6 +347,8 @@ pub fn brief(effect: &Effect) -> String {
         Effect::Redial { .. } => "redial".to_owned(),
         Effect::RememberStore(..) => "remember store".to_owned(),
         Effect::RememberToken(_) => "remember token".to_owned(),
+        Effect::Clean(what) => format!("clean({what:?})"),
+        Effect::Restart => "restart".to_owned(),
         Effect::Exit => "exit".to_owned(),
     }
 }

@@ -2,9 +2,13 @@
 //! life, the table of every stage and event, the rules, and random lives.
 
 mod bench;
+mod control;
+mod edits;
+mod orphans;
 mod random;
 mod restart;
 mod rules;
 mod server;
 mod table;
 mod world;
+mod world_server;

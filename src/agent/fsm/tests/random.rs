@@ -7,37 +7,41 @@ use proptest::prelude::*;
 
 use crate::api::link::{Down, Verdict};
 use crate::domain::ExecutionId;
+use crate::domain::execution::Suspension;
+use crate::domain::signal::Signal;
 
 use super::super::execution::Stage;
 use super::super::*;
 use super::bench::*;
 use super::world::{World, pick};
 
-const VERDICTS: [Verdict; 8] = [
+const VERDICTS: [Verdict; 9] = [
     Verdict::Keep,
     Verdict::Keep,
     Verdict::Keep,
     Verdict::Superseded,
     Verdict::Cancelled,
+    Verdict::Killed,
     Verdict::Settled,
     Verdict::GiveBack,
     Verdict::Unknown,
 ];
 
 impl World {
-    /// The agent is killed, and another one takes over.
-    fn restart(&mut self) {
-        self.state = AgentState::new(Limits::default(), settings(2), self.store.clone());
+    /// The agent is killed, and another one takes over. It may take a while to
+    /// reach the supervisor.
+    fn restart(&mut self, is_late: bool) {
+        self.state = AgentState::new(Limits::default(), machine(), settings(2), self.store.clone());
         self.state.restore(self.journal.clone());
         self.linked = false;
         self.frames.clear();
         self.heartbeats.clear();
-        for set in [&mut self.downloads, &mut self.uploads, &mut self.followed, &mut self.finishing]
-        {
+        self.downloads.clear();
+        for set in [&mut self.uploads, &mut self.followed, &mut self.finishing] {
             set.clear();
         }
         self.concurrency = 2;
-        self.supervisor_is_up = true;
+        self.redials = false;
         // Leave that was given to the dead one does not count.
         self.seen.leave_given.clear();
         self.seen.last_word = None;
@@ -45,15 +49,16 @@ impl World {
         for id in std::mem::take(&mut self.seen.unread) {
             self.seen.spawned.remove(&id);
         }
-        let known = self.known();
-        for (id, state) in &known {
-            if let CommandState::Running { started_at } = state
-                && self.now.wall.seconds_since(*started_at) >= 60.0
-            {
-                self.seen.may_be_killed.insert(*id);
-            }
+        self.supervisor_is_up = false;
+        if !is_late {
+            self.supervisor(true);
         }
-        self.on(Event::SupervisorUp(known));
+    }
+
+    /// One of the executions that the agent holds.
+    fn some_held(&self, choice: usize) -> Option<ExecutionId> {
+        let held: BTreeSet<ExecutionId> = self.state.executions.keys().copied().collect();
+        pick(&held, choice)
     }
 
     fn step(&mut self, operation: u8, choice: usize) {
@@ -76,28 +81,35 @@ impl World {
             34 => self.pass([1, 7, 30, 300, 3_000, 90_000][choice % 6]),
             35 => self.heartbeat(),
             36 => {
-                let held: BTreeSet<ExecutionId> = self.state.executions.keys().copied().collect();
-                if let Some(id) = pick(&held, choice).filter(|_| self.linked) {
+                // Of other databases the server knows nothing.
+                let own = self.some_held(choice).filter(|id| self.linked && self.state.is_own(*id));
+                if let Some(id) = own {
                     let verdict = self.fitting(id, VERDICTS[choice / 7 % VERDICTS.len()]);
                     self.told(id, verdict);
                     self.frame(Down::Order { execution: id, verdict });
                 }
             }
             37 => self.supervisor(choice.is_multiple_of(3)),
-            38 => self.restart(),
-            _ => {
-                self.concurrency = u32::try_from(choice % 4).unwrap();
-                let wanted = crate::domain::worker::WantedState::Running;
-                if self.linked {
-                    self.frame(Down::Settings {
-                        settings: settings(self.concurrency),
-                        wanted,
-                        lost_after_seconds: None,
-                    });
-                } else {
-                    self.concurrency = self.state.concurrency();
-                }
+            38 => self.restart(choice.is_multiple_of(3)),
+            40..=48 => self.control(operation, choice),
+            _ => self.set(choice),
+        }
+    }
+
+    /// What people do to what runs.
+    fn control(&mut self, operation: u8, choice: usize) {
+        let Some(id) = self.some_held(choice) else { return };
+        match operation {
+            40..=42 => {
+                let wanted = [Suspension::Start, Suspension::Run, Suspension::Run];
+                self.suspend(id, wanted[choice / 7 % 3]);
             }
+            43..=44 => self.suspend(id, Suspension::No),
+            45 => self.edit(id, choice / 7),
+            46 => self.frame(Down::Signal { execution: id, signal: Signal::Usr1 }),
+            47 if choice.is_multiple_of(4) => self.restore_server(),
+            47 => self.abandon(id),
+            _ => self.adopt(vec![id]),
         }
     }
 
@@ -105,7 +117,10 @@ impl World {
     fn settle(&mut self) {
         self.concurrency = 4;
         self.supervisor(true);
+        // What the server does not hold back again goes on by itself.
+        self.held_back.clear();
         self.dial(|_| Verdict::Keep);
+        self.adopt(self.state.executions.keys().copied().collect());
         for _ in 0..10_000 {
             if self.state.executions.is_empty() {
                 break;
@@ -137,7 +152,7 @@ proptest! {
 
     #[test]
     fn random_lives_break_no_rule(
-        steps in prop::collection::vec((0_u8..40, 0_usize..1_000), 0..300)
+        steps in prop::collection::vec((0_u8..49, 0_usize..1_000), 0..400)
     ) {
         let mut world = World::new();
         world.dial(|_| Verdict::Keep);

@@ -2,24 +2,14 @@
 //! that died.
 
 use crate::api::link::{ReportEvent, Verdict};
-use crate::domain::Timestamp;
 use crate::domain::execution::FailureClass;
+use crate::domain::signal::Signal;
 
 use super::super::*;
 use super::bench::*;
 
 fn is_prepare(effect: &Effect) -> bool {
     matches!(effect, Effect::Prepare { .. })
-}
-
-fn running(number: u64) -> (crate::domain::ExecutionId, CommandState) {
-    (id(number), CommandState::Running { started_at: Timestamp(0) })
-}
-
-fn keep(bench: &mut Bench, numbers: &[u64]) {
-    let mut again = welcome("s");
-    again.verdicts = numbers.iter().map(|number| (id(*number), Verdict::Keep)).collect();
-    bench.dial(again);
 }
 
 #[test]
@@ -29,11 +19,11 @@ fn a_command_that_ran_on_is_taken_over() {
     before.pass(20);
     let mut bench = before.restarted(vec![running(1)]);
     assert!(!bench.effects.iter().any(is_prepare));
-    keep(&mut bench, &[1]);
+    bench.dial(keep(&[1]));
     assert!(bench.effects.iter().any(|effect| matches!(effect, Effect::FollowOutput { .. })));
     assert!(bench.signals().is_empty());
     bench.pass(40);
-    assert_eq!(bench.signals(), [(1, StopSignal::Terminate)], "its limit counts from its start");
+    assert_eq!(bench.signals(), [(1, Signal::Term)], "its limit counts from its start");
     bench.ended(1, code(0));
     bench.output_sent(1);
     assert_eq!(bench.class(1), Some(FailureClass::Timeout));
@@ -46,7 +36,7 @@ fn a_command_that_ended_meanwhile_is_reported() {
     before.run(2, WITH_OUTPUT);
     let ended = |number| (id(number), CommandState::Ended(code(0)));
     let mut bench = before.restarted(vec![ended(1), ended(2)]);
-    keep(&mut bench, &[1, 2]);
+    bench.dial(keep(&[1, 2]));
     bench.output_sent(1);
     assert_eq!(bench.class(1), None);
     assert!(bench.outcomes(2).is_empty(), "its outputs are not sent");
@@ -62,7 +52,7 @@ fn what_was_accepted_and_not_started_continues() {
     assert!(bench.effects.iter().any(is_prepare), "downloads are done again");
     bench.prepared(1);
     assert!(bench.spawned().is_empty());
-    keep(&mut bench, &[1]);
+    bench.dial(keep(&[1]));
     assert_eq!(bench.reports[0].event, ReportEvent::Accepted);
     bench.ack();
     assert_eq!(bench.spawned(), [1]);
@@ -73,7 +63,7 @@ fn a_command_that_nobody_knows_is_lost() {
     let mut before = Bench::linked();
     before.run(1, PLAIN);
     let mut bench = before.restarted(Vec::new());
-    keep(&mut bench, &[1]);
+    bench.dial(keep(&[1]));
     bench.output_sent(1);
     assert_eq!(bench.class(1), Some(FailureClass::Lost));
 }
@@ -102,8 +92,8 @@ fn a_stop_outlives_the_agent() {
     before.order(1, Verdict::Cancelled);
     before.order(2, Verdict::Superseded);
     let mut bench = before.restarted(vec![running(1), running(2)]);
-    assert_eq!(bench.signals(), [(1, StopSignal::Terminate), (2, StopSignal::Kill)]);
-    keep(&mut bench, &[1]);
+    assert_eq!(bench.signals(), [(1, Signal::Term), (2, Signal::Kill)]);
+    bench.dial(keep(&[1]));
     bench.ended(1, end(Exit::Signal { number: 15, out_of_memory: false }));
     bench.ended(2, end(Exit::Signal { number: 9, out_of_memory: false }));
     bench.output_sent(1);

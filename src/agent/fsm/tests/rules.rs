@@ -2,6 +2,7 @@
 
 use crate::api::link::{Down, ReportEvent, Verdict};
 use crate::domain::execution::{FailureClass, OutputSizes};
+use crate::domain::signal::Signal;
 
 use super::super::*;
 use super::bench::*;
@@ -138,11 +139,11 @@ fn the_run_limit_terminates_and_then_kills() {
     bench.pass(59);
     assert!(bench.signals().is_empty());
     bench.pass(1);
-    assert_eq!(bench.signals(), [(1, StopSignal::Terminate)]);
+    assert_eq!(bench.signals(), [(1, Signal::Term)]);
     bench.pass(9);
     assert_eq!(bench.signals().len(), 1);
     bench.pass(1);
-    assert_eq!(bench.signals()[1], (1, StopSignal::Kill));
+    assert_eq!(bench.signals()[1], (1, Signal::Kill));
     bench.ended(1, end(Exit::Signal { number: 9, out_of_memory: false }));
     bench.output_sent(1);
     assert_eq!(bench.class(1), Some(FailureClass::Timeout));
@@ -169,7 +170,7 @@ fn the_download_limit_counts_downloads_only() {
 fn a_failed_download_fails_the_execution() {
     let mut bench = Bench::linked();
     bench.accept(1, PLAIN);
-    bench.on(Event::Prepared { execution: id(1), result: Err(failure(false)) });
+    bench.on(Event::Prepared { execution: id(1), revision: 0, result: Err(failure(false)) });
     assert_eq!(bench.class(1), Some(FailureClass::Download));
     assert!(bench.spawned().is_empty());
 }
@@ -179,7 +180,7 @@ fn a_machine_that_cannot_keep_the_data_is_not_the_fault_of_the_task() {
     let mut bench = Bench::linked();
     bench.accept(1, PLAIN);
     let full = TransferFailure { culprit: Culprit::Worker, ..failure(false) };
-    bench.on(Event::Prepared { execution: id(1), result: Err(full) });
+    bench.on(Event::Prepared { execution: id(1), revision: 0, result: Err(full) });
     assert_eq!(bench.class(1), Some(FailureClass::Internal));
 }
 
@@ -322,7 +323,10 @@ fn a_worker_that_drains_leaves_after_its_last_execution() {
     let mut bench = Bench::linked();
     bench.run(1, PLAIN);
     let effects = bench.on(Event::Drain);
-    assert!(matches!(effects[..], [Effect::SendHeartbeat { draining: true, .. }]));
+    assert!(matches!(
+        effects[..],
+        [Effect::SendHeartbeat { standing: Standing { draining: true, .. }, .. }]
+    ));
     bench.frame(start(2, PLAIN));
     assert_eq!(bench.class(2), Some(FailureClass::Refused));
     bench.ended(1, code(0));

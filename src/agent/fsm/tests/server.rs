@@ -3,6 +3,7 @@
 use crate::api::link::{Down, ReportEvent, Verdict};
 use crate::domain::Epoch;
 use crate::domain::execution::{FailureClass, OutputSizes};
+use crate::domain::signal::Signal;
 use crate::domain::worker::WantedState;
 
 use super::super::*;
@@ -22,9 +23,9 @@ fn a_cancelled_command_is_terminated_then_killed_and_reported() {
     bench.run(1, WITH_OUTPUT);
     bench.order(1, Verdict::Cancelled);
     bench.order(1, Verdict::Cancelled);
-    assert_eq!(bench.signals(), [(1, StopSignal::Terminate)]);
+    assert_eq!(bench.signals(), [(1, Signal::Term)]);
     bench.pass(10);
-    assert_eq!(bench.signals(), [(1, StopSignal::Terminate), (1, StopSignal::Kill)]);
+    assert_eq!(bench.signals(), [(1, Signal::Term), (1, Signal::Kill)]);
     bench.ended(1, code(0));
     bench.output_sent(1);
     assert_eq!(bench.class(1), Some(FailureClass::Cancelled), "whatever the exit code");
@@ -50,7 +51,7 @@ fn a_cancel_while_the_command_is_being_started_reaches_it() {
     bench.order(1, Verdict::Cancelled);
     assert!(bench.signals().is_empty());
     bench.started(1);
-    assert_eq!(bench.signals(), [(1, StopSignal::Terminate)]);
+    assert_eq!(bench.signals(), [(1, Signal::Term)]);
 }
 
 #[test]
@@ -71,7 +72,7 @@ fn a_superseded_command_is_killed_and_nothing_is_told() {
     bench.run(1, PLAIN);
     let told = bench.reports.len();
     bench.order(1, Verdict::Superseded);
-    assert_eq!(bench.signals(), [(1, StopSignal::Kill)]);
+    assert_eq!(bench.signals(), [(1, Signal::Kill)]);
     bench.hang_up();
     assert!(held(&bench.dial(welcome("s"))).is_empty());
     let effects: Vec<String> = bench.ended(1, code(0)).iter().map(brief).collect();

@@ -3,16 +3,21 @@
 use std::fmt::Write;
 
 use crate::api::link::{Down, ReportEvent, Verdict};
+use crate::domain::execution::Suspension;
+use crate::domain::signal::Signal;
 
 use super::super::execution::{Stage, Upload};
 use super::super::*;
 use super::bench::*;
 
-const STAGES: [&str; 11] = [
+const STAGES: [&str; 14] = [
+    "restored",
     "downloading",
     "ready",
+    "ready, held back",
     "starting",
     "running",
+    "running, suspended",
     "running, cancelled",
     "running, superseded",
     "ending",
@@ -22,7 +27,7 @@ const STAGES: [&str; 11] = [
     "reported",
 ];
 
-const EVENTS: [&str; 21] = [
+const EVENTS: [&str; 28] = [
     "start again",
     "prepared",
     "download failed",
@@ -40,9 +45,16 @@ const EVENTS: [&str; 21] = [
     "keep",
     "superseded",
     "cancelled",
+    "killed",
     "settled",
     "give back",
     "unknown",
+    "hold",
+    "suspend",
+    "go on",
+    "signal",
+    "edit",
+    "edit of the data",
     "link down",
 ];
 
@@ -57,9 +69,27 @@ fn bench_at(stage: &str) -> Bench {
             bench.accept(1, WITH_OUTPUT);
             bench.prepared(1);
         }
+        "ready, held back" => {
+            bench.accept(1, WITH_OUTPUT);
+            bench.suspend(1, Suspension::Start);
+            bench.prepared(1);
+        }
         "starting" => {
             bench.accept(1, WITH_OUTPUT);
             bench.prepared(1);
+        }
+        "restored" => {
+            bench.accept(1, WITH_OUTPUT);
+            let records = bench.effects.iter().filter_map(|effect| match effect {
+                Effect::Journal(record) => Some(record.clone()),
+                _ => None,
+            });
+            let store = Some((store("s"), crate::domain::Epoch(1)));
+            let records: Vec<Record> = records.collect();
+            bench.state = AgentState::new(Limits::default(), machine(), settings(2), store);
+            bench.state.restore(records);
+            bench.dial(keep(&[1]));
+            bench.ack();
         }
         "ending" | "reported" => {
             bench.run(1, PLAIN);
@@ -71,6 +101,7 @@ fn bench_at(stage: &str) -> Bench {
         _ => {
             bench.run(1, WITH_OUTPUT);
             match stage {
+                "running, suspended" => drop(bench.suspend(1, Suspension::Run)),
                 "running, cancelled" => drop(bench.order(1, Verdict::Cancelled)),
                 "running, superseded" => drop(bench.order(1, Verdict::Superseded)),
                 "awaiting leave" | "uploading" | "upload failed" => {
@@ -94,7 +125,7 @@ fn happen(bench: &mut Bench, event: &str) -> Vec<Effect> {
         "start again" => bench.frame(start(1, PLAIN)),
         "prepared" => bench.prepared(1),
         "download failed" => {
-            bench.on(Event::Prepared { execution: id(1), result: Err(failure(false)) })
+            bench.on(Event::Prepared { execution: id(1), revision: 0, result: Err(failure(false)) })
         }
         "started" => bench.started(1),
         "not found" | "cannot start" => {
@@ -116,6 +147,13 @@ fn happen(bench: &mut Bench, event: &str) -> Vec<Effect> {
         "keep" => bench.order(1, Verdict::Keep),
         "superseded" => bench.order(1, Verdict::Superseded),
         "cancelled" => bench.order(1, Verdict::Cancelled),
+        "killed" => bench.order(1, Verdict::Killed),
+        "hold" => bench.suspend(1, Suspension::Start),
+        "suspend" => bench.suspend(1, Suspension::Run),
+        "go on" => bench.suspend(1, Suspension::No),
+        "signal" => bench.frame(Down::Signal { execution: id(1), signal: Signal::Usr1 }),
+        "edit" => bench.edit(1, 1, WITH_LIMITS),
+        "edit of the data" => bench.edit(1, 1, r#"{"command":"cat","stdin":"text"}"#),
         "settled" => bench.order(1, Verdict::Settled),
         "give back" => bench.order(1, Verdict::GiveBack),
         "unknown" => bench.order(1, Verdict::Unknown),
@@ -128,7 +166,7 @@ fn describe(bench: &Bench) -> String {
     let Some(held) = bench.state.executions.get(&id(1)) else { return "gone".to_owned() };
     let mut text = match &held.stage {
         Stage::Restored => "restored".to_owned(),
-        Stage::Downloading => "downloading".to_owned(),
+        Stage::Downloading { .. } => "downloading".to_owned(),
         Stage::Ready => "ready".to_owned(),
         Stage::Starting => "starting".to_owned(),
         Stage::Running => "running".to_owned(),
@@ -145,6 +183,15 @@ fn describe(bench: &Bench) -> String {
     };
     if let Some(stop) = held.stop {
         write!(text, ", {stop:?}").unwrap();
+    }
+    if held.suspension != Suspension::No {
+        write!(text, ", held {:?}", held.suspension).unwrap();
+    }
+    if held.order.revision > 0 {
+        write!(text, ", revision {}", held.order.revision).unwrap();
+    }
+    if held.wanted_back {
+        text.push_str(", wanted back");
     }
     if held.orphaned {
         text.push_str(", orphaned");

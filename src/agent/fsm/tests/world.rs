@@ -3,31 +3,38 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::api::link::{Down, ReportEvent, Up, Verdict};
-use crate::domain::execution::OutputSizes;
-use crate::domain::{ExecutionId, Monotonic};
+use crate::api::link::{Down, ReportEvent, Up};
+use crate::domain::demand::Demand;
+use crate::domain::execution::Suspension;
+use crate::domain::signal::Signal;
+use crate::domain::{Epoch, ExecutionId, Monotonic};
 
-use super::super::execution::Execution;
+use super::super::slots::place;
 use super::super::*;
 use super::bench::*;
-
-/// Seconds from a word of the server to the last start.
-const LEASE: u64 = 570;
-
-const SPECS: [&str; 4] = [PLAIN, WITH_OUTPUT, WITH_LIMITS, WITH_OUTPUT];
 
 /// What surrounds the agent.
 pub struct World {
     pub state: AgentState,
     pub now: crate::domain::Now,
     pub concurrency: u32,
+    /// Seconds from a word of the server to the last start; none: any number.
+    pub lease: Option<u64>,
+    pub epoch: Epoch,
+    /// What the server holds back.
+    pub held_back: BTreeMap<ExecutionId, Suspension>,
+    /// The agent wants to dial again.
+    pub redials: bool,
+    /// What the last hello named.
+    pub named: Vec<ExecutionId>,
     pub link: u64,
     pub linked: bool,
     pub next_id: u64,
     /// Frames of reports that are not acknowledged.
     pub frames: Vec<Frame>,
     pub heartbeats: Vec<(u64, Monotonic)>,
-    pub downloads: BTreeSet<ExecutionId>,
+    /// Each with the revision that is fetched.
+    pub downloads: BTreeMap<ExecutionId, u32>,
     pub uploads: BTreeSet<ExecutionId>,
     /// Ends of output that were asked for on this link.
     pub finishing: BTreeSet<ExecutionId>,
@@ -47,6 +54,12 @@ pub struct Command {
     pub started_told: bool,
     pub end: Option<CommandEnd>,
     pub end_told: bool,
+    pub demand: Demand,
+    /// Limit on its run, seconds.
+    pub limit: Option<u64>,
+    /// For how many seconds it has run; those in which it stood still do not count.
+    pub ran: u64,
+    pub stands: bool,
 }
 
 /// What the invariants are about.
@@ -67,20 +80,27 @@ pub struct Seen {
     /// All of their output was sent on this link.
     pub output_sent: BTreeSet<ExecutionId>,
     pub last_word: Option<Monotonic>,
+    /// By which revision a command has to be started.
+    pub edited: BTreeMap<ExecutionId, u32>,
 }
 
 impl World {
     pub fn new() -> Self {
         let mut world = Self {
-            state: AgentState::new(Limits::default(), settings(2), None),
+            state: AgentState::new(Limits::default(), machine(), settings(2), None),
             now: Bench::alone().now,
             concurrency: 2,
+            lease: Some(570),
+            epoch: Epoch(1),
+            held_back: BTreeMap::new(),
+            redials: false,
+            named: Vec::new(),
             link: 0,
             linked: false,
             next_id: 1,
             frames: Vec::new(),
             heartbeats: Vec::new(),
-            downloads: BTreeSet::new(),
+            downloads: BTreeMap::new(),
             uploads: BTreeSet::new(),
             finishing: BTreeSet::new(),
             followed: BTreeSet::new(),
@@ -112,11 +132,11 @@ impl World {
     pub fn perform(&mut self, effect: Effect) {
         match effect {
             Effect::Journal(record) => self.write(record),
-            Effect::Prepare { order, .. } => drop(self.downloads.insert(order.execution)),
-            Effect::Spawn(order) => self.spawn(&order),
-            Effect::Signal { execution, .. } => {
-                assert!(self.seen.may_be_killed.contains(&execution), "{execution} was killed");
+            Effect::Prepare { order, .. } => {
+                self.downloads.insert(order.execution, order.revision);
             }
+            Effect::Spawn(order) => self.spawn(&order),
+            Effect::Signal { execution, signal } => self.signal(execution, signal),
             Effect::ForgetCommand(id) => {
                 let command = self.commands.get(&id);
                 let has_ended = command.is_none_or(|command| command.end.is_some());
@@ -162,8 +182,15 @@ impl World {
                     self.commands.get(&execution).is_some_and(|command| command.end.is_none());
                 assert!(!runs, "{execution} runs in a folder that goes");
             }
-            Effect::SendHello { .. } | Effect::RememberToken(_) => {}
-            Effect::Redial { .. } | Effect::Exit => panic!("{effect:?}"),
+            Effect::SendHello { held, .. } => {
+                self.named = held.iter().map(|held| held.execution).collect();
+            }
+            Effect::Redial { link } => {
+                assert_eq!(link, self.link);
+                self.redials = true;
+            }
+            Effect::RememberToken(_) | Effect::Clean(_) => {}
+            Effect::Restart | Effect::Exit => panic!("{effect:?}"),
         }
     }
 
@@ -190,17 +217,59 @@ impl World {
         assert!(self.seen.acceptance_acknowledged.contains(&id), "{id} was started too early");
         assert!(self.supervisor_is_up);
         assert!(!self.seen.orphans.contains(&id), "{id} is an orphan and was started");
-        let running = self.commands.values().filter(|command| !command.end_told).count();
-        assert!(running < self.concurrency as usize, "{running} commands run");
+        assert!(!self.downloads.contains_key(&id), "{id} was started before its data was there");
+        assert_eq!(self.held_back.get(&id), None, "{id} is held back and was started");
+        assert_eq!(order.revision, self.seen.edited.get(&id).copied().unwrap_or(0));
+        let own = place(&self.state.executions[&id]);
+        let passed_over = self.state.startable.first().filter(|first| **first < own);
+        assert_eq!(passed_over, None, "{id} came before its turn");
+        let demand = Demand::of(&order.spec);
+        let running = self.commands.values().filter(|command| !command.end_told);
+        let demands = running.map(|command| command.demand).chain([demand]);
+        let taken: u32 =
+            demands.map(|demand| demand.slots_on(&machine(), self.concurrency).unwrap()).sum();
+        assert!(taken <= self.concurrency, "{taken} slots are taken");
         self.check_contact();
-        let command =
-            Command { started_at: self.now.wall, started_told: false, end: None, end_told: false };
+        let command = Command {
+            started_at: self.now.wall,
+            started_told: false,
+            end: None,
+            end_told: false,
+            demand,
+            limit: order.spec.run_timeout.map(u64::from),
+            ran: 0,
+            stands: false,
+        };
         self.commands.insert(id, command);
+    }
+
+    pub fn signal(&mut self, id: ExecutionId, signal: Signal) {
+        let may_be_killed = self.seen.may_be_killed.contains(&id);
+        let shall_stand = self.held_back.get(&id) == Some(&Suspension::Run)
+            || self.seen.orphans.contains(&id)
+            || self.state.unconfirmed.contains(&id);
+        // One that has ended does not feel it.
+        let command = self.commands.get_mut(&id).filter(|command| command.end.is_none());
+        let Some(command) = command else { return };
+        match signal {
+            Signal::Tstp | Signal::Stop => {
+                // The server may have changed its mind while there was no link.
+                assert!(shall_stand || !self.linked, "{id} was suspended");
+                command.stands = true;
+            }
+            Signal::Cont => command.stands = false,
+            Signal::Usr1 => {}
+            _ => assert!(may_be_killed, "{id} was killed"),
+        }
+        if signal == Signal::Kill {
+            // Nothing that it waits for keeps it.
+            command.stands = false;
+        }
     }
 
     pub fn check_contact(&self) {
         let silent = self.now.monotonic.since(self.seen.last_word.unwrap()).as_secs();
-        assert!(silent <= LEASE, "{silent} s of silence");
+        assert!(self.lease.is_none_or(|lease| silent <= lease), "{silent} s of silence");
     }
 
     pub fn word(&mut self, sent_at: Monotonic) {
@@ -210,121 +279,44 @@ impl World {
     /// The counts that are kept agree with the executions.
     pub fn check_books(&self) {
         let held = self.state.executions.values();
-        let slots = held.clone().filter(|held| held.holds_slot()).count();
+        let slots: u32 = held
+            .clone()
+            .filter(|held| held.holds_slot())
+            .map(|held| self.state.slots_of(&held.order))
+            .sum();
         assert_eq!(self.state.occupied, slots);
-        let startable: BTreeSet<ExecutionId> =
-            held.clone().filter(|held| held.is_startable()).map(Execution::id).collect();
+        let startable: BTreeSet<_> =
+            held.clone().filter(|held| held.is_startable()).map(place).collect();
         assert_eq!(self.state.startable, startable);
         let last_word = self.seen.last_word;
-        let is_in_contact =
-            last_word.is_some_and(|word| self.now.monotonic.since(word).as_secs() <= LEASE);
+        let is_in_contact = last_word.is_some_and(|word| {
+            let silent = self.now.monotonic.since(word).as_secs();
+            self.lease.is_none_or(|lease| silent <= lease)
+        });
         assert!(self.uploads.is_empty() || is_in_contact, "an upload goes on in silence");
         let deadlines: BTreeSet<(Monotonic, ExecutionId)> =
             held.filter_map(|held| Some((held.deadline?, held.id()))).collect();
         assert_eq!(self.state.deadlines, deadlines);
     }
 
-    pub fn dial(&mut self, choose: impl Fn(usize) -> Verdict) {
-        self.link += 1;
-        self.linked = true;
-        self.frames.clear();
-        self.heartbeats.clear();
-        let link = self.link;
-        self.on(Event::LinkUp { link });
-        let mut reply = welcome("s");
-        reply.settings = settings(self.concurrency);
-        let held: Vec<ExecutionId> = self.state.executions.keys().copied().collect();
-        for (position, id) in held.into_iter().enumerate() {
-            let verdict = self.fitting(id, choose(position));
-            self.told(id, verdict);
-            reply.verdicts.push((id, verdict));
-            reply.output.push((id, OutputSizes { stdout: 1, stderr: 1 }));
-        }
-        self.word(self.now.monotonic);
-        self.on(Event::Frame { link, frame: Down::Welcome(Box::new(reply)) });
-    }
-
-    /// Servers say `settled` only of what has ended.
-    pub fn fitting(&self, id: ExecutionId, verdict: Verdict) -> Verdict {
-        let has_ended = self.state.executions.get(&id).is_some_and(Execution::has_ended);
-        if verdict == Verdict::Settled && !has_ended { Verdict::Keep } else { verdict }
-    }
-
-    pub fn told(&mut self, id: ExecutionId, verdict: Verdict) {
-        if verdict == Verdict::Unknown {
-            self.seen.orphans.insert(id);
-        } else {
-            self.seen.orphans.remove(&id);
-        }
-        match verdict {
-            Verdict::Superseded => {
-                self.seen.may_be_killed.insert(id);
-                self.seen.dropped.insert(id);
-            }
-            Verdict::Cancelled => {
-                self.seen.may_be_killed.insert(id);
-                self.seen.cancelled.insert(id);
-            }
-            Verdict::Settled => drop(self.seen.dropped.insert(id)),
-            _ => {}
-        }
-    }
-
-    pub fn hang_up(&mut self) {
-        self.linked = false;
-        self.frames.clear();
-        self.heartbeats.clear();
-        self.on(Event::LinkDown { link: self.link });
-    }
-
-    pub fn frame(&mut self, frame: Down) {
-        if self.linked {
-            self.on(Event::Frame { link: self.link, frame });
-        }
-    }
-
-    pub fn order_start(&mut self, choice: usize) {
-        if self.linked {
-            let number = self.next_id;
-            self.next_id += 1;
-            self.frame(start(number, SPECS[choice % SPECS.len()]));
-        }
-    }
-
-    pub fn acknowledge(&mut self, verdict: Verdict) {
-        if self.frames.is_empty() {
-            return;
-        }
-        let (number, sent_at, reports) = self.frames.remove(0);
-        self.word(sent_at);
-        let mut verdicts = Vec::new();
-        for (id, event) in reports {
-            let verdict = self.fitting(id, verdict);
-            if verdict != Verdict::Keep && self.state.holds(id) {
-                self.told(id, verdict);
-                verdicts.push((id, verdict));
-                continue;
-            }
-            match event {
-                ReportEvent::Accepted => drop(self.seen.acceptance_acknowledged.insert(id)),
-                ReportEvent::Uploading { .. } => drop(self.seen.leave_given.insert(id)),
-                _ => {}
-            }
-        }
-        self.frame(Down::Ack { number, verdicts });
-    }
-
     pub fn prepare(&mut self, choice: usize, result: Result<(), TransferFailure>) {
-        if let Some(id) = pick(&self.downloads, choice) {
-            self.downloads.remove(&id);
-            self.on(Event::Prepared { execution: id, result });
+        let downloads: BTreeSet<ExecutionId> = self.downloads.keys().copied().collect();
+        if let Some(id) = pick(&downloads, choice)
+            && let Some(revision) = self.downloads.remove(&id)
+        {
+            if revision > 0 {
+                // The word of the download that the edit broke off.
+                let (revision, result) = (revision - 1, Err(failure(false)));
+                self.on(Event::Prepared { execution: id, revision, result });
+            }
+            self.on(Event::Prepared { execution: id, revision, result });
         }
     }
 
     pub fn upload(&mut self, choice: usize, result: Result<(), TransferFailure>) {
         if let Some(id) = pick(&self.uploads, choice) {
             self.uploads.remove(&id);
-            self.on(Event::Uploaded { execution: id, result });
+            self.on(Event::Uploaded { execution: id, revision: 0, result });
         }
     }
 
@@ -357,7 +349,8 @@ impl World {
 
     /// A command ends, and the agent hears of it when there is a supervisor.
     pub fn end(&mut self, choice: usize, exit: Exit) {
-        let running = self.commands.iter().filter(|(_, command)| command.end.is_none());
+        let running =
+            self.commands.iter().filter(|(_, command)| command.end.is_none() && !command.stands);
         let ids: BTreeSet<ExecutionId> = running.map(|(id, _)| *id).collect();
         let Some(id) = pick(&ids, choice) else { return };
         let command = self.commands.get_mut(&id).unwrap();
@@ -377,10 +370,12 @@ impl World {
     pub fn pass(&mut self, seconds: u64) {
         self.now.monotonic = self.now.monotonic.after(std::time::Duration::from_secs(seconds));
         self.now.wall.0 += i64::try_from(seconds).unwrap() * 1_000_000;
-        for held in self.state.executions.values() {
-            let ran = held.started_at.map_or(0.0, |at| self.now.wall.seconds_since(at));
-            if held.order.spec.run_timeout.is_some_and(|limit| ran >= f64::from(limit)) {
-                self.seen.may_be_killed.insert(held.id());
+        for (id, command) in &mut self.commands {
+            if command.end.is_none() && !command.stands {
+                command.ran += seconds;
+            }
+            if command.limit.is_some_and(|limit| command.ran >= limit) {
+                self.seen.may_be_killed.insert(*id);
             }
         }
         self.on(Event::Tick);

@@ -75,6 +75,7 @@ impl Bench {
             directory: self.folder.path().to_owned(),
             stdout: self.folder.path().join(format!("{execution}.out")),
             stderr: self.folder.path().join(format!("{execution}.err")),
+            stdin: None,
             uid: None,
             gid: None,
         }

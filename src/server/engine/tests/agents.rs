@@ -4,10 +4,11 @@ use crate::api::link::{Held, ReportEvent, Verdict};
 use crate::api::worker::UpdateWorker;
 use crate::domain::execution::{ExecutionState, FailureClass, Phase};
 use crate::domain::task::TaskState;
-use crate::domain::worker::{WantedState, WorkerStats};
+use crate::domain::worker::WantedState;
 use crate::domain::{Epoch, ExecutionId, StoreId, TaskId};
 
 use super::super::command::Connect;
+use super::super::command::Pulse;
 use super::super::{Command, Effect, Refusal, Reply};
 use super::bench::{Bench, finished, hello};
 
@@ -250,9 +251,7 @@ fn an_agent_that_drains_by_itself_takes_nothing_until_it_stops() {
     let pulse = |draining| Command::Heartbeat {
         worker,
         link,
-        stats: WorkerStats::default(),
-        phases: Vec::new(),
-        draining,
+        pulse: Pulse { draining, ..Pulse::default() },
     };
     bench.apply(pulse(true)).unwrap();
     let task = bench.create(0, &[]);

@@ -7,18 +7,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::api::link::{Held, Report, ReportEvent, Verdict};
-use crate::api::task::Dependents;
+use crate::api::task::{Dependents, Unfit};
 use crate::api::worker::UpdateWorker;
 use crate::domain::demand::Demand;
 use crate::domain::execution::{ExecutionState, FailureClass, Outcome, OutputSizes, Phase};
 use crate::domain::task::{TaskState, Until};
-use crate::domain::worker::{Machine, WorkerSettings, WorkerStats};
+use crate::domain::worker::{Machine, WorkerSettings};
 use crate::domain::{
     BatchId, Epoch, ExecutionId, Monotonic, Now, StoreId, TaskId, Timestamp, TokenId, WorkerId,
 };
 
 use super::super::change::NextIds;
-use super::super::command::{Connect, Connected, NewTask, Received};
+use super::super::command::{Connect, Connected, NewTask, Pulse, Received};
 use super::super::state::{Counters, LinkId, Policy, Requirement};
 use super::super::{ChangeSet, Command, Context, Effect, Refusal, Reply, State};
 
@@ -79,7 +79,12 @@ pub(in crate::server) fn hello(link: LinkId, name: &str, slots: u32, prefetch: u
         bound_to: None,
         new_token: None,
         name: name.into(),
-        machine: Machine { machine_id: name.to_owned(), ..Machine::default() },
+        machine: Machine {
+            machine_id: name.to_owned(),
+            cores: 4,
+            memory_bytes: 8 << 30,
+            ..Machine::default()
+        },
         version: "2".to_owned(),
         instance: "first".to_owned(),
         settings: WorkerSettings {
@@ -90,6 +95,7 @@ pub(in crate::server) fn hello(link: LinkId, name: &str, slots: u32, prefetch: u
         store: Some((StoreId("store".to_owned()), Epoch(1))),
         held: Vec::new(),
         draining: false,
+        orphans: Vec::new(),
     }
 }
 
@@ -122,8 +128,12 @@ pub(in crate::server) fn lasting(state: &State) -> String {
         writeln!(text, "execution {id} {:?} on {}", execution.row, execution.worker).unwrap();
     }
     for (id, batch) in state.batches.iter().collect::<BTreeMap<_, _>>() {
-        writeln!(text, "batch {id} {:?} {:?}", batch.name, batch.counters).unwrap();
-        writeln!(text, "  ready {:?} workers {:?}", batch.ready, batch.workers).unwrap();
+        // The name of a deleted one is another's.
+        let name = (!batch.deleted).then_some(&batch.name);
+        let (pause, settings) = (batch.pause, &batch.settings);
+        writeln!(text, "batch {id} {name:?} {:?} {pause} {settings:?}", batch.counters).unwrap();
+        let (first, count) = (batch.ready.first(), batch.ready.len());
+        writeln!(text, "  ready {count} from {first:?} workers {:?}", batch.workers).unwrap();
     }
     for (id, worker) in &state.workers {
         let executions: std::collections::BTreeSet<_> = worker.executions.iter().collect();
@@ -141,6 +151,8 @@ pub(in crate::server) fn lasting(state: &State) -> String {
         .unwrap();
     }
     writeln!(text, "tokens {:?}", state.tokens).unwrap();
+    let waits: BTreeMap<_, _> = state.waits_after_end.iter().collect();
+    writeln!(text, "wait once they have ended {waits:?}").unwrap();
     text
 }
 
@@ -181,6 +193,7 @@ impl Bench {
             effects: &mut self.effects,
         };
         let answer = self.state.apply(&mut context, command);
+        self.state.complete(&mut self.changes);
         if answer.is_err() {
             let after = format!("{:?} {:?}", self.state, self.changes);
             assert_eq!(before, after, "a refusal changed something: {told}");
@@ -219,11 +232,11 @@ impl Bench {
     }
 
     pub(in crate::server) fn cancel(&mut self, task: TaskId) -> Result<Reply, Refusal> {
-        self.apply(Command::CancelTasks(vec![task]))
+        self.apply(Command::CancelTasks { tasks: vec![task], unfit: Unfit::Refuse })
     }
 
     pub(in crate::server) fn relaunch(&mut self, task: TaskId) {
-        self.apply(Command::RelaunchTasks(vec![task])).unwrap();
+        self.apply(Command::RelaunchTasks { tasks: vec![task], unfit: Unfit::Refuse }).unwrap();
     }
 
     pub(in crate::server) fn delete(
@@ -231,7 +244,7 @@ impl Bench {
         task: TaskId,
         dependents: Dependents,
     ) -> Result<Reply, Refusal> {
-        self.apply(Command::DeleteTasks { tasks: vec![task], dependents })
+        self.apply(Command::DeleteTasks { tasks: vec![task], dependents, unfit: Unfit::Refuse })
     }
 
     pub(in crate::server) fn update(&mut self, worker: WorkerId, update: UpdateWorker) {
@@ -280,10 +293,15 @@ impl Bench {
         self.apply(Command::Heartbeat {
             worker,
             link: self.link_of(worker),
-            stats: WorkerStats::default(),
-            phases: Vec::new(),
-            draining: false,
+            pulse: self.pulse(worker),
         })
+    }
+
+    /// What a heartbeat tells of a worker that has heard all that it was told.
+    pub(in crate::server) fn pulse(&self, worker: WorkerId) -> Pulse {
+        let batch = self.state.workers.get(&worker).map(|worker| worker.batch);
+        let lease = batch.and_then(|batch| self.state.lost_after(batch));
+        Pulse { lease, ..Pulse::default() }
     }
 
     /// Reports of one execution; answers the verdict on it.
@@ -383,9 +401,22 @@ impl Bench {
             let Some(batch) = batch else { panic!("task {id} was never made") };
             self.model.insert(*id, Modelled { batch, state: row.state, hidden: row.hidden });
         }
+        for (id, (batch, _)) in &self.changes.moved_tasks {
+            if let Some(task) = self.model.get_mut(id) {
+                task.batch = *batch;
+            }
+        }
+        for (id, row) in &self.changes.edited_tasks {
+            if let Some(task) = self.model.get_mut(id) {
+                task.batch = row.batch;
+            }
+        }
         for deleted in &self.changes.deleted_tasks {
             self.model.remove(&deleted.id);
         }
+        let state = &self.state;
+        let is_there = |batch: &BatchId| state.batches.get(batch).is_some_and(|b| !b.deleted);
+        self.model.retain(|_, task| task.hidden || is_there(&task.batch));
     }
 
     fn check_counters(&self, told: &str) {

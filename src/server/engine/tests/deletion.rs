@@ -1,6 +1,6 @@
 //! Deleting tasks, with those that require them.
 
-use crate::api::task::Dependents;
+use crate::api::task::{Dependents, Unfit};
 use crate::domain::execution::FailureClass;
 use crate::domain::task::TaskState;
 
@@ -53,7 +53,11 @@ fn a_required_task_is_not_deleted_while_another_waits() {
     let after = bench.create(0, &[one]);
     let refusal = Refusal::HasDependents { task: one, count: 1, example: after };
     assert_eq!(bench.delete(one, Dependents::Refuse), Err(refusal));
-    let both = Command::DeleteTasks { tasks: vec![one, after], dependents: Dependents::Refuse };
+    let both = Command::DeleteTasks {
+        tasks: vec![one, after],
+        dependents: Dependents::Refuse,
+        unfit: Unfit::Refuse,
+    };
     bench.apply(both).unwrap();
     assert!(bench.state.tasks.is_empty());
 }
@@ -112,7 +116,11 @@ fn a_requirement_that_succeeds_after_it_was_deleted_releases_who_waited() {
 fn a_task_that_is_named_twice_is_deleted_once() {
     let mut bench = Bench::new();
     let task = bench.create(0, &[]);
-    let twice = Command::DeleteTasks { tasks: vec![task, task], dependents: Dependents::Refuse };
+    let twice = Command::DeleteTasks {
+        tasks: vec![task, task],
+        dependents: Dependents::Refuse,
+        unfit: Unfit::Refuse,
+    };
     bench.apply(twice).unwrap();
     assert_eq!(bench.changes.deleted_tasks.len(), 1);
 }

@@ -5,8 +5,12 @@ pub(in crate::server) mod bench;
 pub(in crate::server) mod random;
 
 mod agents;
+mod control;
 mod deletion;
+mod demands;
+mod edits;
 mod ends;
+mod holds;
 mod leases;
 mod requirements;
 mod service;

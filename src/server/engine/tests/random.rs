@@ -7,15 +7,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 use strum::IntoEnumIterator;
 
+use crate::api::batch::{DeleteBatch, DeleteRunning, Setting, UpdateBatch, WithTasks};
 use crate::api::link::{Held, ReportEvent};
-use crate::api::task::Dependents;
+use crate::api::task::{Dependents, EditEnded, EditRunning, Unfit};
 use crate::api::worker::UpdateWorker;
+use crate::domain::batch::LostAfter;
+use crate::domain::demand::Demand;
 use crate::domain::execution::{ExecutionState, FailureClass, Phase};
-use crate::domain::worker::{WantedState, WorkerStats};
-use crate::domain::{ExecutionId, TaskId, WorkerId};
+use crate::domain::signal::Signal;
+use crate::domain::worker::WantedState;
+use crate::domain::{BatchName, ExecutionId, TaskId, WorkerId};
 
 use super::super::Command;
-use super::super::command::Connect;
+use super::super::command::{Connect, NewTask, Pulse, TaskEdit};
 use super::bench::{Bench, finished, hello, new_task};
 
 /// One thing that happens. Numbers choose among what there is.
@@ -26,6 +30,7 @@ pub(in crate::server) enum Step {
         retry: u32,
         after: Vec<u16>,
         count: u8,
+        asks: Asks,
     },
     Connect {
         name: u8,
@@ -51,6 +56,24 @@ pub(in crate::server) enum Step {
     Pass(u64),
     Cancel(Vec<u16>),
     Relaunch(Vec<u16>),
+    Pause(Vec<u16>),
+    Resume(Vec<u16>),
+    Signal(Vec<u16>, u8),
+    Move(Vec<u16>, bool),
+    Edit {
+        task: u16,
+        batch: bool,
+        after: Vec<u16>,
+        asks: Asks,
+        restart: bool,
+        keep: bool,
+    },
+    /// Something that is done to a batch.
+    Batch {
+        batch: bool,
+        verb: u8,
+        with: bool,
+    },
     Delete {
         tasks: Vec<u16>,
         dependents: u8,
@@ -59,9 +82,17 @@ pub(in crate::server) enum Step {
         worker: u8,
         batch: Option<bool>,
         slots: Option<u32>,
+        prefetch: Option<u32>,
         wanted: Option<u8>,
     },
     DeleteWorker(u8),
+}
+
+/// Priority, and cores that are asked for.
+type Asks = (i32, u32);
+
+fn asks() -> impl Strategy<Value = Asks> {
+    (-1_i32..2, prop_oneof![3 => Just(0_u32), 1 => 1_u32..6])
 }
 
 pub(in crate::server) fn step() -> impl Strategy<Value = Step> {
@@ -69,8 +100,9 @@ pub(in crate::server) fn step() -> impl Strategy<Value = Step> {
     let one = || prop::collection::vec(any::<u16>(), 1..3);
     let worker = || 0_u8..5;
     prop_oneof![
-        3 => (any::<bool>(), 0_u32..3, few(), 1_u8..4)
-            .prop_map(|(batch, retry, after, count)| Step::Create { batch, retry, after, count }),
+        3 => (any::<bool>(), 0_u32..3, few(), 1_u8..4, asks()).prop_map(
+            |(batch, retry, after, count, asks)| Step::Create { batch, retry, after, count, asks }
+        ),
         3 => (worker(), 0_u32..4, 0_u32..3, prop::bool::weighted(0.2), prop::bool::weighted(0.1), any::<bool>())
             .prop_map(|(name, slots, prefetch, forgets, draining, bound)| Step::Connect {
                 name, slots, prefetch, forgets, draining, bound,
@@ -83,11 +115,66 @@ pub(in crate::server) fn step() -> impl Strategy<Value = Step> {
         2 => prop_oneof![Just(1), Just(5), Just(16), Just(100), Just(601)].prop_map(Step::Pass),
         1 => one().prop_map(Step::Cancel),
         2 => one().prop_map(Step::Relaunch),
+        1 => one().prop_map(Step::Pause),
+        1 => one().prop_map(Step::Resume),
+        1 => (one(), any::<u8>()).prop_map(|(tasks, signal)| Step::Signal(tasks, signal)),
+        1 => (one(), any::<bool>()).prop_map(|(tasks, batch)| Step::Move(tasks, batch)),
+        2 => (any::<u16>(), any::<bool>(), few(), asks(), any::<bool>(), any::<bool>()).prop_map(
+            |(task, batch, after, asks, restart, keep)| Step::Edit {
+                task, batch, after, asks, restart, keep,
+            }
+        ),
+        2 => (any::<bool>(), 0_u8..7, any::<bool>())
+            .prop_map(|(batch, verb, with)| Step::Batch { batch, verb, with }),
         1 => (one(), 0_u8..3).prop_map(|(tasks, dependents)| Step::Delete { tasks, dependents }),
-        1 => (worker(), prop::option::of(any::<bool>()), prop::option::of(0_u32..4), prop::option::of(0_u8..3))
-            .prop_map(|(worker, batch, slots, wanted)| Step::Update { worker, batch, slots, wanted }),
+        1 => (
+            worker(),
+            prop::option::of(any::<bool>()),
+            prop::option::of(0_u32..4),
+            prop::option::of(0_u32..3),
+            prop::option::of(0_u8..3),
+        )
+            .prop_map(|(worker, batch, slots, prefetch, wanted)| Step::Update {
+                worker, batch, slots, prefetch, wanted,
+            }),
         1 => worker().prop_map(Step::DeleteWorker),
     ]
+}
+
+fn batch_name(default: bool) -> &'static str {
+    if default { "Default" } else { "other" }
+}
+
+fn asking(new: NewTask, (priority, cpu): Asks) -> NewTask {
+    NewTask { priority, demand: Demand { cpu, memory_mib: 0 }, ..new }
+}
+
+fn batch_command(name: &str, verb: u8, with: bool) -> Command {
+    let batch: BatchName = name.parse().unwrap();
+    let tasks = WithTasks { tasks: with };
+    match verb {
+        0 => Command::PauseBatch { batch, with: tasks },
+        1 | 2 => Command::GoBatch { batch, with: tasks },
+        3 => Command::EndBatch { batch, signal: if with { Signal::Kill } else { Signal::Term } },
+        4 => Command::DeleteBatch {
+            batch,
+            how: DeleteBatch {
+                dependents: if with { Dependents::Cascade } else { Dependents::Detach },
+                running: if with { DeleteRunning::Kill } else { DeleteRunning::Keep },
+            },
+        },
+        _ => Command::UpdateBatch {
+            batch,
+            update: UpdateBatch {
+                lost_after: Some(if with {
+                    Setting::Value(LostAfter::Never)
+                } else {
+                    Setting::Default
+                }),
+                ..UpdateBatch::default()
+            },
+        },
+    }
 }
 
 /// A hash that no other link's token has.
@@ -138,10 +225,10 @@ impl World {
             chosen.iter().map(|number| world.task(*number)).collect()
         };
         Some(match step {
-            Step::Create { batch, retry, after, count } => {
+            Step::Create { batch, retry, after, count, asks } => {
                 let after = tasks(self, &after);
-                let batch = if batch { "Default" } else { "other" };
-                Command::CreateTasks(vec![new_task(batch, retry, &after); count.into()])
+                let new = asking(new_task(batch_name(batch), retry, &after), asks);
+                Command::CreateTasks(vec![new; count.into()])
             }
             Step::Connect { name, slots, prefetch, forgets, draining, bound } => {
                 let connect = hello(self.bench.new_link(), &format!("w{name}"), slots, prefetch);
@@ -164,28 +251,60 @@ impl World {
                 Command::Heartbeat {
                     worker,
                     link: self.bench.link_of(worker),
-                    stats: WorkerStats::default(),
-                    phases: vec![(ExecutionId(u64::from(ready % 40)), Phase::Ready)],
-                    draining,
+                    pulse: Pulse {
+                        phases: vec![(ExecutionId(u64::from(ready % 40)), Phase::Ready)],
+                        draining,
+                        ..self.bench.pulse(worker)
+                    },
                 }
             }
             Step::Report { execution, what, class, by } => {
                 return self.reports(execution, what, class, by);
             }
             Step::Pass(_) => Command::Tick,
-            Step::Cancel(chosen) => Command::CancelTasks(tasks(self, &chosen)),
-            Step::Relaunch(chosen) => Command::RelaunchTasks(tasks(self, &chosen)),
+            Step::Cancel(chosen) => {
+                Command::CancelTasks { tasks: tasks(self, &chosen), unfit: Unfit::Refuse }
+            }
+            Step::Pause(chosen) => {
+                Command::PauseTasks { tasks: tasks(self, &chosen), unfit: Unfit::Skip }
+            }
+            Step::Resume(chosen) => {
+                Command::ResumeTasks { tasks: tasks(self, &chosen), unfit: Unfit::Skip }
+            }
+            Step::Signal(chosen, signal) => Command::SignalTasks {
+                tasks: tasks(self, &chosen),
+                signal: Signal::iter().cycle().nth(signal.into())?,
+                unfit: Unfit::Skip,
+            },
+            Step::Move(chosen, batch) => Command::MoveTasks {
+                tasks: tasks(self, &chosen),
+                batch: batch_name(batch).parse().unwrap(),
+            },
+            Step::Edit { task, batch, after, asks, restart, keep } => {
+                let after = tasks(self, &after);
+                let new = asking(new_task(batch_name(batch), 1, &after), asks);
+                Command::EditTasks {
+                    edits: vec![TaskEdit { id: self.task(task), revision: None, new }],
+                    running: if restart { EditRunning::Restart } else { EditRunning::Refuse },
+                    ended: if keep { EditEnded::Keep } else { EditEnded::Run },
+                }
+            }
+            Step::Batch { batch, verb, with } => batch_command(batch_name(batch), verb, with),
+            Step::Relaunch(chosen) => {
+                Command::RelaunchTasks { tasks: tasks(self, &chosen), unfit: Unfit::Refuse }
+            }
             Step::Delete { tasks: chosen, dependents } => Command::DeleteTasks {
                 tasks: tasks(self, &chosen),
+                unfit: Unfit::Refuse,
                 dependents: [Dependents::Refuse, Dependents::Cascade, Dependents::Detach]
                     [usize::from(dependents)],
             },
-            Step::Update { worker, batch, slots, wanted } => Command::UpdateWorker {
+            Step::Update { worker, batch, slots, prefetch, wanted } => Command::UpdateWorker {
                 worker: self.worker(worker)?,
                 update: UpdateWorker {
                     batch: batch.map(|own| if own { "Default" } else { "new" }.parse().unwrap()),
                     concurrency: slots,
-                    prefetch: None,
+                    prefetch,
                     wanted: wanted.and_then(|nth| WantedState::iter().nth(nth.into())),
                 },
             },

@@ -1,5 +1,6 @@
 //! Tasks that wait for others.
 
+use crate::api::task::Unfit;
 use crate::domain::TaskId;
 use crate::domain::execution::FailureClass;
 use crate::domain::task::TaskState;
@@ -103,7 +104,7 @@ fn tasks_relaunched_together_run_in_the_order_of_their_requirements() {
     let after = bench.create(0, &[one]);
     bench.finish(one, None);
     bench.finish(after, None);
-    bench.apply(Command::RelaunchTasks(vec![after, one])).unwrap();
+    bench.apply(Command::RelaunchTasks { tasks: vec![after, one], unfit: Unfit::Refuse }).unwrap();
     assert_eq!(bench.state(one), Some(TaskState::Assigned));
     assert_eq!(bench.state(after), Some(TaskState::Waiting));
 }

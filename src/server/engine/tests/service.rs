@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use crate::api::event::Event;
-use crate::api::task::Dependents;
+use crate::api::task::{Dependents, Unfit};
 use crate::clock::SystemClock;
 use crate::domain::execution::OutputSizes;
 use crate::domain::time::Clock;
@@ -182,11 +182,12 @@ async fn ended_tasks_leave_the_memory_and_come_back_for_who_names_them() {
     server.apply(Command::Tick).await.unwrap();
     assert_eq!(server.engine.query(|state| state.tasks.len()).await.unwrap(), 0);
     assert_eq!(*server.ear.ended.lock().unwrap(), [task]);
-    let refused = server.apply(Command::CancelTasks(vec![task])).await;
+    let refused =
+        server.apply(Command::CancelTasks { tasks: vec![task], unfit: Unfit::Refuse }).await;
     assert!(matches!(refused, Err(Refusal::TaskEnded(..))), "{refused:?}");
     let after = Command::CreateTasks(vec![new_task("Default", 0, &[task])]);
     server.apply(after).await.unwrap();
-    server.apply(Command::RelaunchTasks(vec![task])).await.unwrap();
+    server.apply(Command::RelaunchTasks { tasks: vec![task], unfit: Unfit::Refuse }).await.unwrap();
     server.assert_on_disk().await;
 }
 
@@ -194,13 +195,20 @@ async fn ended_tasks_leave_the_memory_and_come_back_for_who_names_them() {
 async fn a_deleted_task_is_gone_before_its_deletion_is_on_disk() {
     let server = Server::start();
     server.apply(create()).await.unwrap();
-    server.apply(Command::CancelTasks(vec![TaskId(1)])).await.unwrap();
+    server
+        .apply(Command::CancelTasks { tasks: vec![TaskId(1)], unfit: Unfit::Refuse })
+        .await
+        .unwrap();
     server.apply(Command::Tick).await.unwrap();
-    let delete = || Command::DeleteTasks { tasks: vec![TaskId(1)], dependents: Dependents::Refuse };
+    let delete = || Command::DeleteTasks {
+        tasks: vec![TaskId(1)],
+        dependents: Dependents::Refuse,
+        unfit: Unfit::Refuse,
+    };
     let (first, second, relaunch) = tokio::join!(
         server.apply(delete()),
         server.apply(delete()),
-        server.apply(Command::RelaunchTasks(vec![TaskId(1)])),
+        server.apply(Command::RelaunchTasks { tasks: vec![TaskId(1)], unfit: Unfit::Refuse }),
     );
     assert!(first.is_ok());
     assert_eq!(second, Err(Refusal::NoTask(TaskId(1))));
@@ -265,9 +273,14 @@ async fn grant(wishes: Vec<Wish>) {
                 let after: Vec<TaskId> = after.into_iter().map(task).collect();
                 Command::CreateTasks(vec![new_task("Default", 1, &after)])
             }
-            Wish::Cancel(number) => Command::CancelTasks(vec![task(number)]),
-            Wish::Relaunch(number) => Command::RelaunchTasks(vec![task(number)]),
+            Wish::Cancel(number) => {
+                Command::CancelTasks { tasks: vec![task(number)], unfit: Unfit::Refuse }
+            }
+            Wish::Relaunch(number) => {
+                Command::RelaunchTasks { tasks: vec![task(number)], unfit: Unfit::Refuse }
+            }
             Wish::Delete(number, cascade) => Command::DeleteTasks {
+                unfit: Unfit::Refuse,
                 tasks: vec![task(number)],
                 dependents: if cascade { Dependents::Cascade } else { Dependents::Detach },
             },

@@ -1,6 +1,7 @@
 //! Assignment, and what people do to tasks in every state.
 
 use crate::api::link::{ReportEvent, Verdict};
+use crate::api::task::Unfit;
 use crate::domain::TaskId;
 use crate::domain::execution::{ExecutionState, FailureClass};
 use crate::domain::task::TaskState;
@@ -149,7 +150,8 @@ fn one_task_that_cannot_be_cancelled_saves_all_of_the_request() {
     let (mut bench, ended) = running();
     bench.finish(ended, None);
     let other = bench.create(0, &[]);
-    let refused = bench.apply(Command::CancelTasks(vec![other, ended]));
+    let refused =
+        bench.apply(Command::CancelTasks { tasks: vec![other, ended], unfit: Unfit::Refuse });
     assert!(matches!(refused, Err(Refusal::TaskEnded(..))));
     assert_eq!(bench.state(other), Some(TaskState::Assigned));
 }

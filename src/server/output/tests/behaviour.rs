@@ -15,7 +15,7 @@ async fn what_was_appended_is_read_at_once_from_any_byte() {
     let store = open(directory.path());
     assert_eq!(append(&store, 1, 0, b"hello ").await, 6);
     assert_eq!(append(&store, 1, 6, b"world").await, 11);
-    store.append(ExecutionId(1), ERR, 0, Bytes::from_static(b"oh")).await.unwrap();
+    store.append(ExecutionId(1), ERR, 0, Bytes::from_static(b"oh"), None).await.unwrap();
 
     assert_eq!(read(&store, 1, 0, 100).await, "hello world");
     assert_eq!(read(&store, 1, 4, 3).await, "o w");
@@ -38,10 +38,11 @@ async fn repeated_bytes_are_dropped_and_gaps_refused() {
     assert_eq!(append(&store, 1, 4, b"efgh").await, 8);
     assert_eq!(append(&store, 1, 8, b"").await, 8);
 
-    let gap = store.append(ExecutionId(1), OUT, 9, Bytes::from_static(b"x")).await.unwrap_err();
+    let gap =
+        store.append(ExecutionId(1), OUT, 9, Bytes::from_static(b"x"), None).await.unwrap_err();
     assert!(matches!(gap, OutputError::Gap { offset: 9, have: 8, .. }), "{gap:?}");
     assert!(!gap.is_transient());
-    let gap = store.append(ExecutionId(2), OUT, u64::MAX, Bytes::new()).await.unwrap_err();
+    let gap = store.append(ExecutionId(2), OUT, u64::MAX, Bytes::new(), None).await.unwrap_err();
     assert!(matches!(gap, OutputError::Gap { have: 0, .. }), "{gap:?}");
     assert_eq!(read(&store, 1, 0, 100).await, "abcdefgh");
 }
@@ -102,7 +103,7 @@ async fn stopping_keeps_everything_and_reading_goes_on() {
     store.wait_for_more(ExecutionId(1), OUT, 5000).await.unwrap();
     store.stop().await.unwrap();
 
-    let refused = store.append(ExecutionId(1), OUT, 5000, Bytes::from_static(b"x")).await;
+    let refused = store.append(ExecutionId(1), OUT, 5000, Bytes::from_static(b"x"), None).await;
     assert!(matches!(refused, Err(OutputError::Stopped)));
     assert_eq!(read(&store, 1, 10, 9000).await, pattern(1, 10, 4990));
     let again = open(directory.path());

@@ -31,7 +31,8 @@ async fn a_full_disk_is_told_and_left_behind() {
     grow(&store, 1, 0, 100, 10).await;
     store.faults.writes.store(2, Ordering::SeqCst);
     for _ in 0..2 {
-        let full = store.append(ExecutionId(1), OUT, 100, pattern(1, 100, 50)).await.unwrap_err();
+        let full =
+            store.append(ExecutionId(1), OUT, 100, pattern(1, 100, 50), None).await.unwrap_err();
         assert!(full.is_disk_full() && full.is_transient(), "{full:?}");
         assert_eq!(read(&store, 1, 0, 1000).await, pattern(1, 0, 100));
         assert_eq!(size(&store, 1).await, 100);
@@ -72,7 +73,8 @@ async fn a_failed_sync_takes_back_what_was_not_safe() {
 
     assert_eq!((size(&store, 1).await, size(&store, 2).await), (300, 0));
     assert_eq!(store.total_bytes(), 300);
-    let gap = store.append(ExecutionId(1), OUT, 500, Bytes::from_static(b"x")).await.unwrap_err();
+    let gap =
+        store.append(ExecutionId(1), OUT, 500, Bytes::from_static(b"x"), None).await.unwrap_err();
     assert!(matches!(gap, OutputError::Gap { have: 300, .. }));
     grow(&store, 1, 300, 600, 10).await;
     assert_eq!(store.sync(ExecutionId(1)).await.unwrap().stdout, 600);

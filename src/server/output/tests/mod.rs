@@ -60,7 +60,7 @@ fn pattern(execution: u64, from: usize, length: usize) -> Bytes {
 
 async fn append(store: &OutputStore, execution: u64, offset: u64, bytes: &[u8]) -> u64 {
     let bytes = Bytes::copy_from_slice(bytes);
-    store.append(ExecutionId(execution), OUT, offset, bytes).await.unwrap()
+    store.append(ExecutionId(execution), OUT, offset, bytes, None).await.unwrap()
 }
 
 /// Appends from `from` on in pieces until the stream has `to` bytes.

@@ -137,7 +137,7 @@ impl World {
     }
 
     async fn send(&self, stream: u64, offset: u64, bytes: Bytes) -> Result<u64, OutputError> {
-        self.store.append(ExecutionId(stream), OUT, offset, bytes).await
+        self.store.append(ExecutionId(stream), OUT, offset, bytes, None).await
     }
 
     async fn append(&mut self, stream: u64, repeated: usize, new: usize) {
