@@ -18,6 +18,8 @@ mod messages;
 mod scheduling;
 mod serving;
 mod surroundings;
+mod terminal;
 mod tidy;
+mod tui;
 mod wire;
 mod world;

@@ -41,6 +41,8 @@ const HOMES: &[(&str, &[&str])] = &[
     ("bollard", &["agent/runner/docker"]),
     ("ratatui", &["tui"]),
     ("crossterm", &["tui"]),
+    ("ratatui_textarea", &["tui"]),
+    ("nucleo_matcher", &["tui"]),
     ("opendal", &["storage"]),
     ("openssh", &["server/provider/ssh"]),
     ("clap", &["cli"]),
@@ -56,6 +58,9 @@ const IMPURE: &[&str] = &["tokio", "rustix", "std::fs", "std::net", "std::proces
 const PURE: &[(&str, &[&str])] = &[
     ("domain", &[]),
     ("agent/fsm", &[]),
+    ("tui/state", &[]),
+    ("tui/update", &[]),
+    ("tui/view", &[]),
     ("server/engine", &["server/engine/service", "server/engine/owner", "server/engine/waiting"]),
 ];
 

@@ -8,6 +8,7 @@ mod error;
 mod events;
 mod executions;
 mod gate;
+mod glance;
 mod link;
 mod link_session;
 mod listener;
@@ -39,6 +40,7 @@ use super::output::OutputStore;
 use super::store::Store;
 use super::trust::Trust;
 
+pub use glance::{Samples, keep_samples};
 pub use listener::serve;
 pub use openapi::document as openapi_document;
 pub use waits::Waits;
@@ -57,6 +59,7 @@ pub struct App {
     pub data_dir: Arc<DataDir>,
     pub policy: Policy,
     pub started_at: Timestamp,
+    pub samples: Samples,
     /// Turns true when the server stops: whoever waits answers with what there is.
     pub stopping: watch::Receiver<bool>,
     pub next_link: AtomicU64,

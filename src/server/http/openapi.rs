@@ -18,7 +18,7 @@ use super::super::auth::Need;
 use super::error::ApiError;
 use super::request::MAX_BODY;
 use super::{
-    App, batches, events, executions, gate, link, output, status, task_changes, tasks, tokens,
+    App, batches, events, executions, gate, glance, link, output, status, task_changes, tasks, tokens,
     workers,
 };
 
@@ -45,6 +45,8 @@ fn reading() -> Routes {
         .routes(routes!(batches::show))
         .routes(routes!(status::show))
         .routes(routes!(events::follow))
+        .routes(routes!(glance::tails))
+        .routes(routes!(glance::samples))
 }
 
 fn changing() -> Routes {

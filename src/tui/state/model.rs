@@ -226,8 +226,7 @@ impl State {
     /// Rows of a list that fit, below its heading.
     #[must_use]
     pub fn list_height(&self) -> usize {
-        let heading = if self.screen == Screen::Tasks { 2 } else { 1 };
-        self.body_height().saturating_sub(heading)
+        self.body_height().saturating_sub(1)
     }
 
     /// The columns of the screen.

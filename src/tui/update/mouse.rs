@@ -11,6 +11,10 @@ use crate::tui::view;
 /// Rows that one notch of the wheel moves.
 const NOTCH: usize = 3;
 
+/// The lines of the screen with the tabs and with the heading of a list.
+const TABS: usize = 1;
+const HEADING: usize = 2;
+
 pub(super) fn on_mouse(state: &mut State, event: MouseEvent, effects: &mut Vec<Effect>) {
     if state.popup.is_some() {
         return;
@@ -33,17 +37,16 @@ fn repeat(state: &mut State, command: Command) {
 /// sorts, a tab is turned to.
 fn click(state: &mut State, event: MouseEvent, effects: &mut Vec<Effect>) {
     let (x, y) = (usize::from(event.column), usize::from(event.row));
-    let heading = if state.screen == Screen::Tasks { 3 } else { 2 };
-    if state.screen == Screen::Tasks && y == 2 {
+    if state.screen == Screen::Tasks && y == TABS {
         if let Some(tab) = view::tasks::tab_at(state, x) {
             tasks::choose_tab(state, tab);
         }
-    } else if y == heading {
+    } else if y == HEADING {
         if let Some(column) = view::column_at(state, x) {
             sort_by(state, column);
         }
-    } else if y > heading && y <= heading + state.list_height() {
-        let line = y - heading - 1;
+    } else if y > HEADING && y <= HEADING + state.list_height() {
+        let line = y - HEADING - 1;
         if choose(state, line) {
             commands::run(state, Command::Open, effects);
         }

@@ -7,6 +7,7 @@ use ratatui::style::{Modifier, Style};
 use crate::tui::text;
 use crate::tui::theme::{Theme, Tone};
 
+#[derive(Debug)]
 pub struct Canvas<'a> {
     pub buffer: &'a mut Buffer,
     pub area: Rect,

@@ -39,7 +39,11 @@ pub fn draw(state: &State, buffer: &mut Buffer) {
         return;
     }
     draw_head(&mut canvas.part(0, 0, wide, 1), state);
-    draw_counters(&mut canvas.part(0, 1, wide, 1), state);
+    if state.screen == Screen::Tasks {
+        tasks::draw_tabs(&mut canvas.part(0, 1, wide, 1), state);
+    } else {
+        draw_counters(&mut canvas.part(0, 1, wide, 1), state);
+    }
     draw_body(&mut canvas.part(0, 2, wide, high - 4), state);
     draw_status(&mut canvas.part(0, high - 2, wide, 1), state);
     keybar::draw(&mut canvas.part(0, high - 1, wide, 1), state);
@@ -143,11 +147,7 @@ fn connection(state: &State) -> (String, Tone) {
 
 /// How many tasks are in which state, and how many end in a minute.
 fn draw_counters(canvas: &mut Canvas<'_>, state: &State) {
-    let counts = match (state.screen, &state.tasks.counts) {
-        (Screen::Tasks, Some(counts)) if state.tasks.filter.batch().is_some() => Some(counts),
-        _ => state.server.as_ref().map(|server| &server.tasks),
-    };
-    let Some(counts) = counts else {
+    let Some(counts) = state.server.as_ref().map(|server| &server.tasks) else {
         let faint = canvas.tone(Tone::Faint);
         let text = state.connection.failure.as_deref().unwrap_or("connecting …");
         canvas.text(1, 0, &clean(text), faint);
@@ -168,6 +168,11 @@ fn draw_counters(canvas: &mut Canvas<'_>, state: &State) {
         let style = canvas.theme.task(task_state);
         x = canvas.text(x, 0, &text, style);
     }
+    draw_sparkline(canvas, state, x);
+}
+
+/// How many tasks end in a minute, where there is room from `x` on.
+pub(super) fn draw_sparkline(canvas: &mut Canvas<'_>, state: &State, x: usize) {
     let (succeeded, failed) = per_minute(state, MINUTES);
     let both: Vec<f64> = succeeded.iter().zip(&failed).map(|(a, b)| a + b).collect();
     let now = both.last().copied().unwrap_or(0.0);

@@ -5,6 +5,7 @@ use super::{batches, table, tasks, workers};
 use crate::tui::state::{Screen, State};
 
 /// A list as it is drawn.
+#[derive(Debug)]
 pub struct Sheet {
     pub columns: &'static [Column],
     pub rows: Vec<Row>,

@@ -13,8 +13,12 @@ mod lists;
 mod log;
 mod overview;
 mod popup;
+#[cfg(test)]
+mod random;
 pub mod recruit;
 mod table;
+#[cfg(test)]
+mod tests;
 pub mod tasks;
 pub mod workers;
 

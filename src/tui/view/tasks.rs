@@ -18,7 +18,7 @@ pub const TABLE: [Column; 11] = [
     Column::right("task", 5, 12).fixed(),
     Column::left("state", 11, 22),
     Column::left("name", 4, 18).optional(),
-    Column::left("command", 14, 60).growing(),
+    Column::left("command", 24, 80).growing(),
     Column::left("worker", 6, 14).optional(),
     Column::left("batch", 6, 14),
     Column::right("runtime", 7, 8),
@@ -55,11 +55,8 @@ pub fn sorted(state: &State) -> Option<Sorted> {
 }
 
 pub fn draw(canvas: &mut Canvas<'_>, state: &State) {
-    draw_tabs(canvas, state);
-    let (width, height) = (canvas.width(), canvas.height());
-    let mut below = canvas.part(0, 1, width, height.saturating_sub(1));
     let Some(sheet) = sheet(state) else { return };
-    table::draw(&mut below, sheet.columns, &sheet.rows, &sheet.placed, sheet.sorted);
+    table::draw(canvas, sheet.columns, &sheet.rows, &sheet.placed, sheet.sorted);
     if sheet.rows.is_empty() {
         let text: &[&str] = if !state.tasks.walk.is_loaded() {
             &["reading the tasks …"]
@@ -70,9 +67,9 @@ pub fn draw(canvas: &mut Canvas<'_>, state: &State) {
         } else {
             &["looking for tasks that the filter lets through …"]
         };
-        let faint = below.tone(Tone::Faint);
+        let faint = canvas.tone(Tone::Faint);
         for (line, text) in text.iter().enumerate() {
-            below.text(2, 2 + line, text, faint);
+            canvas.text(2, 2 + line, text, faint);
         }
     }
 }
@@ -120,15 +117,19 @@ enum Short {
     No,
 }
 
-fn draw_tabs(canvas: &mut Canvas<'_>, state: &State) {
+/// The tabs stand where other screens have counters: they are the same.
+pub fn draw_tabs(canvas: &mut Canvas<'_>, state: &State) {
     let chosen = tab(state).and_then(|number| tabs().get(number).copied());
+    let mut end = 0;
     for (x, text, tab) in tab_places(state) {
+        end = x + crate::tui::text::width(&text);
         let mut style = tab.map_or(Style::new(), |state| canvas.theme.task(state));
         if chosen == Some(tab) {
             style = style.add_modifier(Modifier::REVERSED);
         }
         canvas.text(x, 0, &text, style);
     }
+    super::frame::draw_sparkline(canvas, state, end + 1);
 }
 
 /// The tab at a place of the line of tabs.
