@@ -30,13 +30,22 @@ pub struct Outbox {
     frames: Vec<(u64, Up)>,
     /// Lines wait that need not be written before anything else.
     has_late_lines: bool,
+    /// Lines wait that shall be written soon, whether or not a frame follows.
+    has_urgent_lines: bool,
     /// When the next write is tried after one that failed.
     retry_at: Option<Monotonic>,
 }
 
 impl Outbox {
     pub const fn new(journal: Journal, link: UnboundedSender<ToLink>) -> Self {
-        Self { journal, link, frames: Vec::new(), has_late_lines: false, retry_at: None }
+        Self {
+            journal,
+            link,
+            frames: Vec::new(),
+            has_late_lines: false,
+            has_urgent_lines: false,
+            retry_at: None,
+        }
     }
 
     /// Takes a record, to be written with the next frame or the next
@@ -44,6 +53,7 @@ impl Outbox {
     pub fn note(&mut self, record: &Record) {
         self.journal.append(record);
         self.has_late_lines = true;
+        self.has_urgent_lines |= record.is_word_of_a_person();
     }
 
     /// Sends a frame once all records are written that were noted before it.
@@ -51,9 +61,10 @@ impl Outbox {
         self.frames.push((link, frame));
     }
 
-    /// Whether frames wait to be sent, and nothing keeps them from it.
-    pub fn has_frames(&self) -> bool {
-        !self.frames.is_empty() && self.retry_at.is_none()
+    /// Whether something shall be written or sent at once, and nothing keeps it
+    /// from that.
+    pub fn is_urgent(&self) -> bool {
+        (self.has_urgent_lines || !self.frames.is_empty()) && self.retry_at.is_none()
     }
 
     /// Whether there is anything to write or to send.
@@ -80,6 +91,7 @@ impl Outbox {
             tracing::info!("the journal can be written again");
         }
         self.has_late_lines = false;
+        self.has_urgent_lines = false;
         for (link, frame) in self.frames.drain(..) {
             // The link ends after this, or the agent leaves without it.
             drop(self.link.send(ToLink::Frame { link, frame }));
@@ -111,7 +123,7 @@ mod tests {
         let mut outbox = Outbox::new(Journal::open(&path).unwrap().0, link);
         outbox.note(&RECORD);
         outbox.post(1, frame());
-        assert!(outbox.has_frames());
+        assert!(outbox.is_urgent());
         outbox.write(Monotonic(Duration::ZERO));
         assert!(outbox.is_empty());
         assert!(std::fs::read_to_string(&path).unwrap().contains("started"));
@@ -129,7 +141,7 @@ mod tests {
         outbox.note(&RECORD);
         outbox.post(1, frame());
         outbox.write(Monotonic(Duration::ZERO));
-        assert!(!outbox.has_frames());
+        assert!(!outbox.is_urgent());
         assert!(!outbox.is_empty());
         assert_eq!(outbox.retry_at(), Some(Monotonic(RETRY)));
         assert!(frames.try_recv().is_err());

@@ -23,6 +23,10 @@ pub struct ExecutionView {
     pub assigned_at: Timestamp,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accepted_at: Option<Timestamp>,
+    /// When its data were complete, to within a heartbeat; absent as well where
+    /// the command was started before a heartbeat told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready_at: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Timestamp>,
     /// When the command ended; uploading comes after it.

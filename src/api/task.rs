@@ -15,6 +15,10 @@ use super::execution::ExecutionView;
 /// `POST /api/v2/tasks`: all are queued, or none.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"tasks": [
+    {"command": ["echo", "Hello, world"], "name": "greeting", "batch": "demo"},
+    {"command": "sort reads.txt | uniq -c", "shell": "sh", "retry": 2, "tags": {"sample": "a1"}}
+]}))]
 pub struct CreateTasks {
     pub tasks: Vec<TaskSpec>,
 }
@@ -89,6 +93,8 @@ pub struct TaskDetail {
     pub dependents: Vec<RelatedTask>,
     /// All executions, latest first.
     pub executions: Vec<ExecutionView>,
+    /// The way of the latest attempt, from the queue to its end.
+    pub phases: Vec<PhaseSpan>,
     /// Why it does not run, when it does not and has not ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
@@ -100,6 +106,53 @@ pub struct RelatedTask {
     pub state: TaskState,
     /// What the one asks of the other.
     pub until: Until,
+    /// Since when it is in that state.
+    pub state_since: Timestamp,
+}
+
+/// A part of a task's way. One follows the other without a gap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PhaseSpan {
+    pub phase: TaskPhase,
+    pub from: Timestamp,
+    /// Absent: it is in it now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+}
+
+/// What a task goes through, in this order.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    ToSchema,
+    strum::Display,
+)]
+#[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
+pub enum TaskPhase {
+    /// Tasks that it requires were not done.
+    Waiting,
+    /// It could run, and no worker had it.
+    Queued,
+    /// A worker was chosen that had not taken it yet.
+    Assigned,
+    /// Its data were fetched. Where the moment at which they were complete is
+    /// not known, this lasts until the command was started.
+    Downloading,
+    /// Everything was there; it waited for a slot.
+    Ready,
+    /// The command ran.
+    Running,
+    /// Its outputs were sent.
+    Uploading,
 }
 
 /// Query of `GET /api/v2/tasks`.
@@ -112,10 +165,12 @@ pub struct ListTasks {
     pub state: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch: Option<BatchName>,
-    /// Only tasks of this name, in which `*`, `?` and `[…]` stand for others.
+    /// Only tasks of this name, in which `*` stands for any characters, `?` for
+    /// one, and `[a-z]` or `[^a-z]` for one of a set. In brackets each of them
+    /// means itself: `[*]`, `[?]`, `[[]`. A `[` that is not closed fits nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Only tasks whose command has this in it.
+    /// Only tasks whose command, as the list shows it, has this in it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub command: Option<String>,
     /// Only tasks with this tag, as `NAME=VALUE`, or as `NAME` with any value.
@@ -132,7 +187,7 @@ pub struct ListTasks {
     /// Last ones first: with the usual sort, newest first.
     #[serde(default)]
     pub reverse: bool,
-    /// Where the page before ended: its `next`.
+    /// Where the page before ended: its `next`, with the same `sort` and `reverse`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cursor: Option<String>,
     /// At most this many, 10,000 at the most.
@@ -141,7 +196,58 @@ pub struct ListTasks {
     pub limit: Option<u32>,
 }
 
-/// The order of a task list; among equals that of the ids.
+/// Query of `GET /api/v2/tasks/count`: as that of the list.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct CountTasks {
+    /// Only tasks in these states, separated by commas.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch: Option<BatchName>,
+    /// Only tasks of this name, with the wildcards of the list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Only tasks whose command, as the list shows it, has this in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<String>,
+    /// Only tasks with this tag, as `NAME=VALUE`, or as `NAME` with any value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tag: Option<String>,
+    /// Only tasks whose latest execution is on this worker.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worker: Option<WorkerId>,
+    /// Only tasks that have been in their state since before this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since_before: Option<Timestamp>,
+}
+
+/// How many tasks there are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TaskCounts {
+    /// Tasks per state; all states that were asked for are named.
+    pub states: BTreeMap<TaskState, u64>,
+    pub total: u64,
+}
+
+impl From<&ListTasks> for CountTasks {
+    /// The count of all that a list has on its pages.
+    fn from(list: &ListTasks) -> Self {
+        Self {
+            state: list.state.clone(),
+            batch: list.batch.clone(),
+            name: list.name.clone(),
+            command: list.command.clone(),
+            tag: list.tag.clone(),
+            worker: list.worker,
+            since_before: list.since_before,
+        }
+    }
+}
+
+/// The order of a task list; among equals that of the ids. Tasks that have no
+/// such value come last, whatever the direction.
 #[derive(
     Debug,
     Clone,
@@ -187,6 +293,7 @@ pub struct TaskPage {
 /// The tasks that a change is for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"ids": [12, 13], "unfit": "skip"}))]
 pub struct TaskIds {
     pub ids: Vec<TaskId>,
     #[serde(default)]

@@ -9,7 +9,7 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use super::agent::{AgentArgs, cmd_agent};
-use super::completions::{CompletionsArgs, cmd_completions};
+use super::complete::{CompleteArgs, CompletionsArgs, cmd_complete, cmd_completions};
 use super::error::{self, CliError};
 use super::launch::{LaunchArgs, cmd_launch};
 use super::man::{ManArgs, cmd_man};
@@ -21,9 +21,25 @@ use super::supervise::{SuperviseArgs, cmd_supervise};
 use super::tui::{TuiArgs, cmd_tui};
 use super::usage::usage_error;
 
+const MANAGE_EXAMPLES: &str = "\
+Examples:
+  scitq manage task list --batch qc --state failed
+  scitq manage task show 7
+  scitq manage task output --follow 7
+  scitq manage worker list
+
+`scitq manage OBJECT --help` names what can be done with an object, and
+`scitq manage OBJECT VERB --help` how.";
+
 /// Queue heavy scientific tasks and run them on many machines
 #[derive(Debug, Parser)]
-#[command(name = "scitq", version, about, disable_help_subcommand = true)]
+#[command(
+    name = "scitq",
+    version,
+    about,
+    disable_help_subcommand = true,
+    after_help = "Begin with `scitq serve --with-agent`, then `scitq launch --follow echo hello`"
+)]
 pub struct Cli {
     #[command(flatten)]
     pub global: GlobalArgs,
@@ -35,7 +51,7 @@ pub struct Cli {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Global options")]
 pub struct GlobalArgs {
-    /// Talk to this server: HOST, HOST:PORT or http://HOST:PORT
+    /// Talk to this HOST, HOST:PORT or http://HOST
     #[arg(
         short,
         long,
@@ -45,7 +61,7 @@ pub struct GlobalArgs {
         global = true
     )]
     pub server: Option<String>,
-    /// Wait for a server that cannot be reached, so long or for ever
+    /// Wait for the server, so long or for ever
     #[arg(
         long,
         value_name = "DURATION",
@@ -56,7 +72,7 @@ pub struct GlobalArgs {
         global = true
     )]
     pub wait_server: Option<Wait>,
-    /// Say nothing on standard error but warnings and errors
+    /// Tell nothing but warnings and errors
     #[arg(short, long, global = true)]
     pub quiet: bool,
     /// Use colours
@@ -79,7 +95,10 @@ pub enum CliCommand {
     Launch(Box<LaunchArgs>),
     Manage(ManageArgs),
     Tui(Box<TuiArgs>),
+    #[command(hide = true)]
     Completions(CompletionsArgs),
+    #[command(hide = true)]
+    Complete(CompleteArgs),
     #[command(hide = true)]
     Man(ManArgs),
     #[command(hide = true)]
@@ -144,6 +163,7 @@ pub fn command() -> clap::Command {
         .mut_subcommand("serve", |serve| with_variables(serve, "SCITQ_SERVE"))
         .mut_subcommand("agent", |agent| with_variables(agent, "SCITQ_AGENT"))
         .mut_subcommand("launch", |launch| with_variables(launch, "SCITQ_LAUNCH"))
+        .mut_subcommand("manage", |manage| manage.after_help(MANAGE_EXAMPLES))
 }
 
 /// Gives each option its variable: `--run-timeout` is `PREFIX_RUN_TIMEOUT`.
@@ -166,6 +186,7 @@ fn dispatch(cli: Cli) -> Result<u8, CliError> {
         CliCommand::Manage(args) => wait_for(cmd_manage(&global, args)),
         CliCommand::Tui(args) => wait_for(cmd_tui(&global, *args)),
         CliCommand::Completions(args) => cmd_completions(&global, &args),
+        CliCommand::Complete(args) => cmd_complete(&global, args),
         CliCommand::Man(args) => cmd_man(&global, &args),
         CliCommand::Supervise(args) => cmd_supervise(&args),
     }

@@ -150,6 +150,13 @@ impl CliError {
         self
     }
 
+    /// The same error, with the place where it is.
+    #[must_use]
+    pub fn within(mut self, place: impl fmt::Display) -> Self {
+        self.message = format!("{place}: {}", self.message);
+        self
+    }
+
     /// The same error, but met while a task was awaited.
     #[must_use]
     pub fn while_waiting(mut self) -> Self {
@@ -171,6 +178,12 @@ impl CliError {
     #[must_use]
     pub const fn kind(&self) -> ErrorKind {
         self.kind
+    }
+
+    /// The server's error code, where the server refused.
+    #[must_use]
+    pub const fn code(&self) -> Option<ErrorCode> {
+        self.code
     }
 
     #[must_use]
@@ -234,7 +247,11 @@ impl From<ClientError> for CliError {
                 };
                 let wants_log = matches!(body.code, ErrorCode::Internal);
                 let log_hint = format!("the server's log has the cause under {}", body.request_id);
-                let hints = body.hint.into_iter().chain(wants_log.then_some(log_hint));
+                let unknown = (body.code == ErrorCode::NotFound && body.hint.is_none())
+                    .then(|| hint_of_unknown(&body.message))
+                    .flatten();
+                let hints =
+                    body.hint.into_iter().chain(wants_log.then_some(log_hint)).chain(unknown);
                 Self {
                     hints: hints.collect(),
                     code: Some(body.code),
@@ -248,6 +265,13 @@ impl From<ClientError> for CliError {
             ClientError::NoKey { .. } => Self::internal(message),
         }
     }
+}
+
+/// Where to look for what is not there, by the object that the server names first.
+fn hint_of_unknown(message: &str) -> Option<String> {
+    let object = message.split(' ').next()?;
+    let is_listed = ["task", "worker", "batch", "execution", "token"].contains(&object);
+    is_listed.then(|| format!("`scitq manage {object} list` shows what there is"))
 }
 
 fn unreachable(address: &str, message: String) -> CliError {

@@ -1,4 +1,4 @@
-//! The exit code of a command that awaited one task.
+//! The exit code of a command that awaited tasks.
 
 use crate::api::task::TaskView;
 use crate::domain::execution::FailureClass;
@@ -7,13 +7,18 @@ use crate::domain::task::TaskState;
 /// A person left before the task had ended, as with any program that Ctrl-C ends.
 pub const DETACHED: u8 = 130;
 
+/// Of several awaited tasks at least one has not succeeded.
+pub const SOME_FAILED: u8 = 1;
+
 const TIME_LIMIT: u8 = 124;
 const OTHER_FAILURE: u8 = 123;
 const OWN_FAILURE: u8 = 125;
 
-/// The exit codes of a command that awaits one task, for the manual.
-pub const WAITING_EXIT_CODES: [(&str, &str); 6] = [
-    ("0", "The task succeeded"),
+/// The exit codes of a command that awaits tasks, for the manual.
+pub const WAITING_EXIT_CODES: [(&str, &str); 8] = [
+    ("0", "The task succeeded, or all of several did"),
+    ("1", "Of several tasks at least one failed"),
+    ("N", "The exit code of the command of one task"),
     ("128 + N", "Signal N ended the command"),
     ("123", "It failed otherwise than by its exit code"),
     ("124", "It passed a time limit"),

@@ -1,6 +1,7 @@
 //! How values look to people.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use jiff::tz::TimeZone;
@@ -71,6 +72,19 @@ pub fn bytes(count: u64) -> String {
         unit += 1;
     }
     format!("{value:.1} {}", UNITS[unit])
+}
+
+/// `A=1 B=2`.
+#[must_use]
+pub fn pairs(pairs: &BTreeMap<String, String>) -> String {
+    let shown: Vec<String> = pairs.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    shown.join(" ")
+}
+
+/// A count of things: `1 task`, `12 tasks`.
+#[must_use]
+pub fn counted(count: u64, one: &str, several: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { several })
 }
 
 /// A text with its control characters made visible, so that no name or

@@ -9,9 +9,9 @@ use clap::Args;
 use clap_mangen::Man;
 
 use super::app::{GlobalArgs, command};
-use super::error::{CliError, EXIT_CODES};
+use super::error::CliError;
 use super::exit::WAITING_EXIT_CODES;
-use super::settings::VARIABLES;
+use super::facts::{COMMAND_VARIABLES, Facts};
 
 /// Write the manual pages into a directory
 #[derive(Debug, Args)]
@@ -26,23 +26,8 @@ pub struct ManArgs {
 /// A file's name and its text.
 type Page = (String, String);
 
-/// Files that scitq reads and writes by itself.
-const FILES: [(&str, &str); 5] = [
-    (
-        "$XDG_CONFIG_HOME/scitq/client.toml",
-        "The client's configuration: server, token or token_file. A token in it is sent to its server only",
-    ),
-    (
-        "$XDG_RUNTIME_DIR/scitq/server.json",
-        "Where a server of this user listens and where its token is; also in its data directory",
-    ),
-    (
-        "/etc/scitq/agent.toml, $XDG_CONFIG_HOME/scitq/agent.toml",
-        "Options of an agent of root and of another user, named as on the command line; also server",
-    ),
-    ("/var/lib/scitq", "The data directory of a server of root"),
-    ("$XDG_STATE_HOME/scitq", "The data directory of a server of another user"),
-];
+/// Commands that are not in `--help`, since only packagers need them.
+const FOR_PACKAGERS: [&str; 2] = ["completions", "man"];
 
 pub fn cmd_man(global: &GlobalArgs, args: &ManArgs) -> Result<u8, CliError> {
     let directory = args.directory.display();
@@ -69,7 +54,10 @@ fn pages() -> io::Result<Vec<Page>> {
 
 fn add_pages(command: &clap::Command, pages: &mut Vec<Page>) -> io::Result<()> {
     pages.push(page(command)?);
-    for subcommand in command.get_subcommands().filter(|command| !command.is_hide_set()) {
+    let is_told = |command: &&clap::Command| {
+        !command.is_hide_set() || FOR_PACKAGERS.contains(&command.get_name())
+    };
+    for subcommand in command.get_subcommands().filter(is_told) {
         add_pages(subcommand, pages)?;
     }
     Ok(())
@@ -93,42 +81,73 @@ fn page(command: &clap::Command) -> io::Result<Page> {
         man.render_subcommands_section(&mut roff)?;
     }
     let mut text = String::from_utf8_lossy(&roff).into_owned();
-    text.push_str(&notes(&after));
-    match name.as_str() {
-        "scitq" => {
-            text.push_str(&list("EXIT STATUS", EXIT_CODES));
-            text.push_str(&list(
-                "ENVIRONMENT",
-                VARIABLES.map(|variable| (variable.name, variable.doc)),
-            ));
-            text.push_str(&list("FILES", FILES));
-        }
-        "scitq-launch" => text.push_str(&list("EXIT STATUS WITH --wait", WAITING_EXIT_CODES)),
-        _ => {}
+    let (own_examples, prose) = parts(&after);
+    let examples = if own_examples.is_empty() { examples_below(command) } else { own_examples };
+    text.push_str(&verbatim("EXAMPLES", &examples));
+    text.push_str(&paragraphs("NOTES", &prose));
+    let facts = Facts::of(&name);
+    text.push_str(&list("EXIT STATUS", facts.exit_codes()));
+    if name == "scitq-launch" {
+        text.push_str(&list("EXIT STATUS WITH --wait AND --follow", WAITING_EXIT_CODES));
+        text.push_str(&list("ENVIRONMENT OF THE COMMAND", COMMAND_VARIABLES));
     }
+    text.push_str(&list("ENVIRONMENT", facts.variables()));
+    text.push_str(&list("FILES", facts.files()));
     if name != "scitq" {
         text.push_str(".SH \"SEE ALSO\"\n.BR scitq (1)\n");
     }
     Ok((format!("{name}.1"), text))
 }
 
-/// What stands below the options in `--help`: examples as they are, the rest
-/// as paragraphs.
-fn notes(after_help: &str) -> String {
-    let mut roff = String::new();
-    for (position, paragraph) in after_help.split("\n\n").enumerate() {
-        let mut lines = paragraph.lines();
-        if position == 0 && paragraph.starts_with("Example") {
-            lines.next();
-            roff.push_str(".SH EXAMPLES\n.nf\n");
-            lines.for_each(|line| {
-                roff.push_str(&(escaped(line.strip_prefix("  ").unwrap_or(line)) + "\n"));
-            });
-            roff.push_str(".fi\n");
-        } else if !paragraph.trim().is_empty() {
-            roff.push_str(if roff.contains(".SH NOTES") { ".PP\n" } else { ".SH NOTES\n" });
-            lines.for_each(|line| roff.push_str(&(escaped(line) + "\n")));
+/// What stands below the options in `--help`: the lines of its examples, and
+/// the rest.
+fn parts(after_help: &str) -> (Vec<String>, String) {
+    let (first, rest) = after_help.split_once("\n\n").unwrap_or((after_help, ""));
+    let mut lines = first.lines();
+    match lines.next() {
+        Some("Example:" | "Examples:") => {
+            let lines = lines.map(|line| line.strip_prefix("  ").unwrap_or(line).to_owned());
+            (lines.collect(), rest.to_owned())
         }
+        _ => (Vec::new(), after_help.to_owned()),
+    }
+}
+
+/// Of each command below this one, the first example.
+fn examples_below(command: &clap::Command) -> Vec<String> {
+    let shown = command.get_subcommands().filter(|command| !command.is_hide_set());
+    let first = shown.flat_map(|command| {
+        let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        let (own, _) = parts(&after);
+        let examples = if own.is_empty() { examples_below(command) } else { own };
+        // An example goes on in the next line where its last character says so.
+        let mut goes_on = true;
+        examples
+            .into_iter()
+            .take_while(move |line| std::mem::replace(&mut goes_on, line.ends_with('\\')))
+    });
+    first.collect()
+}
+
+/// A section of lines that are shown as they are.
+fn verbatim(title: &str, lines: &[String]) -> String {
+    if lines.is_empty() {
+        return String::new();
+    }
+    let lines: String = lines.iter().map(|line| escaped(line) + "\n").collect();
+    format!(".SH {title}\n.nf\n{lines}.fi\n")
+}
+
+/// A section of prose.
+fn paragraphs(title: &str, prose: &str) -> String {
+    let mut roff = String::new();
+    for paragraph in prose.split("\n\n").filter(|paragraph| !paragraph.trim().is_empty()) {
+        if roff.is_empty() {
+            let _ = writeln!(roff, ".SH {title}");
+        } else {
+            roff.push_str(".PP\n");
+        }
+        paragraph.lines().for_each(|line| roff.push_str(&(escaped(line) + "\n")));
     }
     roff
 }
@@ -176,13 +195,32 @@ mod tests {
     }
 
     #[test]
+    fn every_page_has_examples_exit_codes_variables_and_files() {
+        for (name, text) in pages().unwrap() {
+            for section in ["EXAMPLES", "\"EXIT STATUS\"", "\"ENVIRONMENT\"", "\"FILES\""] {
+                assert!(text.contains(&format!(".SH {section}\n")), "{name} has no {section}");
+            }
+        }
+    }
+
+    #[test]
     fn examples_are_kept_as_they_are() {
-        let roff =
-            notes("Examples:\n  scitq launch -b 'x'\n  .hidden\n\nSome words.\nMore.\n\nThen.");
+        let (examples, prose) = parts("Examples:\n  a -b 'x'\n  .hidden\n\nSome.\nMore.\n\nThen.");
         assert_eq!(
-            roff,
-            ".SH EXAMPLES\n.nf\nscitq launch \\-b \\(aqx\\(aq\n\\&.hidden\n.fi\n\
-             .SH NOTES\nSome words.\nMore.\n.PP\nThen.\n"
+            verbatim("EXAMPLES", &examples) + &paragraphs("NOTES", &prose),
+            ".SH EXAMPLES\n.nf\na \\-b \\(aqx\\(aq\n\\&.hidden\n.fi\n\
+             .SH NOTES\nSome.\nMore.\n.PP\nThen.\n"
         );
+        assert_eq!(parts("Only prose."), (vec![], "Only prose.".to_owned()));
+    }
+
+    #[test]
+    fn a_command_of_commands_shows_an_example_of_each() {
+        let leaf =
+            |name: &'static str, help: &'static str| clap::Command::new(name).after_help(help);
+        let command = clap::Command::new("x")
+            .subcommand(leaf("a", "Examples:\n  x a \\\n    1\n  x a 2"))
+            .subcommand(leaf("b", "Example:\n  x b"));
+        assert_eq!(examples_below(&command), ["x a \\", "  1", "x b"]);
     }
 }

@@ -7,10 +7,13 @@
 mod agent;
 mod app;
 mod ask;
-mod completions;
+mod columns;
+mod complete;
 mod details;
+mod editor;
 mod error;
 mod exit;
+mod facts;
 mod follow;
 mod format;
 mod launch;

@@ -145,6 +145,11 @@ impl Voice {
         }
     }
 
+    /// A text for standard error in a colour, where there are colours.
+    pub fn paint(self, text: impl Display, paint: Paint) -> impl Display {
+        Painted(text, paint, self.colored)
+    }
+
     /// Whether progress may be drawn on standard error.
     #[must_use]
     pub fn shows_progress(self) -> bool {
@@ -252,6 +257,14 @@ pub fn can_ask() -> bool {
 #[must_use]
 pub fn can_draw() -> bool {
     io::stdin().is_terminal() && io::stdout().is_terminal()
+}
+
+/// Tells a person who may not know it that a command waits for what they type;
+/// silent unless standard input is a terminal.
+pub fn tell_typing(reader: &str) {
+    if io::stdin().is_terminal() {
+        write_stderr(format_args!("{reader} reads what you type; Ctrl-D ends it\n"));
+    }
 }
 
 /// Prints what the argument parser has to say (help, version, a usage error).

@@ -1,6 +1,7 @@
-//! How an awaited task stands, on one line of standard error that is taken
+//! How awaited tasks stand, on one line of standard error that is taken
 //! away in the end.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::io;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use crate::api::client::Notice;
 use crate::api::task::TaskView;
 use crate::clock::SystemClock;
 use crate::domain::Clock;
+use crate::domain::task::TaskState;
 
 /// A line that changes; none where nobody sees it.
 #[derive(Debug)]
@@ -80,6 +82,72 @@ impl Progress {
         bar.set_message(text);
         bar.enable_steady_tick(Duration::from_millis(120));
     }
+
+    /// Tells how many of several tasks are in which state.
+    pub fn tell_many(&self, states: &BTreeMap<TaskState, u64>) {
+        let Some(bar) = &self.bar else { return };
+        if bar.length().is_none() {
+            let template = "{spinner} [{bar:30}] {pos}/{len}, {wide_msg}";
+            if let Ok(style) = ProgressStyle::with_template(template) {
+                bar.set_style(style.progress_chars("=> "));
+            }
+        }
+        let ended = states.iter().filter(|(state, _)| state.is_final()).map(|(_, count)| count);
+        bar.set_length(states.values().sum());
+        bar.set_position(ended.sum());
+        bar.set_message(counts(states));
+        bar.enable_steady_tick(Duration::from_millis(120));
+    }
+}
+
+/// `4 failed, 16 running, 980 pending`: all but those that succeeded.
+fn counts(states: &BTreeMap<TaskState, u64>) -> String {
+    let order = [TaskState::Failed, TaskState::Paused, TaskState::Running, TaskState::Accepted];
+    let rest = [TaskState::Assigned, TaskState::Pending, TaskState::Waiting];
+    let shown = order.into_iter().chain(rest).filter_map(|state| {
+        let count = states.get(&state).copied().filter(|count| *count > 0)?;
+        Some(format!("{count} {state}"))
+    });
+    shown.collect::<Vec<_>>().join(", ")
+}
+
+/// How many of many are done, on one line of standard error; none where nobody
+/// sees it. It goes away when it is dropped.
+#[derive(Debug)]
+pub struct Counter {
+    bar: Option<ProgressBar>,
+}
+
+impl Counter {
+    #[must_use]
+    pub fn new(voice: Voice, whole: usize, things: &'static str) -> Self {
+        let bar = voice.shows_progress().then(|| {
+            let bar = ProgressBar::with_draw_target(
+                Some(whole as u64),
+                ProgressDrawTarget::term_like(Box::new(Narrow(Term::stderr()))),
+            );
+            let template =
+                format!("{{wide_bar}} {{human_pos}} of {{human_len}} {things}, {{eta}} left");
+            let style = ProgressStyle::with_template(&template);
+            bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+        });
+        Self { bar }
+    }
+
+    /// So many more are done.
+    pub fn advance(&self, count: usize) {
+        if let Some(bar) = &self.bar {
+            bar.inc(count as u64);
+        }
+    }
+}
+
+impl Drop for Counter {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
 }
 
 /// The terminal, a little narrower: the line must not reach the margin, or
@@ -123,5 +191,17 @@ impl TermLike for Narrow {
 
     fn flush(&self) -> io::Result<()> {
         self.0.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_needs_a_look_is_counted_first() {
+        let states = [TaskState::Pending, TaskState::Failed, TaskState::Succeeded];
+        let states = states.into_iter().zip([980, 4, 16]).collect();
+        assert_eq!(counts(&states), "4 failed, 980 pending");
     }
 }

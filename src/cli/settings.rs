@@ -36,11 +36,13 @@ pub const LOG: Variable = Variable {
 };
 
 /// All variables that are no option's.
-pub const VARIABLES: [Variable; 8] = [
+pub const VARIABLES: [Variable; 10] = [
     SERVER,
     TOKEN,
     TOKEN_FILE,
     LOG,
+    Variable { name: "VISUAL", doc: "The editor of `manage task edit`, with its arguments" },
+    Variable { name: "EDITOR", doc: "The same where VISUAL is not set; else vi" },
     Variable { name: "NO_COLOR", doc: "Any value turns colours off" },
     Variable {
         name: "XDG_CONFIG_HOME",

@@ -90,6 +90,19 @@ pub const fn optional(column: Column) -> Column {
     Column { presence: Presence::WhereItFits, ..column }
 }
 
+impl Column {
+    #[must_use]
+    pub const fn title(&self) -> &'static str {
+        self.title
+    }
+
+    /// The same column, shown however narrow the terminal is.
+    #[must_use]
+    pub const fn always(self) -> Self {
+        Self { presence: Presence::Always, ..self }
+    }
+}
+
 impl Cell {
     #[must_use]
     pub fn painted(text: impl Into<String>, paint: Paint) -> Self {

@@ -1,15 +1,22 @@
 //! What the command line's tests share.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 
+use strum::IntoEnumIterator;
+
 use super::output::Output;
 use super::session::Session;
+use crate::api::batch::{BatchView, Slots};
 use crate::api::client::Patience;
 use crate::api::client::testing::Script;
 use crate::api::task::TaskView;
+use crate::api::worker::WorkerView;
+use crate::domain::batch::BatchPause;
 use crate::domain::task::TaskState;
-use crate::domain::{TaskId, Timestamp};
+use crate::domain::worker::{Machine, SeenState, WantedState, WorkerState};
+use crate::domain::{TaskId, Timestamp, WorkerId};
 
 /// A task that has just been queued.
 pub fn task(id: u64) -> TaskView {
@@ -34,8 +41,51 @@ pub fn task(id: u64) -> TaskView {
         failure_reason: None,
         hold: crate::domain::task::Hold::No,
         priority: 0,
-        tags: std::collections::BTreeMap::new(),
+        tags: BTreeMap::new(),
         revision: 0,
+        created_by: "test".into(),
+    }
+}
+
+/// A batch with nothing in it.
+pub fn batch(name: &str) -> BatchView {
+    BatchView {
+        name: name.parse().unwrap(),
+        pause: BatchPause::No,
+        tasks: TaskState::iter().map(|state| (state, 0)).collect(),
+        workers: BTreeMap::new(),
+        slots: Slots::default(),
+        runtime: None,
+        throughput: 0.0,
+        remaining_seconds: None,
+    }
+}
+
+/// A worker that waits for work.
+pub fn worker(id: u64) -> WorkerView {
+    WorkerView {
+        id: WorkerId(id),
+        name: format!("worker-{id}"),
+        batch: "Default".parse().unwrap(),
+        state: WorkerState::Running,
+        wanted: WantedState::Running,
+        seen: SeenState::Online,
+        concurrency: 2,
+        prefetch: 0,
+        machine: Machine::default(),
+        version: "2".into(),
+        failure: None,
+        slots: Slots { taken: 0, total: 2 },
+        lost_after_seconds: Some(600),
+        orphans: Vec::new(),
+        assigned: 0,
+        accepted: 0,
+        running: 0,
+        succeeded: 0,
+        failed: 0,
+        registered_at: Timestamp(0),
+        last_contact: None,
+        stats: None,
         created_by: "test".into(),
     }
 }

@@ -180,17 +180,17 @@ fn load_config(named: Option<&Path>, folder: Option<&Path>) -> Result<Config, Cl
 }
 
 fn theme_of(global: &GlobalArgs, args: &TuiArgs, config: &Config) -> Theme {
-    let is_plain = global.color == ColorChoice::Never
-        || (global.color == ColorChoice::Auto && is_no_color());
+    let is_plain =
+        global.color == ColorChoice::Never || (global.color == ColorChoice::Auto && is_no_color());
     let term = variable("TERM").unwrap_or_default();
     let is_rich = ["256color", "direct", "kitty", "alacritty", "ghostty", "wezterm", "foot"]
         .iter()
         .any(|part| term.contains(part))
         || variable("COLORTERM").is_some_and(|value| !value.is_empty());
     let has_colors = !term.starts_with("vt") && !term.is_empty();
-    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].iter().find_map(|name| {
-        variable(name).filter(|value| !value.is_empty())
-    });
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"]
+        .iter()
+        .find_map(|name| variable(name).filter(|value| !value.is_empty()));
     let is_utf8 = locale.is_some_and(|locale| {
         let locale = locale.to_ascii_lowercase();
         locale.contains("utf-8") || locale.contains("utf8")
@@ -222,7 +222,9 @@ fn frame_size() -> (u16, u16) {
 
 fn config_folder(surroundings: &Surroundings) -> Option<PathBuf> {
     let config = surroundings.xdg_config.clone();
-    config.or_else(|| Some(surroundings.home.as_ref()?.join(".config"))).map(|path| path.join("scitq"))
+    config
+        .or_else(|| Some(surroundings.home.as_ref()?.join(".config")))
+        .map(|path| path.join("scitq"))
 }
 
 /// Beside the user's other state, and not in the data directory of a server.

@@ -1,5 +1,6 @@
-//! Waiting for one task, and what Ctrl-C does meanwhile.
+//! Waiting for tasks, and what Ctrl-C does meanwhile.
 
+use std::collections::BTreeMap;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use dialoguer::Select;
 use super::error::CliError;
 use super::exit;
 use super::follow::{Beginning, Streams, follow_task};
+use super::format;
 use super::output;
 use super::progress::Progress;
 use super::session::Session;
@@ -15,14 +17,22 @@ use crate::api::Client;
 use crate::api::client::Patience;
 use crate::api::task::{AwaitedTasks, TaskIds, TaskView, Unfit, WaitForTasks};
 use crate::domain::TaskId;
+use crate::domain::task::TaskState;
 
 /// What is shown while we wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Watch {
-    /// How the task stands, on standard error.
+    /// How the tasks stand, on standard error.
     Ending,
-    /// Its output, byte for byte.
+    /// Their output, byte for byte, that of one task after the other.
     Output,
+}
+
+/// How the awaited tasks ended.
+#[derive(Debug)]
+enum Ended {
+    One(Box<TaskView>),
+    Many(BTreeMap<TaskState, u64>),
 }
 
 /// What a person wants after Ctrl-C.
@@ -33,17 +43,20 @@ enum Wish {
     GoOn,
 }
 
-/// Seconds between two looks at the task while its progress is shown.
+/// Seconds between two looks at the tasks while their progress is shown; one
+/// more for each so many tasks, since each look names them all.
 const PROGRESS_SECONDS: u32 = 1;
+const TASKS_PER_SECOND: usize = 20_000;
 
 /// Seconds that one request waits when nobody watches.
 const LONG_POLL_SECONDS: u32 = 60;
 
-/// Waits until the task has ended and gives its exit code. A server that goes
+/// Waits until all the tasks have ended. Gives the exit code of the task, or
+/// for several 0 when all have succeeded and 1 when not. A server that goes
 /// away is waited for as long as `limit`, or for ever.
-pub async fn watch_task(
+pub async fn watch_tasks(
     session: &Session,
-    id: TaskId,
+    ids: &[TaskId],
     watch: Watch,
     limit: Option<Duration>,
 ) -> Result<u8, CliError> {
@@ -51,14 +64,14 @@ pub async fn watch_task(
     let progress = Progress::new(voice);
     let patience = Patience { limit, notice: Some(progress.notice(voice)) };
     let client = session.client.clone().with_patience(patience);
-    let mut watching = pin!(watch_to_end(session, &client, id, watch, &progress));
+    let mut watching = pin!(watch_to_end(session, &client, ids, watch, &progress));
     let mut is_cancelled = false;
     loop {
         let wish = tokio::select! {
-            ended = &mut watching => return ended.map(|task| conclude(session, &task)),
+            ended = &mut watching => return ended.map(|ended| conclude(session, &ended)),
             pressed = tokio::signal::ctrl_c() => match pressed {
                 Ok(()) if is_cancelled => Wish::Detach,
-                Ok(()) => progress.without(|| ask(id)),
+                Ok(()) => progress.without(|| ask(ids)),
                 Err(_) => Wish::GoOn,
             },
         };
@@ -66,17 +79,17 @@ pub async fn watch_task(
             Wish::GoOn => {}
             Wish::Detach => {
                 progress.finish();
-                session.output.status(format_args!(
-                    "task {id} goes on; follow it with `scitq manage task output --follow {id}`"
-                ));
+                session.output.status(detached(ids));
                 return Ok(exit::DETACHED);
             }
             Wish::Cancel => {
-                let cancelled =
-                    client.cancel_tasks(&TaskIds { ids: vec![id], unfit: Unfit::Refuse }).await;
+                // Of several, some may have ended by now.
+                let unfit = if ids.len() == 1 { Unfit::Refuse } else { Unfit::Skip };
+                let cancelled = client.cancel_tasks(&TaskIds { ids: ids.to_vec(), unfit }).await;
                 cancelled.map_err(|e| session.explain(e).while_waiting())?;
                 progress.without(|| {
-                    session.output.status(format_args!("task {id} is being cancelled"));
+                    let (named, verb) = (named(ids), if ids.len() == 1 { "is" } else { "are" });
+                    session.output.status(format_args!("{named} {verb} being cancelled"));
                 });
                 is_cancelled = true;
             }
@@ -87,34 +100,60 @@ pub async fn watch_task(
 async fn watch_to_end(
     session: &Session,
     client: &Client,
-    id: TaskId,
+    ids: &[TaskId],
     watch: Watch,
     progress: &Progress,
-) -> Result<TaskView, CliError> {
+) -> Result<Ended, CliError> {
     let ended = match watch {
-        Watch::Output => {
-            follow_task(session, client, id, Beginning::FirstExecution, Streams::Both).await
-        }
-        Watch::Ending => wait_for_end(session, client, id, progress).await,
+        Watch::Output => follow_tasks(session, client, ids).await,
+        Watch::Ending => wait_for_end(session, client, ids, progress).await,
     };
     progress.finish();
     ended.map_err(CliError::while_waiting)
+}
+
+/// Shows the output of one task after the other, in the order of their ids, so
+/// that the output of many is the same however they were spread over workers.
+async fn follow_tasks(
+    session: &Session,
+    client: &Client,
+    ids: &[TaskId],
+) -> Result<Ended, CliError> {
+    let mut states = BTreeMap::new();
+    for id in ids {
+        let beginning = Beginning::FirstExecution;
+        let task = follow_task(session, client, *id, beginning, Streams::Both).await?;
+        if ids.len() == 1 {
+            return Ok(Ended::One(Box::new(task)));
+        }
+        tell_failure(session, &task);
+        *states.entry(task.state).or_default() += 1;
+    }
+    Ok(Ended::Many(states))
 }
 
 /// Waits for the end, with progress where somebody sees it.
 async fn wait_for_end(
     session: &Session,
     client: &Client,
-    id: TaskId,
+    ids: &[TaskId],
     progress: &Progress,
-) -> Result<TaskView, CliError> {
-    let timeout_seconds = if progress.is_shown() { PROGRESS_SECONDS } else { LONG_POLL_SECONDS };
+) -> Result<Ended, CliError> {
+    let more = u32::try_from(ids.len() / TASKS_PER_SECOND).unwrap_or(LONG_POLL_SECONDS);
+    let timeout_seconds = if progress.is_shown() {
+        PROGRESS_SECONDS.saturating_add(more).min(LONG_POLL_SECONDS)
+    } else {
+        LONG_POLL_SECONDS
+    };
     loop {
-        let awaited = look(session, client, id, timeout_seconds).await?;
-        if awaited.0.done {
-            return Ok(awaited.1);
+        let request = WaitForTasks { ids: ids.to_vec(), timeout_seconds };
+        let awaited = client.wait_for_tasks(&request).await.map_err(|e| session.explain(e))?;
+        match (awaited.task, awaited.done) {
+            (Some(task), true) => return Ok(Ended::One(Box::new(task))),
+            (None, true) => return Ok(Ended::Many(awaited.states)),
+            (Some(task), false) => progress.tell(&task),
+            (None, false) => progress.tell_many(&awaited.states),
         }
-        progress.tell(&awaited.1);
     }
 }
 
@@ -133,23 +172,71 @@ pub async fn look(
     }
 }
 
-/// Tells of a failure, and gives the exit code.
-fn conclude(session: &Session, task: &TaskView) -> u8 {
+/// Tells of failures, and gives the exit code.
+fn conclude(session: &Session, ended: &Ended) -> u8 {
+    match ended {
+        Ended::One(task) => {
+            tell_failure(session, task);
+            exit::code_of(task)
+        }
+        Ended::Many(states) => {
+            let failed = states.get(&TaskState::Failed).copied().unwrap_or(0);
+            if failed == 0 {
+                return 0;
+            }
+            let all: u64 = states.values().sum();
+            session.output.status(format_args!(
+                "{failed} of {all} tasks failed; see them with `scitq manage task list --state failed`"
+            ));
+            exit::SOME_FAILED
+        }
+    }
+}
+
+fn tell_failure(session: &Session, task: &TaskView) {
     if let Some(reason) = &task.failure_reason {
-        let reason = super::format::visible(reason);
+        let reason = format::visible(reason);
         session.output.status(format_args!("task {} {}: {reason}", task.id, task.state));
     }
-    exit::code_of(task)
+}
+
+/// `task 7`, or how many they are.
+fn named(ids: &[TaskId]) -> String {
+    match ids {
+        [id] => format!("task {id}"),
+        ids => format!("{} tasks", ids.len()),
+    }
+}
+
+/// What is said when a person leaves before the end.
+fn detached(ids: &[TaskId]) -> String {
+    match ids {
+        [first, .., last] => {
+            let count = ids.len();
+            format!(
+                "{count} tasks go on, {first} to {last}; see them with `scitq manage task list`"
+            )
+        }
+        ids => {
+            let id = ids.first().map(ToString::to_string).unwrap_or_default();
+            format!("task {id} goes on; follow it with `scitq manage task output --follow {id}`")
+        }
+    }
 }
 
 /// Asks what to do; without a terminal, and when asked again, detaches.
-fn ask(id: TaskId) -> Wish {
+fn ask(ids: &[TaskId]) -> Wish {
     if !output::can_ask() {
         return Wish::Detach;
     }
+    let (verb, them) = if ids.len() == 1 { ("has", "it") } else { ("have", "them") };
     let choice = Select::new()
-        .with_prompt(format!("task {id} has not ended"))
-        .items(["leave it running", "cancel it", "go on waiting"])
+        .with_prompt(format!("{} {verb} not ended", named(ids)))
+        .items([
+            format!("leave {them} running"),
+            format!("cancel {them}"),
+            "go on waiting".to_owned(),
+        ])
         .default(0)
         .interact_opt();
     match choice {
@@ -165,7 +252,6 @@ mod tests {
     use crate::api::client::testing::{Answer, Script, ok};
     use crate::cli::testing::{session, task};
     use crate::domain::execution::FailureClass;
-    use crate::domain::task::TaskState;
 
     fn awaited(task: &TaskView) -> Answer {
         let done = task.state.is_final();
@@ -175,7 +261,7 @@ mod tests {
     async fn code_after(answers: Vec<Answer>) -> Result<u8, CliError> {
         let server = Script::start(answers).await;
         let (session, _) = session(&server);
-        watch_task(&session, TaskId(1), Watch::Ending, Some(Duration::ZERO)).await
+        watch_tasks(&session, &[TaskId(1)], Watch::Ending, Some(Duration::ZERO)).await
     }
 
     #[tokio::test]
@@ -188,6 +274,23 @@ mod tests {
         };
         let code = code_after(vec![awaited(&task(1)), Answer::HangUp, awaited(&failed)]).await;
         assert_eq!(code, Ok(3));
+    }
+
+    #[tokio::test]
+    async fn many_are_waited_for_at_once_and_one_failure_counts() {
+        let awaited =
+            |done: bool, states: &str| ok(format!(r#"{{"done":{done},"states":{{{states}}}}}"#));
+        let code = async |last: &str| {
+            let answers = vec![awaited(false, r#""running":2"#), awaited(true, last)];
+            let server = Script::start(answers).await;
+            let (session, _) = session(&server);
+            let ids = [TaskId(1), TaskId(2)];
+            let code = watch_tasks(&session, &ids, Watch::Ending, Some(Duration::ZERO)).await;
+            assert!(server.requests()[0].contains(r#"{"ids":[1,2],"timeout_seconds":60}"#));
+            code
+        };
+        assert_eq!(code(r#""succeeded":2"#).await, Ok(0));
+        assert_eq!(code(r#""succeeded":1,"failed":1"#).await, Ok(1));
     }
 
     #[tokio::test]

@@ -87,11 +87,11 @@ mod tests {
             let (mut taken, mut promised) = (0, 0);
             for cpu in demands {
                 let demand = Demand { cpu, memory_mib: 0 };
-                if let Some(slots) = demand.slots_on(&machine, concurrency) {
-                    if taken + slots <= concurrency {
-                        taken += slots;
-                        promised += cpu;
-                    }
+                if let Some(slots) = demand.slots_on(&machine, concurrency)
+                    && taken + slots <= concurrency
+                {
+                    taken += slots;
+                    promised += cpu;
                 }
             }
             prop_assert!(promised <= cores);

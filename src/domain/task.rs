@@ -21,6 +21,7 @@ use super::ids::{ExecutionId, TaskId};
 pub struct TaskSpec {
     pub command: Command,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 1_024)]
     pub name: Option<String>,
     #[serde(default)]
     pub batch: BatchName,
@@ -47,17 +48,19 @@ pub struct TaskSpec {
     pub gid: Option<u32>,
     /// How often a failure of the task's own making is tried again; none if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(maximum = 10_000)]
     pub retry: Option<u32>,
     /// Tasks of a higher priority come first, older ones among equals; 0 if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = -1_000_000, maximum = 1_000_000)]
     pub priority: Option<i32>,
     /// Processor cores that it needs. See [`super::demand::Demand`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(minimum = 1)]
+    #[schema(minimum = 1, maximum = 65_536)]
     pub cpu: Option<u32>,
     /// Main memory that it needs, bytes. See [`super::demand::Demand`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(minimum = 1)]
+    #[schema(minimum = 1, maximum = 1_125_899_906_842_624_u64)]
     pub memory: Option<u64>,
     /// Limit on fetching inputs and resources.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -384,17 +387,20 @@ impl TaskLife {
                 }
                 (L::Pending, E::Pause) => Ok(L::Held { unmet: 0 }),
                 (L::Accepted(id), E::Pause) => Ok(L::HeldAccepted(id)),
-                (L::Running(id), E::Pause) => Ok(L::Suspended(id)),
-                (L::HeldAccepted(id), E::Resume) => Ok(L::Accepted(id)),
-                (L::Suspended(id), E::Resume) => Ok(L::Running(id)),
                 (L::Pending, E::Assign(id)) => Ok(L::Assigned(id)),
                 (L::Waiting { .. } | L::Pending | L::Held { .. } | L::Failed, E::Adopt(id)) => {
                     Ok(L::Accepted(id))
                 }
-                (L::Assigned(_), E::Accept(id)) => Ok(L::Accepted(id)),
-                (L::Assigned(_) | L::Accepted(_), E::Start(id)) => Ok(L::Running(id)),
-                // It was started before its agent heard that it is held.
-                (L::HeldAccepted(_), E::Start(id)) => Ok(L::Suspended(id)),
+                (L::Assigned(_), E::Accept(id)) | (L::HeldAccepted(id), E::Resume) => {
+                    Ok(L::Accepted(id))
+                }
+                (L::Assigned(_) | L::Accepted(_), E::Start(id)) | (L::Suspended(id), E::Resume) => {
+                    Ok(L::Running(id))
+                }
+                // A held one may be started before its agent hears of that.
+                (L::Running(id), E::Pause) | (L::HeldAccepted(_), E::Start(id)) => {
+                    Ok(L::Suspended(id))
+                }
                 (L::Waiting { .. } | L::Pending | L::Held { .. }, E::Cancel) => Ok(L::Failed),
                 _ => impossible,
             },

@@ -6,7 +6,7 @@ use std::fmt::Write;
 
 use serde::{Deserialize, Serialize};
 
-use super::keymap::{TABLE, Scope};
+use super::keymap::{Scope, TABLE};
 use super::state::Screen;
 use super::theme::ThemeName;
 use crate::api::task::TaskSort;
@@ -83,9 +83,14 @@ mouse = true
         if !told.insert(name) {
             continue;
         }
-        let places: Vec<&'static str> =
-            binding.scopes.iter().filter(|scope| **scope != Scope::Everywhere).map(Into::into).collect();
-        let place = if places.is_empty() { String::new() } else { format!(" ({})", places.join(", ")) };
+        let places: Vec<&'static str> = binding
+            .scopes
+            .iter()
+            .filter(|scope| **scope != Scope::Everywhere)
+            .map(Into::into)
+            .collect();
+        let place =
+            if places.is_empty() { String::new() } else { format!(" ({})", places.join(", ")) };
         let _ = writeln!(text, "# {name} = {:?}  # {}{place}", binding.keys, binding.help);
     }
     text

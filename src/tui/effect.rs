@@ -48,12 +48,26 @@ pub enum Effect {
     Fetch(Fetch),
     Change(Change),
     /// Opens the text of a task's specification in the user's editor.
-    EditOutside { task: TaskId, revision: u32, text: String },
+    EditOutside {
+        task: TaskId,
+        revision: u32,
+        text: String,
+    },
     /// Opens the output in the user's pager.
-    Page { execution: ExecutionId, stream: Stream },
-    Shell { host: String },
-    Download { tasks: Vec<TaskId>, directory: PathBuf },
-    SearchOutput { search: Search },
+    Page {
+        execution: ExecutionId,
+        stream: Stream,
+    },
+    Shell {
+        host: String,
+    },
+    Download {
+        tasks: Vec<TaskId>,
+        directory: PathBuf,
+    },
+    SearchOutput {
+        search: Search,
+    },
     /// Follows the end of a stream; one request at a time.
     CancelFollow,
     Suspend,
@@ -67,14 +81,31 @@ pub enum Fetch {
     Status,
     Workers,
     Batches,
-    TaskPage { generation: u64, number: usize, cursor: Option<String>, query: Box<TaskPageQuery> },
-    Counts { generation: u64, batch: Option<BatchName> },
+    TaskPage {
+        generation: u64,
+        number: usize,
+        cursor: Option<String>,
+        query: Box<TaskPageQuery>,
+    },
+    Counts {
+        generation: u64,
+        query: Box<TaskPageQuery>,
+    },
     /// Last lines; whether nothing will follow them.
-    Tails { executions: Vec<(ExecutionId, bool)> },
-    Detail { task: TaskId },
+    Tails {
+        executions: Vec<(ExecutionId, bool)>,
+    },
+    Detail {
+        task: TaskId,
+    },
     /// The whole specification, to be edited.
-    Spec { task: TaskId, is_outside: bool },
-    Samples { worker: WorkerId },
+    Spec {
+        task: TaskId,
+        is_outside: bool,
+    },
+    Samples {
+        worker: WorkerId,
+    },
     Failures,
     Output(OutputRequest),
 }
@@ -189,16 +220,39 @@ pub enum Reply {
         cursor: Option<String>,
         result: Result<(Vec<TaskView>, Option<String>), ClientError>,
     },
-    Counts { generation: u64, result: Result<BTreeMap<TaskState, u64>, ClientError> },
+    Counts {
+        generation: u64,
+        result: Result<BTreeMap<TaskState, u64>, ClientError>,
+    },
     Tails(Result<BTreeMap<ExecutionId, Tails>, ClientError>),
-    Detail { task: TaskId, result: Result<TaskDetail, ClientError> },
-    Spec { task: TaskId, is_outside: bool, result: Result<TaskDetail, ClientError> },
-    Samples { worker: WorkerId, result: Result<Samples, ClientError> },
+    Detail {
+        task: TaskId,
+        result: Result<TaskDetail, ClientError>,
+    },
+    Spec {
+        task: TaskId,
+        is_outside: bool,
+        result: Result<TaskDetail, ClientError>,
+    },
+    Samples {
+        worker: WorkerId,
+        result: Result<Samples, ClientError>,
+    },
     Failures(Result<Vec<(TaskView, String)>, ClientError>),
-    Output { request: OutputRequest, result: Result<OutputReply, ClientError> },
-    Found { search: Search, result: Result<Option<u64>, ClientError> },
+    Output {
+        request: OutputRequest,
+        result: Result<OutputReply, ClientError>,
+    },
+    Found {
+        search: Search,
+        result: Result<Option<u64>, ClientError>,
+    },
     /// A change was made: in words for people.
     Changed(Result<String, String>),
     /// The text that came back from the editor.
-    Edited { task: TaskId, revision: u32, text: Result<String, String> },
+    Edited {
+        task: TaskId,
+        revision: u32,
+        text: Result<String, String>,
+    },
 }

@@ -103,23 +103,17 @@ impl Filter {
         self.terms.is_empty()
     }
 
-    /// The one batch that it names, if it does.
-    #[must_use]
-    pub fn batch(&self) -> Option<&BatchName> {
-        self.terms.iter().find_map(|term| match &term.what {
-            What::Batch(name) if term.sign == Sign::Has => Some(name),
-            _ => None,
-        })
-    }
-
-    /// Whether it asks for nothing but states and one batch: then the server's
-    /// counters say how many there are.
+    /// Whether the server knows all that it asks for, and so can say how many
+    /// tasks there are.
     #[must_use]
     pub fn is_counted(&self) -> bool {
-        self.terms.iter().all(|term| {
-            matches!(term.what, What::State(_))
-                || matches!(term.what, What::Batch(_)) && term.sign == Sign::Has
-        })
+        self.task_query().rest.is_empty()
+    }
+
+    /// Whether the counters of all tasks are not those of this filter.
+    #[must_use]
+    pub fn needs_counts(&self) -> bool {
+        self.terms.iter().any(|term| !matches!(term.what, What::State(_)))
     }
 
     /// The states that it lets through.
@@ -226,9 +220,7 @@ fn holds(what: &What, subject: &Subject<'_>) -> bool {
     };
     match what {
         What::Text(part) => has(part),
-        What::Regex(regex) => {
-            [subject.name, subject.text].iter().any(|text| regex.is_match(text))
-        }
+        What::Regex(regex) => [subject.name, subject.text].iter().any(|text| regex.is_match(text)),
         What::State(states) => states.contains(subject.state),
         What::Batch(name) => name.as_str() == subject.batch,
         What::Worker(name) => name == subject.worker,
@@ -279,7 +271,10 @@ fn parse_states(value: &str) -> Result<BTreeSet<String>, FilterError> {
     for word in value.split(',').filter(|word| !word.is_empty()) {
         if !known.contains(word) {
             let known: Vec<&str> = known.iter().map(String::as_str).collect();
-            return Err(FilterError::UnknownState { text: word.to_owned(), known: known.join(", ") });
+            return Err(FilterError::UnknownState {
+                text: word.to_owned(),
+                known: known.join(", "),
+            });
         }
         states.insert(word.to_owned());
     }
@@ -382,8 +377,9 @@ mod tests {
         assert_eq!(query.worker.as_deref(), Some("node1"));
         assert!(!query.list.state.as_ref().unwrap().contains("failed"));
         assert_eq!(query.rest.terms.len(), 2);
-        assert!(!filter.is_counted());
+        assert!(!filter.is_counted() && filter.needs_counts());
         assert!(Filter::parse("batch:x state:failed").unwrap().is_counted());
+        assert!(!Filter::parse("state:failed").unwrap().needs_counts());
     }
 
     #[test]

@@ -223,7 +223,13 @@ pub const TABLE: &[Binding] = &[
     at(LOG, C::Wrap, "w", "wrap", "Break long lines, or cut them"),
     at(LOG, C::Save, "s d", "save", "Save the complete outputs as files"),
     at(LOG, C::Pager, "P", "pager", "Open in $PAGER"),
-    at(LIST, C::Filter, "/", "filter", "Filter: text, /regex/, !not, state: batch: worker: name: tag:"),
+    at(
+        LIST,
+        C::Filter,
+        "/",
+        "filter",
+        "Filter: text, /regex/, !not, state: batch: worker: name: tag:",
+    ),
     at(LIST, C::Sort, "s", "sort", "Choose the column to sort by"),
     at(LIST, C::Reverse, "S", "", "Turn the order around"),
     at(LIST, C::Mark, "space", "mark", "Mark or unmark the row"),
@@ -321,9 +327,8 @@ impl Keymap {
 
 /// Whether two scopes count at the same time.
 fn meet(a: Scope, b: Scope) -> bool {
-    let is_list = |scope| {
-        matches!(scope, S::Workers | S::Tasks | S::Batches | S::Jobs | S::Recruiters)
-    };
+    let is_list =
+        |scope| matches!(scope, S::Workers | S::Tasks | S::Batches | S::Jobs | S::Recruiters);
     a == b
         || a == S::Everywhere
         || b == S::Everywhere

@@ -240,11 +240,7 @@ fn take_number(letters: &mut std::iter::Peekable<std::str::Chars<'_>>) -> (usize
 
 /// A row of bars, one for each figure, as high as the figure.
 #[must_use]
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "a number from 0 to 8"
-)]
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number from 0 to 8")]
 pub fn sparkline(figures: &[f64], most: Option<f64>) -> String {
     const BARS: [char; 9] = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
     let most = most.unwrap_or_else(|| figures.iter().copied().fold(0.0, f64::max));
@@ -264,7 +260,11 @@ fn visible(c: char) -> char {
         '\0'..=' ' if c != ' ' => char::from_u32(0x2400 + c as u32).unwrap_or('�'),
         '\u{7f}' => '␡',
         // Letters that turn the direction of text around or take no room.
-        '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+        '\u{200b}'
+        | '\u{200e}'
+        | '\u{200f}'
+        | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}'
         | '\u{feff}' => '�',
         c if c.is_control() => '�',
         c => c,

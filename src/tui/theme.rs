@@ -97,9 +97,7 @@ impl Theme {
             Tone::Plain => Style::new(),
             Tone::Faint => self.color(245, 243, Color::DarkGray).add_modifier(Modifier::DIM),
             Tone::Strong => Style::new().add_modifier(Modifier::BOLD),
-            Tone::Title => {
-                self.color(117, 25, Color::LightCyan).add_modifier(Modifier::BOLD)
-            }
+            Tone::Title => self.color(117, 25, Color::LightCyan).add_modifier(Modifier::BOLD),
             Tone::Good => self.task(TaskState::Succeeded),
             Tone::Warning => self.task(TaskState::Paused),
             Tone::Bad => self.task(TaskState::Failed),
@@ -182,7 +180,9 @@ const fn ascii_for(c: char) -> char {
         '✓' => 'v',
         '│' | '┃' | '┆' => '|',
         '─' | '━' | '═' | '–' | '—' => '-',
-        '┌' | '┐' | '└' | '┘' | '├' | '┤' | '┬' | '┴' | '┼' | '╭' | '╮' | '╰' | '╯' => '+',
+        '┌' | '┐' | '└' | '┘' | '├' | '┤' | '┬' | '┴' | '┼' | '╭' | '╮' | '╰' | '╯' => {
+            '+'
+        }
         '…' => '~',
         '▸' | '›' | '→' | '▶' => '>',
         '‹' | '←' => '<',
@@ -215,8 +215,7 @@ mod tests {
 
     #[test]
     fn a_plain_terminal_gets_neither_colours_nor_letters_that_it_lacks() {
-        let theme =
-            Theme { name: ThemeName::Mono, letters: Letters::Ascii, ..Theme::default() };
+        let theme = Theme { name: ThemeName::Mono, letters: Letters::Ascii, ..Theme::default() };
         let mut buffer = Buffer::empty(Rect::new(0, 0, 8, 1));
         buffer.set_string(0, 0, "│✓日é", Style::new().fg(Color::Red));
         theme.reduce(&mut buffer);

@@ -8,13 +8,20 @@
 )]
 
 mod access;
+mod agents;
+mod arguments;
+mod completions;
+mod control;
 mod examples;
 mod faults;
 mod harness;
+mod launch_messages;
 mod launching;
 mod leases;
 mod managing;
+mod many;
 mod messages;
+mod mistakes;
 mod scheduling;
 mod serving;
 mod surroundings;

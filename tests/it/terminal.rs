@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
+use std::num::NonZero;
 use std::os::fd::OwnedFd;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
@@ -48,7 +49,8 @@ impl Terminal {
         }
         let end = || Stdio::from(slave.try_clone().unwrap());
         let child = command.stdin(end()).stdout(end()).stderr(end()).spawn().unwrap();
-        let parser = Arc::new(Mutex::new(vt100::Parser::new(lines, columns, SCROLLBACK)));
+        let parser =
+            Arc::new(Mutex::new(vt100::Parser::new(cells(lines), cells(columns), SCROLLBACK)));
         let master = File::from(master);
         let mut reader = master.try_clone().unwrap();
         let screen = Arc::clone(&parser);
@@ -114,7 +116,7 @@ impl Terminal {
     }
 
     pub fn resize(&self, columns: u16, lines: u16) {
-        self.parser.lock().unwrap().screen_mut().set_size(lines, columns);
+        self.parser.lock().unwrap().screen_mut().set_size(cells(lines), cells(columns));
         tcsetwinsize(&self.slave, size(columns, lines)).unwrap();
     }
 
@@ -123,6 +125,10 @@ impl Terminal {
     pub fn wait(&mut self) -> ExitStatus {
         until("the program in the terminal to end", || self.child.try_wait().unwrap())
     }
+}
+
+fn cells(number: u16) -> NonZero<u16> {
+    NonZero::new(number).unwrap()
 }
 
 const fn size(columns: u16, lines: u16) -> Winsize {

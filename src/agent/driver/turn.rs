@@ -141,7 +141,7 @@ impl Driver {
     fn write(&mut self, now: Monotonic) {
         let is_late = self.late_at.is_some_and(|at| at <= now);
         let may_try_again = self.outbox.retry_at().is_some_and(|at| at <= now);
-        if self.outbox.has_frames() || may_try_again || (is_late && !self.outbox.is_empty()) {
+        if self.outbox.is_urgent() || may_try_again || (is_late && !self.outbox.is_empty()) {
             self.outbox.write(now);
         }
         if is_late || self.hands.has_much() {

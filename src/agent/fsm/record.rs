@@ -65,6 +65,20 @@ pub enum Record {
 }
 
 impl Record {
+    /// Whether it says what a person wants: rare, and nothing that the successor
+    /// of a killed agent should have to hear again.
+    #[must_use]
+    pub const fn is_word_of_a_person(&self) -> bool {
+        matches!(
+            self,
+            Self::Changed { .. }
+                | Self::Held { .. }
+                | Self::Suspended { .. }
+                | Self::Resumed { .. }
+                | Self::Stopping { .. }
+        )
+    }
+
     /// The execution that it is about.
     #[must_use]
     pub fn execution(&self) -> ExecutionId {

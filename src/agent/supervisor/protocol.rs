@@ -283,6 +283,7 @@ mod optional_path_bytes {
 
     use crate::domain::byte_string::ByteString;
 
+    #[expect(clippy::ref_option, reason = "the form that serde calls")]
     pub(super) fn serialize<S: Serializer>(
         path: &Option<PathBuf>,
         serializer: S,

@@ -19,9 +19,10 @@ use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, 
 
 use crate::agent::{AgentConfig, AgentError, Departure, Secret, Stop, run};
 use crate::api::link::{
-    Down, Hello, OutputChunk, Report, ReportEvent, Start, Up, Verdict, Welcome,
+    Down, Edit, Heartbeat, Hello, OutputChunk, Report, ReportEvent, Start, Up, Verdict, Welcome,
 };
-use crate::domain::execution::{Outcome, OutputSizes, Stream};
+use crate::domain;
+use crate::domain::execution::{Outcome, OutputSizes, Stream, Suspension};
 use crate::domain::worker::{WantedState, WorkerSettings};
 use crate::domain::{BatchName, Epoch, ExecutionId, StoreId, TaskId, WorkerId};
 
@@ -56,6 +57,7 @@ pub struct Session {
     /// The outcomes, each with the sizes that the agent told.
     pub ends: BTreeMap<u64, (Outcome, OutputSizes)>,
     pub heartbeats: u64,
+    pub last_heartbeat: Option<Heartbeat>,
 }
 
 impl Bench {
@@ -157,6 +159,7 @@ impl Bench {
             output: BTreeMap::new(),
             ends: BTreeMap::new(),
             heartbeats: 0,
+            last_heartbeat: None,
         }
     }
 
@@ -195,6 +198,22 @@ fn session_of(session: i32) -> Vec<Pid> {
         })
         .filter_map(Pid::from_raw)
         .collect()
+}
+
+/// The kernel's letter for what the process does: `T` is stopped.
+pub fn state(pid: i32) -> Option<char> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit(") ").next()?.chars().next()
+}
+
+/// Waits for what no frame tells.
+pub async fn until(what: &str, condition: impl Fn() -> bool) {
+    let waited = timeout(DEADLINE, async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    });
+    assert!(waited.await.is_ok(), "waited in vain: {what}");
 }
 
 pub fn settings(concurrency: u32) -> WorkerSettings {
@@ -255,6 +274,26 @@ impl Session {
             spec: serde_json::value::to_raw_value(spec).unwrap(),
         };
         self.send(Down::Start(Box::new(start))).await;
+    }
+
+    pub async fn edit(&mut self, execution: u64, revision: u32, spec: &serde_json::Value) {
+        let execution = ExecutionId(execution);
+        let spec = serde_json::value::to_raw_value(spec).unwrap();
+        self.send(Down::Edit(Box::new(Edit { execution, revision, spec }))).await;
+    }
+
+    pub async fn suspend(&mut self, execution: u64, suspension: Suspension) {
+        self.send(Down::Suspend { execution: ExecutionId(execution), suspension }).await;
+    }
+
+    pub async fn signal(&mut self, execution: u64, signal: domain::signal::Signal) {
+        self.send(Down::Signal { execution: ExecutionId(execution), signal }).await;
+    }
+
+    /// Changes nothing but what the worker is wanted to do.
+    pub async fn want(&mut self, wanted: WantedState) {
+        let frame = Down::Settings { settings: settings(2), wanted, lost_after_seconds: Some(600) };
+        self.send(frame).await;
     }
 
     pub async fn order(&mut self, execution: u64, verdict: Verdict) {
@@ -325,6 +364,7 @@ impl Session {
             Up::Heartbeat(heartbeat) => {
                 self.heartbeats += 1;
                 self.answer(Down::HeartbeatAck { number: heartbeat.number }).await;
+                self.last_heartbeat = Some(*heartbeat);
             }
             Up::Reports { number, reports } => {
                 for report in &reports {

@@ -92,10 +92,9 @@ impl EventStream {
             Ok(Ok(None)) => return Err(lost("the server ended the stream of events")),
             Ok(Ok(Some(chunk))) => chunk,
         };
-        self.frames.take(&chunk).map_err(|reason| ClientError::Protocol {
-            address: self.address.clone(),
-            reason,
-        })
+        self.frames
+            .take(&chunk)
+            .map_err(|reason| ClientError::Protocol { address: self.address.clone(), reason })
     }
 
     /// The id of the last event that was read.

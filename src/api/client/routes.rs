@@ -19,8 +19,8 @@ use crate::api::execution::{ExecutionPage, ExecutionView, ListExecutions};
 use crate::api::output::{COMPLETE_HEADER, OFFSET_HEADER, ReadOutput, SIZE_HEADER};
 use crate::api::server::ServerStatus;
 use crate::api::task::{
-    AwaitedTasks, ChangedTasks, CreateTasks, CreatedTasks, DeleteTasks, EditTasks, ListTasks,
-    MoveTasks, SignalTasks, TaskDetail, TaskIds, TaskPage, WaitForTasks,
+    AwaitedTasks, ChangedTasks, CountTasks, CreateTasks, CreatedTasks, DeleteTasks, EditTasks,
+    ListTasks, MoveTasks, SignalTasks, TaskCounts, TaskDetail, TaskIds, TaskPage, WaitForTasks,
 };
 use crate::api::token::{CreateToken, CreatedToken, TokenList};
 use crate::api::worker::{
@@ -98,6 +98,11 @@ impl Client {
 
     pub async fn list_tasks(&self, query: &ListTasks) -> Result<TaskPage, ClientError> {
         self.list(TASKS, query).await
+    }
+
+    /// How many tasks there are on all pages of a list.
+    pub async fn count_tasks(&self, query: &CountTasks) -> Result<TaskCounts, ClientError> {
+        self.list(&format!("{TASKS}/count"), query).await
     }
 
     pub async fn task(&self, id: TaskId) -> Result<TaskDetail, ClientError> {

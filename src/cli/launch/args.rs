@@ -1,12 +1,15 @@
 //! The options of `scitq launch`.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 
-use crate::cli::parse::{self, IdList};
+use super::array::ArrayRange;
+use super::each::Delimiter;
+use crate::cli::parse::{self, IdsOrStdin};
 use crate::domain::{BatchName, TaskId};
 
 const EXAMPLES: &str = "\
@@ -14,20 +17,49 @@ Examples:
   scitq launch sort -o sorted.txt /data/reads.txt
   scitq launch -i file:///data/run7/ -o file:///data/counts/ \\
       --shell 'zcat $INPUT/*.gz | wc -l > $OUTPUT/count'
-  qc=$(scitq launch -b qc fastqc reads.fq) && scitq launch -b qc -R $qc multiqc .
+  ls *.fq.gz | scitq launch -b qc --each -n {/.} -- fastp -i {} -o {/.}.clean
+  scitq launch --each --header -n {sample} -- align {sample} {file} <samples.csv
+  scitq launch --array 1-1000 --shell './simulate --seed $SCITQ_ARRAY_INDEX'
+  ls *.fq | scitq launch --each -- trim {} | scitq launch --after - -- report
   scitq launch --follow --retry 2 make all
 
 The command begins at the first word that is no option, or after `--`, and
 reaches the worker word by word, as it is. A single word with spaces in it is
 split as a shell splits words, without running a shell; --shell runs one.
-Each option can be set by a variable as well: --run-timeout by
-SCITQ_LAUNCH_RUN_TIMEOUT, and so on.";
 
-/// Queue a task and print its id
+With --each there is one task for each line of standard input. In the command
+and in --name, --input, --resource, --output, --env and --tag, {} stands for the
+line, {.} for the line without its extension, {/} for the last part of a path,
+{/.} for both, {#} for the number of the task, {q} for the line quoted for a
+shell, and {{} for a brace. With --delimiter or --header, {1} and {2} stand for
+columns, and {sample} for the column of that name. A line never becomes more
+than a part of one word. Blank lines are skipped.
+
+A launch of many tasks is one request: all of them are queued, or none. Their
+ids come in the order of the lines. --follow shows the output of one after the
+other; --json prints their ids, and after --wait how they ended.
+
+Each option can be set by a variable as well: --run-timeout by
+SCITQ_LAUNCH_RUN_TIMEOUT, and so on. What neither says, the batch may.";
+
+/// Queue a task, or many, and print the ids
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct LaunchArgs {
+    /// The command with its arguments
+    #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND", value_hint = clap::ValueHint::AnyPath)]
+    pub command: Vec<OsString>,
+    #[command(flatten)]
+    pub task: TaskOptions,
+    #[command(flatten, next_help_heading = "Many tasks")]
+    pub many: ManyOptions,
+    #[command(flatten, next_help_heading = "Afterwards")]
+    pub then: ThenOptions,
+}
+
+/// What a task is.
+#[derive(Debug, Args)]
+pub struct TaskOptions {
     /// Give the task a name
     #[arg(short, long, value_parser = NonEmptyStringValueParser::new())]
     pub name: Option<String>,
@@ -43,15 +75,36 @@ pub struct LaunchArgs {
     /// Send the contents of $OUTPUT to this folder afterwards
     #[arg(short, long, value_name = "URI")]
     pub output: Option<String>,
-    /// Start only when these tasks have succeeded; repeatable
+    /// Start when these tasks have succeeded; - reads their ids; repeatable
     #[arg(short = 'R', long, visible_alias = "requirements", value_name = "ID")]
-    pub after: Vec<IdList<TaskId>>,
+    pub after: Vec<IdsOrStdin<TaskId>>,
+    /// Start when these tasks have ended, well or not; repeatable
+    #[arg(long, value_name = "ID")]
+    pub after_any: Vec<IdsOrStdin<TaskId>>,
+    /// Start when all tasks that this batch has now have succeeded; repeatable
+    #[arg(long, value_name = "BATCH")]
+    pub after_batch: Vec<BatchName>,
+    /// Start before tasks of a lower priority [default: 0]
+    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true, value_parser = parse::count::<i32>)]
+    pub priority: Option<i32>,
+    /// Take so many processor cores [default: the share of a slot]
+    #[arg(long, value_name = "CORES", value_parser = parse::count::<u32>)]
+    pub cpu: Option<u32>,
+    /// Take so much memory, as in 8G [default: the share of a slot]
+    #[arg(long, value_name = "SIZE", value_parser = parse::memory)]
+    pub mem: Option<u64>,
     /// Run the command, given as one word, through a shell [default: sh]
     #[arg(long, value_name = "SHELL", num_args = 0..=1, require_equals = true, default_missing_value = "sh")]
     pub shell: Option<String>,
     /// Set a variable for the command; repeatable
     #[arg(long, value_name = "NAME=VALUE", value_parser = parse::environment_pair)]
     pub env: Vec<(String, String)>,
+    /// Give the command this file as standard input; - passes ours on
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    pub stdin: Option<PathBuf>,
+    /// Attach a word of your own to find it by; repeatable
+    #[arg(long, value_name = "NAME=VALUE", value_parser = parse::tag_pair)]
+    pub tag: Vec<(String, String)>,
     /// Run as this user, by number (the agent must be root)
     #[arg(short, long, value_name = "UID", value_parser = parse::count::<u32>)]
     pub uid: Option<u32>,
@@ -67,7 +120,37 @@ pub struct LaunchArgs {
     /// Fail it when fetching its data takes longer
     #[arg(long, value_name = "DURATION", value_parser = parse::limit_seconds)]
     pub download_timeout: Option<u32>,
-    /// Wait for the end and exit with the code of the command
+    /// Keep so much of each output stream, as in 100M: its head and its tail
+    #[arg(long, value_name = "SIZE", value_parser = parse::size)]
+    pub output_limit: Option<u64>,
+}
+
+/// How one command line becomes many tasks.
+#[derive(Debug, Args)]
+pub struct ManyOptions {
+    /// Queue one task for each line of standard input
+    #[arg(long, conflicts_with = "array")]
+    pub each: bool,
+    /// Split the lines into columns at this character, or at tab, comma, space
+    #[arg(long, value_name = "CHARACTER")]
+    pub delimiter: Option<Delimiter>,
+    /// Take the names of the columns from the first line (CSV, or TSV)
+    #[arg(long)]
+    pub header: bool,
+    /// Expect a NUL byte after each line, and not its end: for `find -print0`
+    #[arg(short = '0', long)]
+    pub null: bool,
+    /// Queue one task for each number, as in 1-1000 or 0-90:10, which it finds
+    /// in $SCITQ_ARRAY_INDEX
+    #[arg(long, value_name = "RANGE")]
+    pub array: Option<ArrayRange>,
+}
+
+/// What happens when the tasks are queued.
+#[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
+pub struct ThenOptions {
+    /// Wait for the end and exit with the code of the command; 0 or 1 for many
     #[arg(long)]
     pub wait: bool,
     /// Wait, and show the output of the command as it comes
@@ -79,10 +162,7 @@ pub struct LaunchArgs {
     /// Print the task as JSON instead of its id
     #[arg(long)]
     pub json: bool,
-    /// Print what would be sent and send nothing
+    /// Print what would be sent, as JSON, and send nothing
     #[arg(short, long)]
     pub test: bool,
-    /// The command with its arguments
-    #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND")]
-    pub command: Vec<OsString>,
 }

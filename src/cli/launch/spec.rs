@@ -1,235 +1,292 @@
 //! From options to the specification of a task.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
-use std::path::{Path, absolute};
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
 
 use super::args::LaunchArgs;
+use super::each::{Columns, EachError, Item, Template};
+use super::uris::{checked_uri, split_uris};
 use crate::cli::error::CliError;
-use crate::cli::parse;
+use crate::cli::parse::{IdList, IdsOrStdin};
+use crate::domain::TaskId;
 use crate::domain::byte_string::ByteString;
 use crate::domain::task::{Command, TaskSpec};
-use crate::domain::uri::{Uri, UriError};
 
-/// The task that these options describe.
-///
-/// # Errors
-/// A URI that is none, a shell with more than one word, and whatever the
-/// server would refuse by itself.
-pub fn task_spec(args: &LaunchArgs) -> Result<TaskSpec, CliError> {
-    let output = args.output.as_deref().map(|text| checked("--output", text)).transpose()?;
-    let spec = TaskSpec {
-        command: command(&args.command, args.shell.as_deref())?,
-        name: args.name.clone(),
-        batch: args.batch.clone().unwrap_or_default(),
-        shell: args.shell.clone(),
-        env: args.env.iter().cloned().collect::<BTreeMap<String, String>>(),
-        input: uris("--input", &args.input)?,
-        resource: uris("--resource", &args.resource)?,
-        output,
-        uid: args.uid,
-        gid: args.gid,
-        retry: args.retry,
-        priority: None,
-        cpu: None,
-        memory: None,
-        output_limit: None,
-        stdin: None,
+/// What a task takes from our standard input.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct FromStdin {
+    /// Ids for `-`.
+    pub after: Vec<TaskId>,
+    /// The standard input of the task itself.
+    pub data: Option<ByteString>,
+}
+
+/// A task in which lines of standard input have their places.
+#[derive(Debug)]
+pub struct TaskTemplate {
+    /// All that is the same for every line.
+    fixed: TaskSpec,
+    command: CommandTemplate,
+    name: Option<Template>,
+    input: Vec<Template>,
+    resource: Vec<Template>,
+    output: Option<Template>,
+    env: Vec<(String, Template)>,
+    tags: Vec<(String, Template)>,
+}
+
+#[derive(Debug)]
+enum CommandTemplate {
+    Line(Template),
+    Arguments(Vec<Template>),
+}
+
+/// How words become templates.
+#[derive(Clone, Copy)]
+enum Reading<'a> {
+    AsTheyAre,
+    WithPlaceholders(&'a Columns),
+}
+
+impl Reading<'_> {
+    fn template(self, word: &[u8]) -> Result<Template, EachError> {
+        match self {
+            Self::AsTheyAre => Ok(Template::literal(word)),
+            Self::WithPlaceholders(columns) => Template::parse(word, columns),
+        }
+    }
+}
+
+impl TaskTemplate {
+    /// The one task that these options describe.
+    pub fn without_placeholders(args: &LaunchArgs, stdin: FromStdin) -> Result<Self, CliError> {
+        Self::read(args, stdin, Reading::AsTheyAre)
+    }
+
+    /// The tasks that these options describe for lines with such columns.
+    pub fn for_lines(
+        args: &LaunchArgs,
+        stdin: FromStdin,
+        columns: &Columns,
+    ) -> Result<Self, CliError> {
+        Self::read(args, stdin, Reading::WithPlaceholders(columns))
+    }
+
+    fn read(args: &LaunchArgs, stdin: FromStdin, reading: Reading<'_>) -> Result<Self, CliError> {
+        let task = &args.task;
+        let text = |text: &String| reading.template(text.as_bytes());
+        let uris = |values: &[String]| {
+            let uris = values.iter().flat_map(|value| split_uris(value));
+            uris.map(|uri| reading.template(uri.as_bytes())).collect::<Result<Vec<_>, _>>()
+        };
+        let pairs = |pairs: &[(String, String)]| {
+            let pairs = pairs.iter().map(|(name, value)| Ok((name.clone(), text(value)?)));
+            pairs.collect::<Result<Vec<_>, EachError>>()
+        };
+        Ok(Self {
+            command: command(&args.command, task.shell.as_deref(), reading)?,
+            name: task.name.as_ref().map(text).transpose()?,
+            input: uris(&task.input)?,
+            resource: uris(&task.resource)?,
+            output: task.output.as_ref().map(text).transpose()?,
+            env: pairs(&task.env)?,
+            tags: pairs(&task.tag)?,
+            fixed: fixed(args, stdin),
+        })
+    }
+
+    /// The task for this line.
+    ///
+    /// # Errors
+    /// A column that the line does not have, a URI that is none, and whatever
+    /// the server would refuse by itself.
+    pub fn spec(&self, item: &Item) -> Result<TaskSpec, CliError> {
+        let text = |template: &Template| Ok::<_, EachError>(into_text(template.expand(item)?));
+        let uris = |option: &str, templates: &[Template]| {
+            let uris = templates.iter().map(|template| checked_uri(option, text(template)?));
+            uris.collect::<Result<Vec<String>, CliError>>()
+        };
+        let pairs = |pairs: &[(String, Template)]| {
+            let pairs = pairs.iter().map(|(name, value)| Ok((name.clone(), text(value)?)));
+            pairs.collect::<Result<BTreeMap<String, String>, EachError>>()
+        };
+        let output = self.output.as_ref().map(|output| checked_uri("--output", text(output)?));
+        let spec = TaskSpec {
+            command: match &self.command {
+                CommandTemplate::Line(line) => Command::Line(text(line)?),
+                CommandTemplate::Arguments(words) => {
+                    let words = words.iter().map(|word| word.expand(item).map(ByteString::from));
+                    Command::Arguments(words.collect::<Result<Vec<_>, _>>()?)
+                }
+            },
+            name: self.name.as_ref().map(text).transpose()?,
+            env: pairs(&self.env)?,
+            tags: pairs(&self.tags)?,
+            input: uris("--input", &self.input)?,
+            resource: uris("--resource", &self.resource)?,
+            output: output.transpose()?,
+            ..self.fixed.clone()
+        };
+        spec.check().map_err(|error| CliError::usage(error.to_string()))?;
+        Ok(spec)
+    }
+
+    /// Whether the lines make any difference.
+    #[must_use]
+    pub fn has_placeholder(&self) -> bool {
+        self.templates().any(Template::has_placeholder)
+    }
+
+    /// What is likely to be a mistake.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if self.script().is_some_and(Template::lets_a_line_become_code) {
+            warnings.push(
+                "the shell reads what stands for {} as a part of its script, so that a file name \
+                 can become code; write {q}, or --env NAME={} and \"$NAME\""
+                    .to_owned(),
+            );
+        }
+        if let Some(column) = self.templates().find_map(Template::column_as_text) {
+            warnings.push(format!(
+                "`{{{column}}}` stands for itself: columns need --delimiter or --header"
+            ));
+        }
+        warnings
+    }
+
+    /// The word of the command that a shell reads, where one does.
+    fn script(&self) -> Option<&Template> {
+        match &self.command {
+            CommandTemplate::Line(line) => self.fixed.shell.as_ref().map(|_| line),
+            CommandTemplate::Arguments(words) => script_of(words),
+        }
+    }
+
+    fn templates(&self) -> impl Iterator<Item = &Template> {
+        let words = match &self.command {
+            CommandTemplate::Line(line) => std::slice::from_ref(line),
+            CommandTemplate::Arguments(words) => words,
+        };
+        let uris = self.input.iter().chain(&self.resource).chain(&self.output);
+        let pairs = self.env.iter().chain(&self.tags).map(|(_, value)| value);
+        words.iter().chain(&self.name).chain(uris).chain(pairs)
+    }
+}
+
+/// All of a task but what a line can change.
+fn fixed(args: &LaunchArgs, stdin: FromStdin) -> TaskSpec {
+    let task = &args.task;
+    TaskSpec {
+        command: Command::Arguments(Vec::new()),
+        name: None,
+        batch: task.batch.clone().unwrap_or_default(),
+        shell: task.shell.clone(),
+        env: BTreeMap::new(),
+        input: Vec::new(),
+        resource: Vec::new(),
+        output: None,
+        uid: task.uid,
+        gid: task.gid,
+        retry: task.retry,
+        priority: task.priority,
+        cpu: task.cpu,
+        memory: task.mem,
+        download_timeout: task.download_timeout,
+        run_timeout: task.run_timeout,
+        output_limit: task.output_limit,
         tags: BTreeMap::new(),
-        after_any: Vec::new(),
-        after_batch: Vec::new(),
-        download_timeout: args.download_timeout,
-        run_timeout: args.run_timeout,
-        after: parse::flatten(&args.after),
-    };
-    spec.check().map_err(|error| CliError::usage(error.to_string()))?;
-    Ok(spec)
+        after: required(&task.after, &stdin.after),
+        after_any: required(&task.after_any, &stdin.after),
+        after_batch: task.after_batch.clone(),
+        stdin: stdin.data,
+    }
+}
+
+/// The ids, with those from standard input in the place of `-`.
+fn required(lists: &[IdsOrStdin<TaskId>], from_stdin: &[TaskId]) -> Vec<TaskId> {
+    let ids = lists.iter().flat_map(|list| match list {
+        IdsOrStdin::Ids(IdList(ids)) => ids,
+        IdsOrStdin::Stdin => from_stdin,
+    });
+    ids.copied().collect()
 }
 
 /// Several words travel as they are. One word with blanks in it is a command
 /// line; so is the one word that a shell takes.
-fn command(words: &[OsString], shell: Option<&str>) -> Result<Command, CliError> {
+fn command(
+    words: &[OsString],
+    shell: Option<&str>,
+    reading: Reading<'_>,
+) -> Result<CommandTemplate, CliError> {
     if words.first().is_none_or(|word| word.is_empty()) {
         return Err(CliError::usage("the command is empty"));
     }
-    let arguments = || words.iter().cloned().map(ByteString::from).collect();
     let line = match words {
         [word] => word.to_str(),
         _ => None,
     };
     match (line, shell) {
-        (Some(line), Some(_)) => Ok(Command::Line(line.to_owned())),
-        (Some(line), None) if line.contains(char::is_whitespace) => {
-            Ok(Command::Line(line.to_owned()))
-        }
+        (Some(line), Some(_)) => Ok(CommandTemplate::Line(reading.template(line.as_bytes())?)),
+        (Some(line), None) if line.contains(char::is_whitespace) => command_line(line, reading),
         (None, Some(shell)) => Err(shell_wants_one_word(words, shell)),
-        (_, None) => Ok(Command::Arguments(arguments())),
+        (_, None) => {
+            let words = words.iter().map(|word| reading.template(word.as_bytes()));
+            Ok(CommandTemplate::Arguments(words.collect::<Result<Vec<_>, _>>()?))
+        }
     }
+}
+
+/// A command line without a shell. Where lines have places in it, it is split
+/// before they are filled in, so that no line is ever split.
+fn command_line(line: &str, reading: Reading<'_>) -> Result<CommandTemplate, CliError> {
+    if matches!(reading, Reading::AsTheyAre) {
+        return Ok(CommandTemplate::Line(reading.template(line.as_bytes())?));
+    }
+    let words = shlex::split(line).ok_or_else(|| {
+        CliError::usage(format!("the command line has a quote that is not closed: {line}"))
+    })?;
+    let words = words.iter().map(|word| reading.template(word.as_bytes()));
+    Ok(CommandTemplate::Arguments(words.collect::<Result<Vec<_>, _>>()?))
+}
+
+/// What follows `-c` of a shell within the words of a command.
+fn script_of(words: &[Template]) -> Option<&Template> {
+    const SHELLS: [&[u8]; 5] = [b"sh", b"bash", b"dash", b"zsh", b"ksh"];
+    let nothing = Item::none();
+    let plain = |word: &Template| word.expand(&nothing).unwrap_or_default();
+    let is_shell = |word: &Template| {
+        let word = plain(word);
+        let name = word.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+        SHELLS.contains(&name)
+    };
+    let takes_script = |word: &Template| {
+        let word = plain(word);
+        word.starts_with(b"-") && !word.starts_with(b"--") && word.contains(&b'c')
+    };
+    let behind_shell = words.iter().skip_while(|word| !is_shell(word)).skip(1);
+    behind_shell.skip_while(|word| !takes_script(word)).nth(1)
 }
 
 fn shell_wants_one_word(words: &[OsString], shell: &str) -> CliError {
     if words.len() == 1 {
         return CliError::usage("a command for a shell must be UTF-8 text");
     }
-    let joined: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();
+    let joined: Vec<_> = words.iter().map(|word: &OsString| lossy(word)).collect();
     let message =
         format!("--shell takes the command as one word, and this one has {}", words.len());
-    let line = joined.join(" ");
-    let quoted = ByteString::from(line);
+    let quoted = ByteString::from(joined.join(" "));
     CliError::usage(message).hint(format!("quote it: scitq launch --shell={shell} {quoted}"))
 }
 
-/// The URIs of a repeatable option.
-fn uris(option: &str, values: &[String]) -> Result<Vec<String>, CliError> {
-    let mut all = Vec::new();
-    for value in values {
-        for text in split_uris(value) {
-            all.push(checked(option, &text)?);
-        }
-    }
-    Ok(all)
+fn lossy(word: &OsStr) -> String {
+    word.to_string_lossy().into_owned()
 }
 
-/// Splits a value into URIs. A blank separates two of them only where another
-/// URI begins behind it, so that file names may have blanks.
-fn split_uris(value: &str) -> Vec<String> {
-    let mut uris: Vec<String> = Vec::new();
-    for piece in value.trim().split_inclusive(char::is_whitespace) {
-        let begins_uri = piece.split_once("://").is_some_and(|(head, _)| !head.contains('/'));
-        match uris.last_mut() {
-            Some(last) if !begins_uri => last.push_str(piece),
-            _ => uris.push(piece.to_owned()),
-        }
-    }
-    uris.into_iter().map(|uri| uri.trim_end().to_owned()).collect()
-}
-
-fn checked(option: &str, text: &str) -> Result<String, CliError> {
-    let error = |message: String| CliError::usage(format!("{option}: {message}"));
-    let uri: Uri = match text.parse() {
-        Ok(uri) => uri,
-        Err(UriError::NoProtocol { .. }) => {
-            let hint = format!("a file on this machine is `{}`", local_uri(text));
-            return Err(error(format!("`{text}` is no URI, it has no `://`")).hint(hint));
-        }
-        Err(other) => return Err(error(other.to_string())),
-    };
-    if uri.protocol == "file" && !uri.path.starts_with('/') {
-        let hint = format!("write `{}`", local_uri(&uri.path));
-        return Err(error(format!("`{text}` is not absolute")).hint(hint));
-    }
-    Ok(text.to_owned())
-}
-
-/// The URI of a path on this machine.
-fn local_uri(text: &str) -> String {
-    let path = absolute(Path::new(text)).unwrap_or_else(|_| Path::new("/").join(text));
-    let is_folder = path.is_dir() && !text.ends_with('/');
-    format!("file://{}{}", path.display(), if is_folder { "/" } else { "" })
-}
-
-#[cfg(test)]
-mod tests {
-    use std::os::unix::ffi::OsStringExt;
-
-    use clap::Parser;
-
-    use super::*;
-
-    #[derive(Debug, Parser)]
-    struct Launch {
-        #[command(flatten)]
-        args: LaunchArgs,
-    }
-
-    fn args(words: &[&str]) -> LaunchArgs {
-        Launch::try_parse_from(["launch"].iter().chain(words)).unwrap().args
-    }
-
-    fn sent(words: &[&str]) -> String {
-        match task_spec(&args(words)) {
-            Ok(spec) => serde_json::to_string(&spec).unwrap(),
-            Err(error) => error.to_string(),
-        }
-    }
-
-    #[test]
-    fn words_travel_as_they_are() {
-        assert_eq!(
-            sent(&["grep", "-i", "a b", "--", "$HOME", ""]),
-            r#"{"command":["grep","-i","a b","--","$HOME",""],"batch":"Default"}"#
-        );
-        assert_eq!(sent(&["--", "-x", "-n"]), r#"{"command":["-x","-n"],"batch":"Default"}"#);
-        let bytes = command(&[OsString::from_vec(vec![b'a', 0xff])], None).unwrap();
-        assert_eq!(bytes, Command::Arguments(vec![OsString::from_vec(vec![b'a', 0xff]).into()]));
-    }
-
-    #[test]
-    fn one_word_with_blanks_is_a_command_line() {
-        assert_eq!(sent(&["echo 'a b'"]), r#"{"command":"echo 'a b'","batch":"Default"}"#);
-        assert_eq!(sent(&["true"]), r#"{"command":["true"],"batch":"Default"}"#);
-        assert_eq!(
-            sent(&["--shell", "true"]),
-            r#"{"command":"true","batch":"Default","shell":"sh"}"#
-        );
-        assert_eq!(
-            sent(&["--shell=bash", "echo", "$HOME"]),
-            "--shell takes the command as one word, and this one has 2"
-        );
-        assert_eq!(sent(&[""]), "the command is empty");
-    }
-
-    #[test]
-    fn an_unknown_option_is_never_the_command() {
-        let error = Launch::try_parse_from(["launch", "-z", "foo"]).unwrap_err();
-        assert_eq!(error.exit_code(), 2);
-    }
-
-    #[test]
-    fn options_arrive_in_the_task() {
-        let spec = task_spec(&args(&[
-            "-n",
-            "n",
-            "-b",
-            "b",
-            "-R",
-            "1,2 3",
-            "--after",
-            "4",
-            "--retry",
-            "2",
-            "--run-timeout",
-            "2m",
-            "--download-timeout",
-            "9",
-            "-u",
-            "7",
-            "-g",
-            "8",
-            "--env",
-            "A=1",
-            "--env",
-            "B=x=y",
-            "true",
-        ]));
-        insta::assert_snapshot!(serde_json::to_string(&spec.unwrap()).unwrap(), @r#"{"command":["true"],"name":"n","batch":"b","env":{"A":"1","B":"x=y"},"uid":7,"gid":8,"retry":2,"download_timeout":9,"run_timeout":120,"after":[1,2,3,4]}"#);
-    }
-
-    #[test]
-    fn a_blank_separates_uris_only_where_another_begins() {
-        assert_eq!(
-            split_uris(" file:///a b.fq  s3://x/y|untar\tfile:///c/ "),
-            ["file:///a b.fq", "s3://x/y|untar", "file:///c/"]
-        );
-        assert_eq!(split_uris("a.fq b.fq"), ["a.fq b.fq"]);
-    }
-
-    #[test]
-    fn a_path_is_no_uri_and_the_hint_says_what_is() {
-        let error = task_spec(&args(&["-i", "/data/x.fq", "true"])).unwrap_err();
-        assert_eq!(error.to_string(), "--input: `/data/x.fq` is no URI, it has no `://`");
-        assert_eq!(error.hints(), ["a file on this machine is `file:///data/x.fq`"]);
-        let error = task_spec(&args(&["-o", "file://tmp/out", "true"])).unwrap_err();
-        assert_eq!(error.to_string(), "--output: `file://tmp/out` is not absolute");
-    }
+/// Text that was text before a line, which is text, was put into it.
+fn into_text(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes)
+        .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }

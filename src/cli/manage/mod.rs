@@ -1,13 +1,16 @@
 //! `scitq manage OBJECT VERB`: look at what there is, and change it.
 
 mod batch;
+mod change;
 mod execution;
 mod options;
 mod select;
 mod server;
 mod states;
+mod stdin;
 mod task;
 mod token;
+mod uris;
 mod worker;
 
 use clap::{Args, Subcommand};
@@ -35,8 +38,9 @@ enum Object {
 
 pub async fn cmd_manage(global: &GlobalArgs, args: ManageArgs) -> Result<u8, CliError> {
     let session = Session::open(global)?;
+    let mut code = 0;
     match args.object {
-        Object::Task(args) => task::cmd_task(&session, args).await?,
+        Object::Task(args) => code = task::cmd_task(&session, args).await?,
         Object::Worker(args) => worker::cmd_worker(&session, args).await?,
         Object::Batch(args) => batch::cmd_batch(&session, args).await?,
         Object::Execution(args) => execution::cmd_execution(&session, args).await?,
@@ -44,5 +48,5 @@ pub async fn cmd_manage(global: &GlobalArgs, args: ManageArgs) -> Result<u8, Cli
         Object::Token(args) => token::cmd_token(&session, args).await?,
     }
     session.output.flush()?;
-    Ok(0)
+    Ok(code)
 }

@@ -3,11 +3,12 @@
 use clap::Args;
 use serde::Serialize;
 
-use crate::api::task::ChangedTasks;
+use crate::cli::columns::{self, Field, Moment, Width};
 use crate::cli::error::CliError;
 use crate::cli::follow::Streams;
-use crate::cli::listing::ListForm;
+use crate::cli::listing::{ListForm, Listing};
 use crate::cli::output::Output;
+use crate::cli::parse::{self, Sorting};
 use crate::cli::session::Session;
 use crate::cli::table::{Fit, Header};
 use crate::domain::execution::Stream;
@@ -30,26 +31,82 @@ pub fn print_json(output: &Output, objects: &[impl Serialize]) -> Result<(), Cli
 }
 
 /// How a list is printed.
-#[derive(Debug, Clone, Copy, Args)]
+#[derive(Debug, Clone, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct ListOptions {
     /// Leave out the line of titles
     #[arg(short = 'H', long)]
-    pub no_header: bool,
+    no_header: bool,
     /// Show more columns, and cut nothing
     #[arg(short = 'L', long)]
-    pub wide: bool,
+    wide: bool,
+    /// Show these columns, by their titles, separated by commas
+    #[arg(long, value_name = "COLUMN", value_delimiter = ',', conflicts_with_all = ["json", "json_lines"])]
+    columns: Vec<String>,
+    /// Sort by this column, with `:desc` the last ones first
+    #[arg(long, value_name = "COLUMN[:desc]")]
+    sort: Option<Sorting>,
+    /// List so many at most
+    #[arg(short, long, value_name = "COUNT", value_parser = parse::count::<u64>)]
+    limit: Option<u64>,
     /// Print one JSON array
     #[arg(long, conflicts_with = "json_lines")]
-    pub json: bool,
+    json: bool,
     /// Print one JSON object a line
     #[arg(long)]
-    pub json_lines: bool,
+    json_lines: bool,
 }
 
 impl ListOptions {
+    /// The column by which the list is sorted.
     #[must_use]
-    pub const fn form(self) -> ListForm {
+    pub const fn sorting(&self) -> Option<&Sorting> {
+        self.sort.as_ref()
+    }
+
+    /// How many items are listed at most.
+    #[must_use]
+    pub fn most(&self) -> u64 {
+        self.limit.unwrap_or(u64::MAX)
+    }
+
+    /// A list with these columns, to be printed page by page.
+    ///
+    /// # Errors
+    /// A column was named that the list does not have.
+    pub fn listing<'a, T: Serialize + 'a>(
+        &self,
+        output: &'a Output,
+        fields: Vec<Field<T>>,
+    ) -> Result<Listing<'a, T>, CliError> {
+        let width = if self.wide { Width::Wide } else { Width::Usual };
+        let chosen = columns::choose(fields, &self.columns, width)?;
+        let columns = chosen.iter().map(Field::column).collect();
+        let moment = Moment::present();
+        let row = move |item: &T| chosen.iter().map(|field| field.cell(item, &moment)).collect();
+        Ok(Listing::new(output, self.form(), columns, row))
+    }
+
+    /// Prints a list that is here as a whole, sorted and cut as asked for.
+    ///
+    /// # Errors
+    /// A column was named that the list does not have, or does not sort by.
+    pub fn print<T: Serialize>(
+        &self,
+        session: &Session,
+        fields: Vec<Field<T>>,
+        mut items: Vec<T>,
+    ) -> Result<(), CliError> {
+        if let Some(sorting) = &self.sort {
+            columns::sort(&mut items, &fields, sorting)?;
+        }
+        items.truncate(usize::try_from(self.most()).unwrap_or(usize::MAX));
+        let mut listing = self.listing(&session.output, fields)?;
+        listing.page(&items)?;
+        listing.finish()
+    }
+
+    const fn form(&self) -> ListForm {
         if self.json {
             return ListForm::JsonArray;
         }
@@ -82,37 +139,5 @@ impl StreamOptions {
             (false, true) => Streams::Only(Stream::Stderr),
             _ => Streams::Both,
         }
-    }
-}
-
-/// How a change of tasks is told.
-#[derive(Debug, Clone, Copy, Args)]
-pub struct ChangeOptions {
-    /// Print the answer as JSON
-    #[arg(long)]
-    json: bool,
-}
-
-impl ChangeOptions {
-    /// Tells which tasks were changed: a sentence on a terminal, the ids alone
-    /// in a pipe.
-    pub fn tell(
-        self,
-        session: &Session,
-        done: &str,
-        changed: &ChangedTasks,
-    ) -> Result<(), CliError> {
-        if self.json {
-            return session.output.json(changed);
-        }
-        if !session.output.is_terminal() {
-            return changed.ids.iter().try_for_each(|id| session.output.line(id));
-        }
-        match changed.ids.as_slice() {
-            [] => session.output.status(format_args!("no task had to be {done}")),
-            [id] => session.output.status(format_args!("task {id} {done}")),
-            ids => session.output.status(format_args!("{} tasks {done}", ids.len())),
-        }
-        Ok(())
     }
 }

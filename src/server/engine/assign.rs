@@ -242,6 +242,7 @@ impl State {
                 ending: None,
                 assigned_at: context.now.wall,
                 accepted_at: None,
+                ready_at: None,
                 started_at: None,
                 ended_at: None,
                 finished_at: None,
@@ -250,6 +251,7 @@ impl State {
             },
             worker: worker_id,
             phase: Phase::Downloading,
+            ready_at: None,
             slots,
         };
         self.record_next_ids(context);

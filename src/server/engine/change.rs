@@ -95,6 +95,8 @@ pub struct ExecutionRow {
     pub ending: Option<Ending>,
     pub assigned_at: Timestamp,
     pub accepted_at: Option<Timestamp>,
+    /// When its data were complete, if a heartbeat told before the command started.
+    pub ready_at: Option<Timestamp>,
     pub started_at: Option<Timestamp>,
     pub ended_at: Option<Timestamp>,
     pub finished_at: Option<Timestamp>,

@@ -119,6 +119,9 @@ impl State {
                 && live.row.state == ExecutionState::Accepted
             {
                 live.phase = phase;
+                if phase == Phase::Ready {
+                    live.ready_at = live.ready_at.or(Some(context.now.wall));
+                }
             }
         }
         Ok(Reply::Done)

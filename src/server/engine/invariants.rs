@@ -61,10 +61,14 @@ impl State {
                         let agree = matches!(
                             (task.life, execution.row.state),
                             (TaskLife::Assigned(_), ExecutionState::Pending)
-                                | (TaskLife::Accepted(_), ExecutionState::Accepted)
-                                | (TaskLife::Running(_), ExecutionState::Running)
-                                | (TaskLife::HeldAccepted(_), ExecutionState::Accepted)
-                                | (TaskLife::Suspended(_), ExecutionState::Running)
+                                | (
+                                    TaskLife::Accepted(_) | TaskLife::HeldAccepted(_),
+                                    ExecutionState::Accepted
+                                )
+                                | (
+                                    TaskLife::Running(_) | TaskLife::Suspended(_),
+                                    ExecutionState::Running
+                                )
                         );
                         if !agree {
                             found.push(Violation::StatesDisagree(*id));

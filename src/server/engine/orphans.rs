@@ -22,14 +22,11 @@ impl State {
     ) -> Result<Reply, Refusal> {
         let mut handled = HandledOrphans::default();
         for orphan in self.find_orphans(id, executions)? {
-            match self.why_not_adopted(&orphan) {
-                Some(reason) => {
-                    handled.refused.push(RefusedOrphan { execution: orphan.execution, reason });
-                }
-                None => {
-                    self.adopt(context, id, &orphan);
-                    handled.done.push(orphan.execution);
-                }
+            if let Some(reason) = self.why_not_adopted(&orphan) {
+                handled.refused.push(RefusedOrphan { execution: orphan.execution, reason });
+            } else {
+                self.adopt(context, id, &orphan);
+                handled.done.push(orphan.execution);
             }
         }
         self.forget_orphans(id, &handled.done);
@@ -93,8 +90,8 @@ impl State {
         };
         match live.life {
             TaskLife::Succeeded => Some(format!("task {task} has succeeded since")),
-            life => {
-                life.execution().map(|other| format!("task {task} has execution {other} by now"))
+            other => {
+                other.execution().map(|other| format!("task {task} has execution {other} by now"))
             }
         }
     }
@@ -119,6 +116,7 @@ impl State {
                 ending: None,
                 assigned_at: orphan.started_at.unwrap_or(context.now.wall),
                 accepted_at: orphan.started_at,
+                ready_at: None,
                 started_at: orphan.started_at,
                 ended_at: None,
                 finished_at: None,
@@ -127,6 +125,7 @@ impl State {
             },
             worker: id,
             phase: if started { Phase::Running } else { Phase::Downloading },
+            ready_at: None,
             slots,
         };
         self.attach_execution(orphan.execution, execution);

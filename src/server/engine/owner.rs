@@ -245,15 +245,13 @@ impl Owner {
                 Effect::Start { worker, execution, task, attempt, revision } => {
                     let Some((_, sender)) = self.links.get(&worker) else { continue };
                     let sender = sender.clone();
-                    match self.specs.remove(&task) {
-                        Some(spec) => self.waiting.orders.push((
-                            sender,
-                            LinkMessage::Start { execution, task, attempt, revision, spec },
-                        )),
-                        None => {
-                            let start = WaitingStart { sender, execution, task, attempt, revision };
-                            self.waiting.starts.push(start);
-                        }
+                    if let Some(spec) = self.specs.remove(&task) {
+                        let message =
+                            LinkMessage::Start { execution, task, attempt, revision, spec };
+                        self.waiting.orders.push((sender, message));
+                    } else {
+                        let start = WaitingStart { sender, execution, task, attempt, revision };
+                        self.waiting.starts.push(start);
                     }
                 }
                 Effect::Order { worker, execution, verdict } => {

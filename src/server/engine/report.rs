@@ -128,6 +128,8 @@ impl State {
         }
         execution.row.state = ExecutionState::Running;
         execution.row.accepted_at = execution.row.accepted_at.or(Some(report.at));
+        // One is of this machine's clock, the other of the worker's: in order, whatever those say.
+        execution.row.ready_at = execution.ready_at.map(|date| date.min(report.at));
         execution.row.started_at = Some(report.at);
         let task = execution.row.task;
         self.set_phase(id, Phase::Running);

@@ -124,6 +124,8 @@ pub struct Execution {
     pub row: ExecutionRow,
     pub worker: WorkerId,
     pub phase: Phase,
+    /// When a heartbeat told that its data are complete. Stored once the command starts.
+    pub ready_at: Option<Timestamp>,
     /// Slots that it takes of its worker.
     pub slots: u32,
 }
@@ -282,7 +284,7 @@ impl Execution {
             ExecutionState::Running => Phase::Running,
             _ => Phase::Downloading,
         };
-        Self { row, worker, phase, slots: 1 }
+        Self { row, worker, phase, ready_at: None, slots: 1 }
     }
 }
 

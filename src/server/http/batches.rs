@@ -11,12 +11,12 @@ use crate::api::batch::{
     WithTasks,
 };
 use crate::api::error::ErrorBody;
-use crate::api::task::{ListTasks, TaskSort, Unfit};
+use crate::api::task::Unfit;
 use crate::domain::batch::LostAfter;
 use crate::domain::signal::Signal;
-use crate::domain::task::{Command as TaskCommand, TaskSpec, TaskState};
+use crate::domain::task::{Command as TaskCommand, TaskSpec};
 use crate::domain::worker::WorkerState;
-use crate::domain::{BatchName, Monotonic};
+use crate::domain::{BatchName, Monotonic, TaskId};
 
 use super::super::engine::command::{Command, Reply};
 use super::super::engine::service::RequestKey;
@@ -153,14 +153,12 @@ pub(super) async fn retry(
     _: Change<()>,
 ) -> ApiResult<Json<ChangedBatch>> {
     detail(&app, batch.clone()).await?;
-    let mut query = ListTasks { batch: Some(batch), sort: TaskSort::Id, ..ListTasks::default() };
+    let mut last = TaskId(0);
     let mut retried = 0;
     loop {
-        let states = vec![TaskState::Failed];
-        let page = app.store.readers.list_tasks(query.clone(), states, RETRIED_AT_ONCE).await?;
-        let Some(last) = page.last() else { return Ok(Json(ChangedBatch { tasks: retried })) };
-        query.cursor = Some(last.id.to_string());
-        let tasks = page.iter().map(|task| task.id).collect();
+        let tasks = app.store.readers.failed_tasks(batch.clone(), last, RETRIED_AT_ONCE).await?;
+        let Some(newest) = tasks.last() else { return Ok(Json(ChangedBatch { tasks: retried })) };
+        last = *newest;
         // A repetition of this request finds fewer that have failed, and no harm.
         let command = Command::RelaunchTasks { tasks, unfit: Unfit::Skip };
         match app.engine.apply(&caller.name, command, None).await? {
@@ -214,7 +212,10 @@ async fn detail(app: &App, name: BatchName) -> ApiResult<BatchDetail> {
             })
         })
         .await?;
-    found.ok_or_else(|| ApiError::not_found(format!("batch `{name}` does not exist")))
+    let mut detail =
+        found.ok_or_else(|| ApiError::not_found(format!("batch `{name}` does not exist")))?;
+    detail.failures = app.store.readers.batch_failures(name).await?;
+    Ok(detail)
 }
 
 fn view(state: &state::State, batch: &Batch, now: Monotonic) -> BatchView {

@@ -17,13 +17,15 @@ pub struct ApiError {
     pub code: ErrorCode,
     pub message: String,
     pub hint: Option<String>,
+    /// Instead of the usual one of that code.
+    pub status: Option<StatusCode>,
 }
 
 pub type ApiResult<T> = Result<T, ApiError>;
 
 impl ApiError {
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), hint: None }
+        Self { code, message: message.into(), hint: None, status: None }
     }
 
     pub fn invalid(message: impl Into<String>) -> Self {
@@ -37,6 +39,13 @@ impl ApiError {
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
+        self
+    }
+
+    /// Sends it under a status that is more particular than that of its code.
+    #[must_use]
+    pub fn status(mut self, status: StatusCode) -> Self {
+        self.status = Some(status);
         self
     }
 
@@ -60,8 +69,8 @@ impl ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let status =
-            StatusCode::from_u16(self.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let usual = StatusCode::from_u16(self.code.status());
+        let status = self.status.unwrap_or(usual.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR));
         (status, Json(self.body())).into_response()
     }
 }
@@ -79,9 +88,6 @@ impl From<Refusal> for ApiError {
                 .hint("to run it again: scitq manage task relaunch"),
             Refusal::NotRunning(..) => Self::new(ErrorCode::Conflict, message)
                 .hint("to end a task that does not run: scitq manage task cancel"),
-            Refusal::NotPaused(..) | Refusal::AlreadyPaused(_) | Refusal::NotConnected(_) => {
-                Self::new(ErrorCode::Conflict, message)
-            }
             Refusal::Runs(_) => Self::new(ErrorCode::Conflict, message)
                 .hint("an edit of it has to end the command and run it anew"),
             Refusal::EditedSince { .. } => Self::new(ErrorCode::Conflict, message)
@@ -90,9 +96,11 @@ impl From<Refusal> for ApiError {
             Refusal::HasDependents { .. } => Self::new(ErrorCode::Conflict, message)
                 .hint("delete them as well with --cascade, or leave them blocked with --detach"),
             Refusal::OtherWorker { .. } => Self::new(ErrorCode::Forbidden, message),
-            Refusal::AlreadyConnected(_) | Refusal::StaleLink => {
-                Self::new(ErrorCode::Conflict, message)
-            }
+            Refusal::AlreadyConnected(_)
+            | Refusal::StaleLink
+            | Refusal::NotPaused(..)
+            | Refusal::AlreadyPaused(_)
+            | Refusal::NotConnected(_) => Self::new(ErrorCode::Conflict, message),
             Refusal::KeyReused => Self::new(ErrorCode::Conflict, message)
                 .hint("send each new request with a new idempotency key"),
             Refusal::Unavailable(_) => Self::new(ErrorCode::Unavailable, message)

@@ -118,8 +118,7 @@ fn sample(at: Timestamp, stats: &WorkerStats) -> WorkerSample {
         iowait_percent: stats.cpu_iowait_percent,
         memory_percent: stats.memory_percent,
         disk_percent: stats.disk_percent.values().copied().fold(0.0, f64::max),
-        disk_bytes_per_second: stats.disk_read.bytes_per_second
-            + stats.disk_write.bytes_per_second,
+        disk_bytes_per_second: stats.disk_read.bytes_per_second + stats.disk_write.bytes_per_second,
         network_bytes_per_second: stats.network_sent.bytes_per_second
             + stats.network_received.bytes_per_second,
     }

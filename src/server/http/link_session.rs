@@ -28,6 +28,7 @@ use super::super::engine::command::{Command, Pulse, Received, Reply};
 use super::super::engine::service::LinkMessage;
 use super::super::engine::state::LinkId;
 use super::super::output::OutputError;
+use super::super::store::OwnLimit;
 use super::App;
 use super::gate::Caller;
 
@@ -54,7 +55,7 @@ struct Reader {
 
 /// The executions for which this agent may send output, and how much of it is
 /// kept where they have a limit of their own.
-type Mine = Arc<Mutex<FxHashMap<ExecutionId, Option<u64>>>>;
+type Mine = Arc<Mutex<FxHashMap<ExecutionId, OwnLimit>>>;
 
 /// Why a link cannot go on.
 enum End {
@@ -71,7 +72,7 @@ impl Session {
         worker: WorkerId,
         link: LinkId,
         orders: mpsc::UnboundedReceiver<LinkMessage>,
-        mine: FxHashMap<ExecutionId, Option<u64>>,
+        mine: FxHashMap<ExecutionId, OwnLimit>,
     ) -> Self {
         let mine = Arc::new(Mutex::new(mine));
         let reader = Reader { app: Arc::clone(app), caller: caller.clone(), worker, link, mine };
@@ -164,7 +165,7 @@ fn order_frame(order: LinkMessage, mine: &Mine) -> Result<String, End> {
         LinkMessage::Start { execution, task, attempt, revision, spec } => {
             mine.lock()
                 .unwrap_or_else(PoisonError::into_inner)
-                .insert(execution, output_limit(&spec));
+                .insert(execution, OwnLimit(output_limit(&spec)));
             Ok(Start::frame(execution, task, attempt, revision, &spec))
         }
         LinkMessage::Order { execution, verdict } => {
@@ -288,7 +289,7 @@ impl Reader {
         let chunk = OutputChunk::decode(frame)
             .ok_or_else(|| End::Malformed("an output frame without header".to_owned()))?;
         let OutputChunk { execution, stream, offset, bytes } = chunk;
-        let Some(limit) = self.limit_of(execution) else {
+        let Some(OwnLimit(limit)) = self.limit_of(execution) else {
             // Late output of an execution that is over, or somebody else's.
             return Ok(None);
         };
@@ -304,7 +305,7 @@ impl Reader {
     }
 
     /// None: it is not this agent's.
-    fn limit_of(&self, execution: ExecutionId) -> Option<Option<u64>> {
+    fn limit_of(&self, execution: ExecutionId) -> Option<OwnLimit> {
         self.mine.lock().unwrap_or_else(PoisonError::into_inner).get(&execution).copied()
     }
 }

@@ -4,6 +4,7 @@
 //! database, and shapes the reply; it decides nothing.
 
 mod batches;
+mod describe;
 mod error;
 mod events;
 mod executions;
@@ -18,6 +19,8 @@ mod request;
 mod specs;
 mod status;
 mod task_changes;
+mod task_list;
+mod task_story;
 mod tasks;
 mod tokens;
 mod waits;

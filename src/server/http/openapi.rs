@@ -2,24 +2,21 @@
 
 use std::sync::Arc;
 
+use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{Method, StatusCode, Uri};
-use axum::response::IntoResponse;
-use axum::{Json, Router};
 use utoipa::OpenApi;
 use utoipa::openapi::OpenApi as Document;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::api::error::ErrorCode;
-
 use super::super::auth::Need;
 use super::error::ApiError;
 use super::request::MAX_BODY;
 use super::{
-    App, batches, events, executions, gate, glance, link, output, status, task_changes, tasks, tokens,
-    workers,
+    App, batches, describe, events, executions, gate, glance, link, output, status, task_changes,
+    task_list, tasks, tokens, workers,
 };
 
 #[derive(OpenApi)]
@@ -33,7 +30,8 @@ type Routes = OpenApiRouter<Arc<App>>;
 
 fn reading() -> Routes {
     OpenApiRouter::new()
-        .routes(routes!(tasks::list))
+        .routes(routes!(task_list::list))
+        .routes(routes!(task_list::count))
         .routes(routes!(tasks::show))
         .routes(routes!(tasks::wait))
         .routes(routes!(executions::list))
@@ -93,6 +91,7 @@ pub fn document() -> Document {
     for routes in [reading(), changing(), administering(), joining()] {
         document.merge(routes.split_for_parts().1);
     }
+    describe::complete(&mut document);
     document
 }
 
@@ -123,10 +122,10 @@ async fn no_route(uri: Uri) -> ApiError {
         .hint("GET /api/v2/openapi.json lists all routes")
 }
 
-async fn no_method(method: Method, uri: Uri) -> impl IntoResponse {
-    let error = ApiError::new(ErrorCode::Invalid, format!("{} takes no {method}", uri.path()))
-        .hint("GET /api/v2/openapi.json lists all routes");
-    (StatusCode::METHOD_NOT_ALLOWED, Json(error.body()))
+async fn no_method(method: Method, uri: Uri) -> ApiError {
+    ApiError::invalid(format!("{} takes no {method}", uri.path()))
+        .status(StatusCode::METHOD_NOT_ALLOWED)
+        .hint("GET /api/v2/openapi.json lists all routes")
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! What comes in: bodies, queries and path segments, with errors of our own form.
 
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
-use axum::http::HeaderMap;
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode};
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
@@ -17,7 +17,7 @@ use super::gate::Caller;
 /// Largest body that a request may have, bytes.
 pub const MAX_BODY: usize = 256 << 20;
 /// Longest idempotency key, bytes.
-const MAX_KEY: usize = 128;
+pub const MAX_KEY: usize = 128;
 /// Bodies larger than this are parsed beside the threads that answer requests.
 const LARGE_BODY: usize = 256 << 10;
 
@@ -47,9 +47,15 @@ where
         let caller = request.extensions().get::<Caller>().cloned();
         let key = idempotency_key(request.headers())?;
         let route = format!("{} {}\n", request.method(), request.uri());
-        let body = Bytes::from_request(request, state)
-            .await
-            .map_err(|error| ApiError::invalid(format!("the body cannot be read: {error}")))?;
+        let body =
+            Bytes::from_request(request, state).await.map_err(|error| match error.status() {
+                StatusCode::PAYLOAD_TOO_LARGE => {
+                    ApiError::invalid(format!("the body is longer than {MAX_BODY} bytes"))
+                        .status(StatusCode::PAYLOAD_TOO_LARGE)
+                        .hint("send several requests with a part each")
+                }
+                _ => ApiError::invalid(format!("the body cannot be read: {}", error.body_text())),
+            })?;
         let key = key.map(|key| {
             let actor = caller.as_ref().map_or("", |caller| &*caller.name);
             let mut hash = Sha256::new();
@@ -134,7 +140,11 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> ApiResult<T> {
 fn idempotency_key(headers: &HeaderMap) -> ApiResult<Option<String>> {
     let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
     match value.to_str() {
-        Ok(key) if !key.is_empty() && key.len() <= MAX_KEY => Ok(Some(key.to_owned())),
+        Ok(key)
+            if (1..=MAX_KEY).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic()) =>
+        {
+            Ok(Some(key.to_owned()))
+        }
         _ => Err(ApiError::new(
             ErrorCode::Invalid,
             format!("an idempotency key is 1 to {MAX_KEY} visible ASCII characters"),

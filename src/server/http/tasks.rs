@@ -9,17 +9,15 @@ use axum::extract::State;
 use axum::http::StatusCode;
 
 use crate::api::error::{ErrorBody, ErrorCode};
-use crate::api::task::{
-    AwaitedTasks, CreateTasks, CreatedTasks, ListTasks, TaskDetail, TaskPage, TaskView,
-    WaitForTasks,
-};
+use crate::api::task::{AwaitedTasks, CreateTasks, CreatedTasks, TaskDetail, WaitForTasks};
 use crate::domain::TaskId;
-use crate::domain::task::{TaskSpec, TaskState};
+use crate::domain::task::TaskState;
 
 use super::super::engine::command::{Command, Reply};
 use super::error::{ApiError, ApiResult};
 use super::gate::Caller;
-use super::request::{Change, Id, Parameters, page_size, parse_states};
+use super::request::{Change, Id};
+use super::task_story::{phases, why_waiting};
 use super::{App, specs};
 
 /// Longest wait for tasks, seconds.
@@ -47,24 +45,6 @@ pub(super) async fn create(
     }
 }
 
-/// List tasks
-#[utoipa::path(get, path = "/api/v2/tasks", tag = "tasks", params(ListTasks),
-    responses((status = 200, body = TaskPage), (status = "4XX", body = ErrorBody)))]
-pub(super) async fn list(
-    State(app): State<Arc<App>>,
-    Parameters(query): Parameters<ListTasks>,
-) -> ApiResult<Json<TaskPage>> {
-    let states: Vec<TaskState> = parse_states(query.state.as_deref())?;
-    let limit = page_size(query.limit)?;
-    // One more than asked for tells whether there is a next page.
-    let mut tasks = app.store.readers.list_tasks(query, states, limit + 1).await?;
-    let more = tasks.len() > limit as usize;
-    tasks.truncate(limit as usize);
-    let next = if more { tasks.last().map(|task| task.id.to_string()) } else { None };
-    add_phases(&app, &mut tasks).await?;
-    Ok(Json(TaskPage { tasks, next }))
-}
-
 /// Show one task with all that is known of it
 #[utoipa::path(get, path = "/api/v2/tasks/{id}", tag = "tasks", params(("id" = TaskId, Path)),
     responses((status = 200, body = TaskDetail), (status = "4XX", body = ErrorBody)))]
@@ -88,10 +68,11 @@ pub(super) async fn show(
         }
     }
     let why = if task.state == TaskState::Waiting {
-        Some(why_waiting(&whole.spec, &whole.requirements))
+        why_waiting(&whole.requirements, &whole.deleted_requirements)
     } else {
         live.why
     };
+    let phases = phases(&task, whole.pending_since, &whole.requirements, &executions);
     Ok(Json(TaskDetail {
         task,
         spec: whole.spec,
@@ -99,6 +80,7 @@ pub(super) async fn show(
         requirements: whole.requirements,
         dependents: whole.dependents,
         executions,
+        phases,
         why,
     }))
 }
@@ -141,49 +123,6 @@ pub(super) async fn wait(
         _ => None,
     };
     Ok(Json(AwaitedTasks { done: states.keys().all(|state| state.is_final()), states, task }))
-}
-
-/// Adds what only the engine knows.
-async fn add_phases(app: &App, tasks: &mut [TaskView]) -> ApiResult<()> {
-    let active: Vec<TaskId> =
-        tasks.iter().filter(|task| task.state.may_be_active()).map(|task| task.id).collect();
-    if active.is_empty() {
-        return Ok(());
-    }
-    let phases: BTreeMap<TaskId, _> = app
-        .engine
-        .query(move |state| active.into_iter().map(|id| (id, state.live_task(id).phase)).collect())
-        .await?;
-    for task in tasks {
-        task.phase = phases.get(&task.id).copied().flatten();
-    }
-    Ok(())
-}
-
-fn why_waiting(spec: &TaskSpec, requirements: &[crate::api::task::RelatedTask]) -> String {
-    const NAMED: usize = 10;
-    let unmet: Vec<String> = spec
-        .after
-        .iter()
-        .filter_map(|id| match requirements.iter().find(|required| required.id == *id) {
-            Some(required) if required.state == TaskState::Succeeded => None,
-            Some(required) => Some(format!("{id} ({})", required.state)),
-            None => Some(format!("{id} (deleted)")),
-        })
-        .collect();
-    let more = unmet.len().saturating_sub(NAMED);
-    let named = unmet.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
-    let tail = if more > 0 { format!(" and {more} more") } else { String::new() };
-    // One that has failed or is gone will not succeed by itself.
-    let is_lost = |id: &TaskId| {
-        let required = requirements.iter().find(|required| required.id == *id);
-        required.is_none_or(|required| required.state == TaskState::Failed)
-    };
-    let blocked = if spec.after.iter().any(is_lost) { "blocked: " } else { "" };
-    match unmet.len() {
-        1 => format!("{blocked}waits for task {named}"),
-        _ => format!("{blocked}waits for tasks {named}{tail}"),
-    }
 }
 
 fn no_task(id: TaskId) -> ApiError {

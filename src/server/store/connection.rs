@@ -3,7 +3,10 @@
 use std::path::Path;
 use std::time::Duration;
 
+use rusqlite::functions::FunctionFlags;
 use rusqlite::{Connection, OpenFlags};
+
+use crate::domain::task::Command;
 
 /// How long a connection waits for a lock that another one holds for a moment.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
@@ -28,7 +31,8 @@ pub(super) fn open_writer(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-/// A connection that can only read.
+/// A connection that can only read, and on which `shown_command(spec)` is the
+/// command of a task as lists show it.
 pub(super) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open_with_flags(
         path,
@@ -39,5 +43,21 @@ pub(super) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
     connection.pragma_update(None, "cache_size", -4 * 1024)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.set_prepared_statement_cache_capacity(32);
+    connection.create_scalar_function(
+        "shown_command",
+        1,
+        FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC,
+        |context| {
+            let spec = context.get_raw(0).as_str()?;
+            // What is no specification shows no command.
+            Ok(serde_json::from_str::<ShownCommand>(spec).ok().map(|spec| spec.command.to_string()))
+        },
+    )?;
     Ok(connection)
+}
+
+/// The part of a specification that a list shows.
+#[derive(serde::Deserialize)]
+struct ShownCommand {
+    command: Command,
 }

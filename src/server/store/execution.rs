@@ -11,11 +11,16 @@ use crate::domain::{ExecutionId, TaskId, Timestamp, WorkerId};
 use super::super::engine::change::{Ending, ExecutionRow};
 use super::{StoreError, count_from_sql, count_to_sql, word};
 
+/// The limit that a task sets on the output that is kept, bytes; none: as the
+/// server has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OwnLimit(pub Option<u64>);
+
 /// Columns as [`read`] takes them.
 const COLUMNS: &str = "SELECT id, task, attempt, worker, worker_name, state, ending, assigned_at,
      accepted_at, started_at, ended_at, finished_at, failure, failure_reason, exit_code, signal,
      user_seconds, system_seconds, peak_memory_bytes, stdout_bytes, stderr_bytes,
-     revision FROM execution";
+     revision, ready_at FROM execution";
 
 pub(super) fn write(
     transaction: &Transaction<'_>,
@@ -25,14 +30,14 @@ pub(super) fn write(
         "INSERT INTO execution (id, task, attempt, worker, worker_name, state, ending, assigned_at,
              accepted_at, started_at, ended_at, finished_at, failure, failure_reason, exit_code,
              signal, user_seconds, system_seconds, peak_memory_bytes, stdout_bytes, stderr_bytes,
-             revision)
+             revision, ready_at)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18,
-             ?19, ?20, ?21, ?22)
+             ?19, ?20, ?21, ?22, ?23)
          ON CONFLICT (id) DO UPDATE SET state = ?6, ending = ?7, accepted_at = ?9,
              started_at = ?10, ended_at = ?11, finished_at = ?12, failure = ?13,
              failure_reason = ?14, exit_code = ?15, signal = ?16, user_seconds = ?17,
              system_seconds = ?18, peak_memory_bytes = ?19, stdout_bytes = ?20, stderr_bytes = ?21,
-             revision = ?22",
+             revision = ?22, ready_at = ?23",
     )?;
     for (id, row) in rows {
         let outcome = row.outcome.as_deref();
@@ -61,6 +66,7 @@ pub(super) fn write(
             count_to_sql(row.output.stdout),
             count_to_sql(row.output.stderr),
             row.revision,
+            row.ready_at.map(|date| date.0),
         ])?;
     }
     Ok(())
@@ -134,7 +140,7 @@ pub(super) fn find(
 pub(super) fn output_limits(
     connection: &Connection,
     ids: &[ExecutionId],
-) -> rusqlite::Result<FxHashMap<ExecutionId, Option<u64>>> {
+) -> rusqlite::Result<FxHashMap<ExecutionId, OwnLimit>> {
     let mut statement = connection.prepare_cached(
         "SELECT json_extract(spec, '$.output_limit') FROM execution
          JOIN task ON task.id = execution.task WHERE execution.id = ?1",
@@ -144,7 +150,7 @@ pub(super) fn output_limits(
         let found: Option<Option<i64>> =
             statement.query_row([id.to_sql()], |row| row.get(0)).optional()?;
         if let Some(limit) = found {
-            limits.insert(*id, limit.map(count_from_sql));
+            limits.insert(*id, OwnLimit(limit.map(count_from_sql)));
         }
     }
     Ok(limits)
@@ -231,6 +237,7 @@ fn read(row: &Row<'_>) -> Result<(ExecutionId, ExecutionRow), StoreError> {
             ending,
             assigned_at: Timestamp(row.get(7)?),
             accepted_at: date(8)?,
+            ready_at: date(22)?,
             started_at: date(9)?,
             ended_at: date(10)?,
             finished_at: date(11)?,
@@ -276,6 +283,7 @@ fn view(id: ExecutionId, row: ExecutionRow) -> ExecutionView {
         phase: None,
         assigned_at: row.assigned_at,
         accepted_at: row.accepted_at,
+        ready_at: row.ready_at,
         started_at: row.started_at,
         ended_at: row.ended_at,
         finished_at: row.finished_at,

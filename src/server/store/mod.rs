@@ -16,6 +16,10 @@ mod reply;
 mod requirement;
 mod tag;
 mod task;
+mod task_cursor;
+mod task_failure;
+mod task_filter;
+mod task_list;
 mod task_view;
 mod token;
 mod worker;
@@ -33,9 +37,13 @@ use crate::domain::{Now, StoreId};
 
 use super::engine::state::{Policy, State};
 
+pub use execution::OwnLimit;
 pub use load::ReadTask;
 pub use reader::{EngineReader, Readers};
 pub use reply::StoredReply;
+pub use task_cursor::{CursorError, Direction, Order, Position};
+pub use task_filter::TaskFilter;
+pub use task_list::{FoundTasks, TaskQuery};
 pub use writer::{CommitDone, CommitError, CommitJob, Writer};
 
 /// Why the database cannot be used.

@@ -1,6 +1,7 @@
 //! Reads that never block the writer: a pool for requests, and one connection
 //! of the engine's own for point reads.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -9,16 +10,23 @@ use rustc_hash::FxHashMap;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
+use crate::api::batch::FailureGroup;
 use crate::api::execution::{ExecutionView, ListExecutions};
-use crate::api::task::{ListTasks, RelatedTask, TaskView};
+use crate::api::task::{RelatedTask, TaskView};
 use crate::domain::execution::ExecutionState;
 use crate::domain::task::{TaskSpec, TaskState};
-use crate::domain::{BatchId, ExecutionId, TaskId, TokenId};
+use crate::domain::{BatchId, BatchName, ExecutionId, TaskId, Timestamp, TokenId};
 
 use super::super::engine::change::TokenRow;
+use super::execution::OwnLimit;
 use super::load::{ReadTask, read_task};
 use super::reply::StoredReply;
-use super::{StoreError, connection, execution, reply, requirement, task, task_view, token};
+use super::task_filter::TaskFilter;
+use super::task_list::{self, FoundTasks, TaskQuery};
+use super::task_view::FoundTask;
+use super::{
+    StoreError, connection, execution, reply, requirement, task, task_failure, task_view, token,
+};
 
 /// Reads at the same time; more wait for their turn.
 const CONNECTIONS: usize = 4;
@@ -37,7 +45,11 @@ pub struct WholeTask {
     pub view: TaskView,
     pub spec: TaskSpec,
     pub retries_left: u32,
+    /// When it last became pending; see the schema.
+    pub pending_since: Timestamp,
     pub requirements: Vec<RelatedTask>,
+    /// Required tasks that were deleted, with the state of those that still run.
+    pub deleted_requirements: Vec<(TaskId, Option<TaskState>)>,
     pub dependents: Vec<RelatedTask>,
     pub executions: Vec<ExecutionView>,
 }
@@ -57,27 +69,51 @@ impl Readers {
         }
     }
 
-    pub async fn list_tasks(
+    /// One page of the task list.
+    pub async fn list_tasks(self: &Arc<Self>, query: TaskQuery) -> Result<FoundTasks, StoreError> {
+        self.read(move |connection| task_list::list(connection, &query)).await
+    }
+
+    /// How many tasks fit, per state.
+    pub async fn count_tasks(
         self: &Arc<Self>,
-        query: ListTasks,
-        states: Vec<TaskState>,
+        filter: TaskFilter,
+    ) -> Result<BTreeMap<TaskState, u64>, StoreError> {
+        self.read(move |connection| task_list::count(connection, &filter)).await
+    }
+
+    /// Failed tasks of a batch in the order of their ids, from behind `after`.
+    pub async fn failed_tasks(
+        self: &Arc<Self>,
+        batch: BatchName,
+        after: TaskId,
         limit: u32,
-    ) -> Result<Vec<TaskView>, StoreError> {
-        self.read(move |connection| task_view::list(connection, &query, &states, limit)).await
+    ) -> Result<Vec<TaskId>, StoreError> {
+        self.read(move |connection| task_failure::ids(connection, &batch, after, limit)).await
+    }
+
+    /// Why tasks of a batch failed: the ten most frequent reasons among its
+    /// newest 10,000 failed tasks.
+    pub async fn batch_failures(
+        self: &Arc<Self>,
+        batch: BatchName,
+    ) -> Result<Vec<FailureGroup>, StoreError> {
+        self.read(move |connection| task_failure::failures(connection, &batch)).await
     }
 
     pub async fn find_task(self: &Arc<Self>, id: TaskId) -> Result<Option<WholeTask>, StoreError> {
         self.read(move |connection| {
             // One snapshot for all parts.
             let snapshot = connection.unchecked_transaction()?;
-            let Some((view, spec, retries_left)) = task_view::find(&snapshot, id)? else {
-                return Ok(None);
-            };
+            let Some(found) = task_view::find(&snapshot, id)? else { return Ok(None) };
+            let FoundTask { view, spec, retries_left, pending_since } = found;
             Ok(Some(WholeTask {
                 view,
                 spec,
                 retries_left,
+                pending_since,
                 requirements: requirement::related(&snapshot, id)?,
+                deleted_requirements: requirement::deleted(&snapshot, id)?,
                 dependents: requirement::dependents(&snapshot, id)?,
                 executions: execution::of_task(&snapshot, id)?,
             }))
@@ -90,7 +126,7 @@ impl Readers {
         self: &Arc<Self>,
         id: TaskId,
     ) -> Result<Option<TaskView>, StoreError> {
-        self.read(move |connection| Ok(task_view::find(connection, id)?.map(|(view, ..)| view)))
+        self.read(move |connection| Ok(task_view::find(connection, id)?.map(|found| found.view)))
             .await
     }
 
@@ -156,7 +192,7 @@ impl Readers {
     pub async fn output_limits(
         self: &Arc<Self>,
         ids: Vec<ExecutionId>,
-    ) -> Result<FxHashMap<ExecutionId, Option<u64>>, StoreError> {
+    ) -> Result<FxHashMap<ExecutionId, OwnLimit>, StoreError> {
         self.read(move |connection| Ok(execution::output_limits(connection, &ids)?)).await
     }
 }

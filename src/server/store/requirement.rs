@@ -4,7 +4,7 @@ use rusqlite::{Connection, Row, Transaction};
 
 use crate::api::task::RelatedTask;
 use crate::domain::task::TaskState;
-use crate::domain::{BatchId, TaskId};
+use crate::domain::{BatchId, TaskId, Timestamp};
 
 use super::super::engine::change::NewTaskRow;
 use super::super::engine::state::Requirement;
@@ -113,10 +113,30 @@ pub(super) fn required_of_batch(
 pub(super) fn related(connection: &Connection, id: TaskId) -> Result<Vec<RelatedTask>, StoreError> {
     related_by(
         connection,
-        "SELECT task.id, task.state, until FROM requirement JOIN task ON task.id = requirement.required
+        "SELECT task.id, task.state, until, task.state_since FROM requirement JOIN task ON task.id = requirement.required
          WHERE requirement.task = ?1 AND task.hidden = 0 ORDER BY 1",
         id,
     )
+}
+
+/// Required tasks that were deleted, with the state of those that still run.
+pub(super) fn deleted(
+    connection: &Connection,
+    id: TaskId,
+) -> Result<Vec<(TaskId, Option<TaskState>)>, StoreError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT requirement.required, task.state FROM requirement
+         LEFT JOIN task ON task.id = requirement.required
+         WHERE requirement.task = ?1 AND coalesce(task.hidden, 1) = 1 ORDER BY 1",
+    )?;
+    let mut rows = statement.query([id.to_sql()])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        let state: Option<String> = row.get(1)?;
+        let state = state.map(|state| word("task state", &state)).transpose()?;
+        found.push((TaskId::from_sql(row.get(0)?), state));
+    }
+    Ok(found)
 }
 
 /// What requires a task, with states; the first thousand.
@@ -126,7 +146,7 @@ pub(super) fn dependents(
 ) -> Result<Vec<RelatedTask>, StoreError> {
     related_by(
         connection,
-        "SELECT task.id, task.state, until FROM requirement JOIN task ON task.id = requirement.task
+        "SELECT task.id, task.state, until, task.state_since FROM requirement JOIN task ON task.id = requirement.task
          WHERE requirement.required = ?1 AND task.hidden = 0 ORDER BY 1 LIMIT 1000",
         id,
     )
@@ -147,6 +167,7 @@ fn related_by(
             id: TaskId::from_sql(row.get(0)?),
             state: word("task state", &state)?,
             until: word("what a task waits for", &until)?,
+            state_since: Timestamp(row.get(3)?),
         });
     }
     Ok(found)

@@ -20,9 +20,9 @@ pub(super) fn insert(
     let mut statement = transaction.prepare_cached(
         "INSERT INTO task (id, batch, state, state_since, execution, attempts, retries_left, losses,
              hidden, failure, failure_reason, created_at, created_by, name, spec, hold, revision,
-             priority, cpu, memory_mib)
+             priority, cpu, memory_mib, pending_since)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18,
-             ?19, ?20)",
+             ?19, ?20, ?12)",
     )?;
     for row in new {
         // Without a state it was deleted within the same commit.
@@ -69,7 +69,7 @@ pub(super) fn update(
     let mut enter = transaction.prepare_cached(
         "UPDATE task SET state = ?2, execution = ?3, attempts = ?4, retries_left = ?5, losses = ?6,
              hidden = ?7, hold = ?8, revision = ?9, state_since = ?10, failure = ?11,
-             failure_reason = ?12
+             failure_reason = ?12, pending_since = iif(?2 = 'pending', ?10, pending_since)
          WHERE id = ?1",
     )?;
     for (id, row) in states.iter().filter(|(id, _)| !new.contains(id)) {

@@ -1,119 +1,53 @@
 //! Tasks as people see them: table `task` with what belongs to it.
 
-use rusqlite::types::Value;
-use rusqlite::{Connection, Row, params_from_iter};
+use rusqlite::{Connection, Row};
 
-use crate::api::task::{ListTasks, TaskView};
-use crate::domain::task::{TaskSpec, TaskState};
+use crate::api::task::TaskView;
+use crate::domain::task::TaskSpec;
 use crate::domain::{ExecutionId, TaskId, Timestamp, WorkerId};
 
 use super::{StoreError, word};
 
 /// Columns of a [`TaskView`], as [`read_view`] takes them.
-const VIEW: &str = "SELECT task.id, task.name, batch.name, task.state, task.spec, task.execution,
+pub(super) const COLUMNS: &str =
+    "task.id, task.name, batch.name, task.state, task.spec, task.execution,
      task.attempts, execution.worker, execution.worker_name, task.created_at, task.state_since,
      execution.started_at, execution.finished_at, execution.exit_code, execution.signal,
-     task.failure, task.failure_reason, task.created_by, task.hold, task.priority, task.revision
-     FROM task JOIN batch ON batch.id = task.batch AND batch.deleted = 0
+     task.failure, task.failure_reason, task.created_by, task.hold, task.priority, task.revision";
+
+/// How many those are.
+pub(super) const COLUMN_COUNT: usize = 21;
+
+/// What they come from, after the table `task`: in this order, for a batch
+/// leads to far more tasks than a task to batches.
+pub(super) const JOINS: &str = " CROSS JOIN batch ON batch.id = task.batch AND batch.deleted = 0
      LEFT JOIN execution ON execution.id = task.execution";
 
-/// One task for the list, with its spec and the retries that it has left.
-pub(super) fn find(
-    connection: &Connection,
-    id: TaskId,
-) -> Result<Option<(TaskView, TaskSpec, u32)>, StoreError> {
-    let mut statement =
-        connection.prepare_cached(&format!("{VIEW} WHERE task.id = ?1 AND task.hidden = 0"))?;
+/// A task as the list has it, and what only a look at that one task shows.
+#[derive(Debug)]
+pub(super) struct FoundTask {
+    pub view: TaskView,
+    pub spec: TaskSpec,
+    pub retries_left: u32,
+    pub pending_since: Timestamp,
+}
+
+pub(super) fn find(connection: &Connection, id: TaskId) -> Result<Option<FoundTask>, StoreError> {
+    let mut statement = connection.prepare_cached(&format!(
+        "SELECT {COLUMNS}, task.retries_left, task.pending_since FROM task {JOINS}
+         WHERE task.id = ?1 AND task.hidden = 0"
+    ))?;
     let mut rows = statement.query([id.to_sql()])?;
     let Some(row) = rows.next()? else { return Ok(None) };
-    let view = read_view(row)?;
-    let spec = read_spec(row)?;
-    let retries_left = connection
-        .prepare_cached("SELECT retries_left FROM task WHERE id = ?1")?
-        .query_row([id.to_sql()], |row| row.get(0))?;
-    Ok(Some((view, spec, retries_left)))
+    Ok(Some(FoundTask {
+        view: read_view(row)?,
+        spec: read_spec(row)?,
+        retries_left: row.get(COLUMN_COUNT)?,
+        pending_since: Timestamp(row.get(COLUMN_COUNT + 1)?),
+    }))
 }
 
-/// One page of tasks in the order of their ids.
-///
-/// Each wanted state is read through its index and the pages are merged, so
-/// the cost is that of a page, however many tasks there are.
-pub(super) fn list(
-    connection: &Connection,
-    query: &ListTasks,
-    states: &[TaskState],
-    limit: u32,
-) -> Result<Vec<TaskView>, StoreError> {
-    let mut found = Vec::new();
-    if states.is_empty() {
-        list_one(connection, query, None, limit, &mut found)?;
-    } else {
-        for state in states {
-            list_one(connection, query, Some(*state), limit, &mut found)?;
-        }
-        if query.reverse {
-            found.sort_unstable_by_key(|view| std::cmp::Reverse(view.id));
-        } else {
-            found.sort_unstable_by_key(|view| view.id);
-        }
-        found.truncate(limit as usize);
-    }
-    Ok(found)
-}
-
-fn list_one(
-    connection: &Connection,
-    query: &ListTasks,
-    state: Option<TaskState>,
-    limit: u32,
-    found: &mut Vec<TaskView>,
-) -> Result<(), StoreError> {
-    let mut sql = format!("{VIEW} WHERE task.hidden = 0");
-    let mut values: Vec<Value> = Vec::new();
-    let mut bind = |sql: &mut String, condition: &str, value: Value| {
-        values.push(value);
-        sql.push_str(" AND ");
-        sql.push_str(condition);
-        sql.push_str(" ?");
-    };
-    if let Some(state) = state {
-        bind(&mut sql, "task.state =", Value::Text(state.to_string()));
-    }
-    if let Some(batch) = &query.batch {
-        bind(
-            &mut sql,
-            "task.batch = (SELECT id FROM batch WHERE name =",
-            Value::Text(batch.to_string()),
-        );
-        sql.push(')');
-    }
-    if let Some(name) = &query.name {
-        bind(&mut sql, "task.name =", Value::Text(name.clone()));
-    }
-    if let Some(worker) = query.worker {
-        bind(
-            &mut sql,
-            "task.execution IN (SELECT id FROM execution WHERE worker =",
-            Value::Integer(worker.to_sql()),
-        );
-        sql.push(')');
-    }
-    if let Some(cursor) = query.cursor.as_ref().and_then(|cursor| cursor.parse().ok()) {
-        let condition = if query.reverse { "task.id <" } else { "task.id >" };
-        bind(&mut sql, condition, Value::Integer(cursor));
-    }
-    sql.push_str(if query.reverse { " ORDER BY task.id DESC" } else { " ORDER BY task.id" });
-    sql.push_str(" LIMIT ?");
-    values.push(Value::Integer(i64::from(limit)));
-    let mut statement = connection.prepare_cached(&sql)?;
-    let mut rows = statement.query(params_from_iter(values))?;
-    while let Some(row) = rows.next()? {
-        found.push(read_view(row)?);
-    }
-    Ok(())
-}
-
-fn read_view(row: &Row<'_>) -> Result<TaskView, StoreError> {
+pub(super) fn read_view(row: &Row<'_>) -> Result<TaskView, StoreError> {
     let batch: String = row.get(2)?;
     let state: String = row.get(3)?;
     let failure: Option<String> = row.get(15)?;

@@ -1,5 +1,7 @@
 //! The store with a real file: what was written is what is loaded.
 
+mod lists;
+
 use std::path::Path;
 use std::sync::mpsc::channel;
 

@@ -7,9 +7,9 @@ use super::hands::Hands;
 use super::output;
 use crate::api::ClientError;
 use crate::api::glance::MAX_TAILS;
-use crate::api::task::{ListTasks, TaskSort, TaskView};
+use crate::api::task::{CountTasks, ListTasks, TaskSort, TaskView};
 use crate::domain::task::TaskState;
-use crate::domain::{BatchName, ExecutionId, WorkerId};
+use crate::domain::{ExecutionId, WorkerId};
 use crate::tui::ansi;
 use crate::tui::effect::{Fetch, Reply};
 use crate::tui::filter::TaskQuery;
@@ -28,8 +28,8 @@ pub(super) async fn fetch(hands: &Hands, wanted: Fetch) -> Reply {
             let result = task_page(hands, query.0).await;
             Reply::TaskPage { generation, number, cursor, result }
         }
-        Fetch::Counts { generation, batch } => {
-            Reply::Counts { generation, result: counts(hands, batch).await }
+        Fetch::Counts { generation, query } => {
+            Reply::Counts { generation, result: counts(hands, &query.0).await }
         }
         Fetch::Tails { executions } => Reply::Tails(tails(hands, &executions).await),
         Fetch::Detail { task } => Reply::Detail { task, result: client.task(task).await },
@@ -82,14 +82,10 @@ async fn find_worker(hands: &Hands, name: &str) -> Result<Option<WorkerId>, Clie
     Ok(workers.get(name).copied())
 }
 
-async fn counts(
-    hands: &Hands,
-    batch: Option<BatchName>,
-) -> Result<BTreeMap<TaskState, u64>, ClientError> {
-    match batch {
-        Some(name) => Ok(hands.client.batch(&name).await?.batch.tasks),
-        None => Ok(hands.client.server_status().await?.tasks),
-    }
+/// Counts of what the server knows to filter by.
+async fn counts(hands: &Hands, query: &TaskQuery) -> Result<BTreeMap<TaskState, u64>, ClientError> {
+    let Some(list) = with_worker(hands, query).await? else { return Ok(BTreeMap::new()) };
+    Ok(hands.client.count_tasks(&CountTasks::from(&list)).await?.states)
 }
 
 async fn tails(

@@ -29,8 +29,19 @@ pub enum Access {
     ReadOnly,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
-#[derive(strum::Display, strum::EnumString, strum::EnumIter)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Default,
+    serde::Serialize,
+    serde::Deserialize,
+    strum::Display,
+    strum::EnumString,
+    strum::EnumIter,
+)]
 #[serde(rename_all = "lowercase")]
 #[strum(serialize_all = "lowercase")]
 pub enum Screen {
@@ -235,6 +246,12 @@ impl State {
         usize::from(self.size.0)
     }
 
+    /// How many tasks the filter lets through, where that is known.
+    #[must_use]
+    pub fn task_total(&self) -> Option<u64> {
+        self.tasks.total(self.server.as_ref().map(|server| &server.tasks))
+    }
+
     /// How long ago the server was last heard of, seconds.
     #[must_use]
     pub fn silence(&self) -> Option<f64> {
@@ -292,7 +309,11 @@ impl Item for BatchView {
     fn fits(&self, filter: &Filter) -> bool {
         filter.fits(&crate::tui::filter::Subject {
             name: self.name.as_str(),
-            state: if self.pause == crate::domain::batch::BatchPause::No { "running" } else { "paused" },
+            state: if self.pause == crate::domain::batch::BatchPause::No {
+                "running"
+            } else {
+                "paused"
+            },
             batch: self.name.as_str(),
             ..crate::tui::filter::Subject::default()
         })

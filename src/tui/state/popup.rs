@@ -15,11 +15,21 @@ pub enum Popup {
     Prompt(Prompt),
     Menu(Menu),
     /// All keys that count here, narrowed down by typing.
-    Help { filter: LineEdit, offset: usize },
-    History { offset: usize },
+    Help {
+        filter: LineEdit,
+        offset: usize,
+    },
+    History {
+        offset: usize,
+    },
     Editor(Box<Editor>),
     Recruit(RecruitForm),
-    Charts { worker: WorkerId, name: String, samples: Option<Samples>, error: Option<String> },
+    Charts {
+        worker: WorkerId,
+        name: String,
+        samples: Option<Samples>,
+        error: Option<String>,
+    },
 }
 
 /// Asks before something is destroyed or interrupted. The default is no.

@@ -76,10 +76,9 @@ fn check_field(name: &str, value: &str) -> Result<(), String> {
         }
         "flavor" => check_protofilter(value),
         "batch" if value.is_empty() => Ok(()),
-        "batch" => value
-            .parse::<crate::domain::BatchName>()
-            .map(drop)
-            .map_err(|error| error.to_string()),
+        "batch" => {
+            value.parse::<crate::domain::BatchName>().map(drop).map_err(|error| error.to_string())
+        }
         _ if value.is_empty() => Err("name one, or `auto`".to_owned()),
         _ => Ok(()),
     }

@@ -119,16 +119,26 @@ impl TaskScreen {
         self.restart(Direction::FromTop);
     }
 
-    /// How many tasks the filter lets through, where that is known.
+    /// Tasks per state for the filter; `all` are those of the server.
     #[must_use]
-    pub fn total(&self) -> Option<u64> {
+    pub fn known_counts<'a>(
+        &'a self,
+        all: Option<&'a BTreeMap<TaskState, u64>>,
+    ) -> Option<&'a BTreeMap<TaskState, u64>> {
+        if self.filter.needs_counts() { self.counts.as_ref() } else { all }
+    }
+
+    /// How many tasks the filter lets through, where that is known; `all` are
+    /// those of the server.
+    #[must_use]
+    pub fn total(&self, all: Option<&BTreeMap<TaskState, u64>>) -> Option<u64> {
         if self.walk.is_whole {
             return Some(self.walk.len() as u64);
         }
         if !self.filter.is_counted() {
             return None;
         }
-        let counts = self.counts.as_ref()?;
+        let counts = self.known_counts(all)?;
         Some(self.filter.states().iter().filter_map(|state| counts.get(state)).sum())
     }
 
@@ -213,10 +223,10 @@ impl TaskScreen {
 
     /// The number of a row from the top of the whole list, from 1, where it is known.
     #[must_use]
-    pub fn number(&self, row: usize) -> Option<u64> {
+    pub fn number(&self, row: usize, total: Option<u64>) -> Option<u64> {
         match self.walk.direction {
             Direction::FromTop => Some(row as u64 + 1),
-            Direction::FromBottom => Some(self.total()?.saturating_sub(row as u64)),
+            Direction::FromBottom => Some(total?.saturating_sub(row as u64)),
         }
     }
 
@@ -291,13 +301,14 @@ mod tests {
     #[test]
     fn the_end_of_a_long_list_is_reached_from_behind() {
         let mut list = screen((100..=199).rev(), Some("100"));
-        list.counts = Some(BTreeMap::from([(TaskState::Pending, 1_000)]));
+        let all = BTreeMap::from([(TaskState::Pending, 1_000)]);
+        let total = list.total(Some(&all));
         list.go_to_bottom(5);
         assert_eq!(list.walk.direction, Direction::FromBottom);
         list.walk.take(0, None, (1..=100).map(task).collect(), Some("100".into()));
         list.follow_selected(5);
         assert_eq!(shown(&list), [5, 4, 3, 2, 1]);
-        assert_eq!(list.number(0), Some(1_000));
+        assert_eq!(list.number(0, total), Some(1_000));
         list.move_by(-1, 5);
         assert_eq!(list.current().unwrap().id, TaskId(2));
         list.move_by(-5, 5);

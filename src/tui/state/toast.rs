@@ -34,7 +34,12 @@ pub struct Toasts {
 }
 
 impl Toasts {
-    pub fn tell(&mut self, kind: ToastKind, text: impl Into<String>, now: crate::domain::time::Now) {
+    pub fn tell(
+        &mut self,
+        kind: ToastKind,
+        text: impl Into<String>,
+        now: crate::domain::time::Now,
+    ) {
         if self.kept.len() == KEPT {
             self.kept.pop_front();
         }

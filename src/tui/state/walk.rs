@@ -131,7 +131,13 @@ impl Walk {
     }
 
     /// Takes a page that was read. `next` is where the one behind it begins.
-    pub fn take(&mut self, number: usize, cursor: Option<&str>, rows: Vec<TaskView>, next: Option<String>) {
+    pub fn take(
+        &mut self,
+        number: usize,
+        cursor: Option<&str>,
+        rows: Vec<TaskView>,
+        next: Option<String>,
+    ) {
         let Some(page) = self.pages.get_mut(number) else { return };
         if page.cursor.as_deref() != cursor {
             // The way has changed since it was asked for.
@@ -208,7 +214,12 @@ mod tests {
         for page in 0..20_u64 {
             let cursor = (page > 0).then(|| page.to_string());
             let next = Some((page + 1).to_string());
-            walk.take(usize::try_from(page).unwrap(), cursor.as_deref(), rows(page * 10..page * 10 + 10), next);
+            walk.take(
+                usize::try_from(page).unwrap(),
+                cursor.as_deref(),
+                rows(page * 10..page * 10 + 10),
+                next,
+            );
         }
         walk.forget_far(100, 10);
         assert!(walk.row(0).is_none() && walk.row(100).is_some());

@@ -14,7 +14,9 @@ pub fn is_available(command: Command, state: &State) -> bool {
     }
     match state.screen {
         Screen::Tasks if !state.tasks.marks.is_empty() => true,
-        Screen::Tasks => state.tasks.current().map_or(!needs_row(command), |task| fits(command, task)),
+        Screen::Tasks => {
+            state.tasks.current().map_or(!needs_row(command), |task| fits(command, task))
+        }
         Screen::Task => match &state.detail.detail {
             Some(detail) => fits(command, &detail.task),
             None => !needs_row(command),

@@ -121,9 +121,11 @@ fn delete(state: &mut State, batches: &[BatchView]) {
         change(DeleteRunning::Keep),
     );
     if running > 0 {
-        question = question.line(format!("{running} under way are not ended; they go when they end."));
+        question =
+            question.line(format!("{running} under way are not ended; they go when they end."));
     }
-    let question = question.word(word).other('\t', "kill what runs first", change(DeleteRunning::Kill));
+    let question =
+        question.word(word).other('\t', "kill what runs first", change(DeleteRunning::Kill));
     ask(state, question);
 }
 

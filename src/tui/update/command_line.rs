@@ -11,8 +11,19 @@ use crate::tui::state::{Popup, Prompt, PromptKind, Screen, State};
 
 /// Words that are no action of the keymap.
 const WORDS: [&str; 13] = [
-    "task", "tasks", "workers", "worker", "batches", "batch", "jobs", "recruiters", "overview",
-    "filter", "sort", "q", "theme",
+    "task",
+    "tasks",
+    "workers",
+    "worker",
+    "batches",
+    "batch",
+    "jobs",
+    "recruiters",
+    "overview",
+    "filter",
+    "sort",
+    "q",
+    "theme",
 ];
 
 pub(super) fn ask(state: &mut State) {

@@ -114,7 +114,10 @@ fn ask_sort(state: &mut State) {
 }
 
 fn columns<'a>(names: impl Iterator<Item = &'a str>) -> Vec<(String, MenuChoice)> {
-    names.enumerate().map(|(number, name)| (name.to_owned(), MenuChoice::SortList(number))).collect()
+    names
+        .enumerate()
+        .map(|(number, name)| (name.to_owned(), MenuChoice::SortList(number)))
+        .collect()
 }
 
 /// Sorts a whole list by a column, or the other way round if it is that already.

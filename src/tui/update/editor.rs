@@ -111,7 +111,8 @@ fn submit(
     is_running: bool,
     effects: &mut Vec<Effect>,
 ) {
-    let change = |running| Change::EditTask { task, revision, spec: Box::new(spec.clone()), running, ended };
+    let change =
+        |running| Change::EditTask { task, revision, spec: Box::new(spec.clone()), running, ended };
     if is_running {
         let text = format!("End the command of task {task} and run it again as edited?");
         state.popup = Some(Popup::Question(Question::new(text, change(EditRunning::Restart))));

@@ -97,9 +97,11 @@ fn on_task(state: &mut State, id: TaskId) {
         ],
     );
     if state.detail.task == Some(id)
-        || state.detail.detail.as_ref().is_some_and(|detail| {
-            detail.requirements.iter().any(|required| required.id == id)
-        })
+        || state
+            .detail
+            .detail
+            .as_ref()
+            .is_some_and(|detail| detail.requirements.iter().any(|required| required.id == id))
     {
         state.feeds.mark(Source::Detail);
     }

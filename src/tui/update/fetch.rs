@@ -70,15 +70,13 @@ fn is_wanted(state: &State, source: Source) -> bool {
         Source::Status => true,
         // Names for completion are read once.
         Source::Workers => {
-            matches!(screen, Screen::Workers | Screen::Overview)
-                || state.workers.list.all.is_none()
+            matches!(screen, Screen::Workers | Screen::Overview) || state.workers.list.all.is_none()
         }
         Source::Batches => {
-            matches!(screen, Screen::Batches | Screen::Overview)
-                || state.batches.list.all.is_none()
+            matches!(screen, Screen::Batches | Screen::Overview) || state.batches.list.all.is_none()
         }
         Source::Tasks | Source::Tails => screen == Screen::Tasks,
-        Source::Counts => screen == Screen::Tasks && state.tasks.filter.batch().is_some(),
+        Source::Counts => screen == Screen::Tasks && state.tasks.filter.needs_counts(),
         Source::Detail => screen == Screen::Task && state.detail.task.is_some(),
         Source::Samples => matches!(state.popup, Some(Popup::Charts { .. })),
         Source::Failures => screen == Screen::Overview,
@@ -105,7 +103,8 @@ fn ask(state: &mut State, source: Source, effects: &mut Vec<Effect>) {
         }
         Source::Counts => Fetch::Counts {
             generation: state.tasks.generation,
-            batch: state.tasks.filter.batch().cloned(),
+            // The tabs want all states, also those that the filter leaves out.
+            query: Box::new(TaskPageQuery(state.tasks.filter.with_state(None).task_query())),
         },
         Source::Tails => {
             let executions = executions_on_screen(state);
@@ -184,7 +183,9 @@ fn executions_on_screen(state: &State) -> Vec<(ExecutionId, bool)> {
         .tasks
         .visible(state.list_height())
         .iter()
-        .filter_map(|(_, task)| task.and_then(|task| Some((task.execution?, task.state.is_final()))))
+        .filter_map(|(_, task)| {
+            task.and_then(|task| Some((task.execution?, task.state.is_final())))
+        })
         .filter(|(id, _)| is_open(id))
         .take(MOST_TAILS)
         .collect()

@@ -159,7 +159,8 @@ pub(super) fn on_output(
     if log.execution != request.execution {
         return;
     }
-    let height = log.layout(height).iter().find(|(s, _)| *s == request.stream).map_or(0, |(_, h)| *h);
+    let height =
+        log.layout(height).iter().find(|(s, _)| *s == request.stream).map_or(0, |(_, h)| *h);
     let pane = log.pane_mut(request.stream);
     match result {
         Ok(reply) => {

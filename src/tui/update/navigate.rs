@@ -18,10 +18,9 @@ pub(super) fn show(state: &mut State, screen: Screen) {
 
 /// Goes to a screen from which one comes back here.
 pub(super) fn drill(state: &mut State, screen: Screen) {
-    state.trail.push(Place {
-        screen: state.screen,
-        task_filter: state.tasks.filter.text().to_owned(),
-    });
+    state
+        .trail
+        .push(Place { screen: state.screen, task_filter: state.tasks.filter.text().to_owned() });
     enter(state, screen);
 }
 
@@ -130,8 +129,7 @@ fn moved(row: usize, step: i64, command: Command, rows: usize) -> usize {
 }
 
 fn move_detail(state: &mut State, command: Command, step: i64) {
-    let executions =
-        state.detail.detail.as_ref().map_or(0, |detail| detail.executions.len());
+    let executions = state.detail.detail.as_ref().map_or(0, |detail| detail.executions.len());
     let lines = crate::tui::view::detail::line_count(state);
     let most = lines.saturating_sub(state.body_height());
     let detail = &mut state.detail;

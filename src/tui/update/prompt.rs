@@ -129,8 +129,7 @@ fn submit(
         }
         PromptKind::WorkersInto(name) => {
             let ids = workers_by_name(state, text)?;
-            let update =
-                UpdateWorker { batch: Some(name.clone()), ..UpdateWorker::default() };
+            let update = UpdateWorker { batch: Some(name.clone()), ..UpdateWorker::default() };
             effects.push(Effect::Change(Change::UpdateWorkers(ids, update)));
         }
         PromptKind::WorkersOutOf(name) => {

@@ -138,8 +138,7 @@ fn on_status(state: &mut State, status: ServerStatus) {
         succeeded: of(TaskState::Succeeded),
         failed: of(TaskState::Failed),
     };
-    let is_time =
-        state.markers.back().is_none_or(|last| marker.at.since(last.at) >= MARKERS.0);
+    let is_time = state.markers.back().is_none_or(|last| marker.at.since(last.at) >= MARKERS.0);
     if is_time {
         state.markers.push_back(marker);
     }

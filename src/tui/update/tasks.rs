@@ -13,8 +13,8 @@ use crate::tui::effect::{Change, Effect, Fetch, Target, TaskPageQuery, TaskVerb}
 use crate::tui::filter::Filter;
 use crate::tui::keymap::Command;
 use crate::tui::state::{
-    LogScreen, Marks, Menu, MenuChoice, Popup, Prompt, PromptKind, Question, Screen, Source,
-    State, ToastKind,
+    LogScreen, Marks, Menu, MenuChoice, Popup, Prompt, PromptKind, Question, Screen, Source, State,
+    ToastKind,
 };
 
 /// What an action is for.
@@ -48,7 +48,8 @@ pub(super) fn run(state: &mut State, command: Command, effects: &mut Vec<Effect>
         C::Pause => simple(state, TaskVerb::Pause, aim, effects),
         C::Resume => simple(state, TaskVerb::Resume, aim, effects),
         C::Stop => {
-            let text = format!("Stop {}? Its processes get SIGTERM, and SIGKILL 10 s later.", aim.name);
+            let text =
+                format!("Stop {}? Its processes get SIGTERM, and SIGKILL 10 s later.", aim.name);
             ask(state, Question::new(text, Change::Signal(Signal::Term, aim.target)));
         }
         C::Kill => {
@@ -56,7 +57,8 @@ pub(super) fn run(state: &mut State, command: Command, effects: &mut Vec<Effect>
             ask(state, Question::new(text, Change::Signal(Signal::Kill, aim.target)));
         }
         C::Cancel => {
-            let text = format!("Cancel {}? What runs is stopped, and nothing is retried.", aim.name);
+            let text =
+                format!("Cancel {}? What runs is stopped, and nothing is retried.", aim.name);
             ask(state, Question::new(text, Change::Tasks(TaskVerb::Cancel, aim.target)));
         }
         C::Delete => delete(state, aim),
@@ -86,7 +88,7 @@ fn aim(state: &State) -> Option<Aim> {
             single: None,
         }),
         Marks::All => {
-            let total = state.tasks.total();
+            let total = state.task_total();
             let query = TaskPageQuery(state.tasks.filter.task_query());
             Some(Aim {
                 name: count_name(total),
@@ -125,9 +127,10 @@ fn simple(state: &mut State, verb: TaskVerb, aim: Aim, effects: &mut Vec<Effect>
 }
 
 fn relaunch(state: &mut State, aim: Aim, effects: &mut Vec<Effect>) {
-    let released = state.detail.detail.as_ref().filter(|detail| {
-        state.screen == Screen::Task && detail.task.state == TaskState::Succeeded
-    });
+    let released =
+        state.detail.detail.as_ref().filter(|detail| {
+            state.screen == Screen::Task && detail.task.state == TaskState::Succeeded
+        });
     let released: Vec<String> = released
         .map(|detail| detail.dependents.iter().map(|task| task.id.to_string()).collect())
         .unwrap_or_default();
@@ -166,9 +169,7 @@ fn delete(state: &mut State, aim: Aim) {
 
 fn signal_menu(state: &mut State, aim: Aim) {
     let items = Signal::iter()
-        .map(|signal| {
-            (format!("SIG{signal}"), MenuChoice::Signal(aim.target.clone(), signal))
-        })
+        .map(|signal| (format!("SIG{signal}"), MenuChoice::Signal(aim.target.clone(), signal)))
         .collect();
     let title = format!("Send to {}", aim.name);
     state.popup = Some(Popup::Menu(Menu { title, items, chosen: 0 }));

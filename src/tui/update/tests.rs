@@ -7,7 +7,9 @@ use crate::api::{ClientError, ErrorBody, ErrorCode};
 use crate::domain::signal::Signal;
 use crate::domain::task::TaskState;
 use crate::domain::{BatchName, TaskId, WorkerId};
-use crate::tui::effect::{Action, BatchVerb, Change, Effect, Fetch, Reply, StreamNews, Target, TaskVerb};
+use crate::tui::effect::{
+    Action, BatchVerb, Change, Effect, Fetch, Reply, StreamNews, Target, TaskVerb,
+};
 use crate::tui::state::{Access, Popup, Screen, State, Stream};
 use crate::tui::testing::{batch, later, press, state, task, type_in, worker};
 use crate::tui::update::update;
@@ -37,7 +39,10 @@ fn reply(state: &mut State, reply: Reply) -> Vec<Effect> {
 
 fn page(state: &mut State, tasks: Vec<crate::api::task::TaskView>) {
     let generation = state.tasks.generation;
-    reply(state, Reply::TaskPage { generation, number: 0, cursor: None, result: Ok((tasks, None)) });
+    reply(
+        state,
+        Reply::TaskPage { generation, number: 0, cursor: None, result: Ok((tasks, None)) },
+    );
 }
 
 /// The one change that is asked for.
@@ -73,10 +78,7 @@ fn what_destroys_or_interrupts_asks_and_the_default_is_no() {
 fn a_failed_task_is_relaunched_at_once_and_a_running_one_after_a_question() {
     let mut state = full();
     assert_eq!(change(press(&mut state, "r")), None);
-    assert_eq!(
-        change(press(&mut state, "y")),
-        Some(Change::Tasks(TaskVerb::Relaunch, ids(&[5])))
-    );
+    assert_eq!(change(press(&mut state, "y")), Some(Change::Tasks(TaskVerb::Relaunch, ids(&[5]))));
     assert_eq!(
         change(press(&mut state, "G r")),
         Some(Change::Tasks(TaskVerb::Relaunch, ids(&[1])))
@@ -189,11 +191,8 @@ fn an_event_changes_what_is_on_screen_before_anything_is_read() {
         state: TaskState::Running,
         execution: Some(crate::domain::ExecutionId(11)),
     };
-    let effects = update(
-        &mut state,
-        later(1),
-        Action::Stream(StreamNews::Events(vec![event.clone()])),
-    );
+    let effects =
+        update(&mut state, later(1), Action::Stream(StreamNews::Events(vec![event.clone()])));
     let row = state.tasks.walk.row(1).unwrap();
     assert_eq!((row.id, row.state), (TaskId(4), TaskState::Running));
     let asks = |effects: &[Effect]| {
@@ -208,7 +207,8 @@ fn an_event_changes_what_is_on_screen_before_anything_is_read() {
 fn only_what_is_on_screen_is_asked_for() {
     let mut state = full();
     press(&mut state, "4");
-    let effects = update(&mut state, later(60), Action::Stream(StreamNews::Events(vec![Event::Reset])));
+    let effects =
+        update(&mut state, later(60), Action::Stream(StreamNews::Events(vec![Event::Reset])));
     let fetches: Vec<&Fetch> = effects
         .iter()
         .filter_map(|effect| match effect {
@@ -297,12 +297,13 @@ fn an_edit_is_checked_before_it_is_sent() {
         "created_at": "2026-11-25T11:00:00Z", "state_since": "2026-11-25T11:00:00Z",
         "priority": 0, "revision": 4, "created_by": "admin",
         "spec": {"command": "sort x", "batch": "test"}, "retries_left": 0,
-        "requirements": [], "dependents": [], "executions": []
+        "requirements": [], "dependents": [], "executions": [], "phases": []
     }))
     .unwrap();
-    assert!(press(&mut state, "G e").iter().any(
-        |effect| matches!(effect, Effect::Fetch(Fetch::Spec { task: TaskId(1), is_outside: false }))
-    ));
+    assert!(press(&mut state, "G e").iter().any(|effect| matches!(
+        effect,
+        Effect::Fetch(Fetch::Spec { task: TaskId(1), is_outside: false })
+    )));
     reply(&mut state, Reply::Spec { task: TaskId(1), is_outside: false, result: Ok(detail) });
     type_in(&mut state, "colour = 1 #");
     assert_eq!(change(press(&mut state, "ctrl-s")), None);

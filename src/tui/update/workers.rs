@@ -138,13 +138,12 @@ fn want(
 
 fn destroy(state: &mut State, workers: &[WorkerView]) {
     let ids = workers.iter().map(|worker| worker.id).collect();
-    let mut question = Question::new(
-        format!("Destroy {}?", name_of(workers)),
-        Change::DeleteWorkers(ids),
-    );
+    let mut question =
+        Question::new(format!("Destroy {}?", name_of(workers)), Change::DeleteWorkers(ids));
     let busy: u32 = workers.iter().map(|w| w.assigned + w.accepted + w.running).sum();
     if busy > 0 {
-        question = question.line(format!("{busy} executions on it are ended; their tasks go to others."));
+        question =
+            question.line(format!("{busy} executions on it are ended; their tasks go to others."));
     }
     if workers.iter().any(|worker| worker.seen == crate::domain::worker::SeenState::Online) {
         question = question.line("A live agent registers again: stop it on its machine first.");

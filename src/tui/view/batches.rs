@@ -28,9 +28,7 @@ pub const COLUMNS: [(&str, Compare); 12] = [
     ("progress", |a, b| progress(a).total_cmp(&progress(b))),
     ("tasks", |a, b| total(a).cmp(&total(b))),
     ("failed", |a, b| of(a, TaskState::Failed).cmp(&of(b, TaskState::Failed))),
-    ("workers", |a, b| {
-        a.workers.values().sum::<u64>().cmp(&b.workers.values().sum::<u64>())
-    }),
+    ("workers", |a, b| a.workers.values().sum::<u64>().cmp(&b.workers.values().sum::<u64>())),
     ("slots", |a, b| a.slots.taken.cmp(&b.slots.taken)),
     ("duration", |a, b| mean(a).total_cmp(&mean(b))),
     ("p95", |a, b| p95(a).total_cmp(&p95(b))),
@@ -144,7 +142,10 @@ fn counts(theme: Theme, batch: &BatchView) -> Cell {
         let count = of(batch, state);
         if count > 0 {
             let gap = if parts.is_empty() { "" } else { " " };
-            parts.push((format!("{gap}{}{}", task_glyph(state), short_count(count)), theme.task(state)));
+            parts.push((
+                format!("{gap}{}{}", task_glyph(state), short_count(count)),
+                theme.task(state),
+            ));
         }
     }
     if parts.is_empty() {

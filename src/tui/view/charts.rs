@@ -24,12 +24,7 @@ const LINES: [Line; 6] = [
     ("network", |sample| sample.network_bytes_per_second, None, Unit::BytesPerSecond),
 ];
 
-pub fn draw(
-    canvas: &mut Canvas<'_>,
-    name: &str,
-    samples: Option<&Samples>,
-    error: Option<&str>,
-) {
+pub fn draw(canvas: &mut Canvas<'_>, name: &str, samples: Option<&Samples>, error: Option<&str>) {
     let title = format!("{} in the last hour", clean(name));
     let mut inside = canvas.boxed(100, LINES.len() * 2 + 3, &title);
     let faint = inside.tone(Tone::Faint);

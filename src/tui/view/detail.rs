@@ -93,6 +93,17 @@ fn describe(page: &mut Page, state: &State, detail: &TaskDetail) {
     );
     first.push((since, state.theme.tone(Tone::Faint)));
     page.labelled(&format!("task {}", task.id), first);
+    let phases: Vec<String> = detail
+        .phases
+        .iter()
+        .map(|span| {
+            let until = span.until.unwrap_or(state.wall());
+            format!("{} {}", span.phase, crate::tui::text::span(until.seconds_since(span.from)))
+        })
+        .collect();
+    if !phases.is_empty() {
+        page.field("phases", &phases.join(", "), plain);
+    }
     if let Some(why) = &detail.why {
         page.field("why not", why, state.theme.tone(Tone::Warning));
     }
@@ -125,7 +136,10 @@ fn related(page: &mut Page, label: &str, tasks: &[RelatedTask]) {
         .iter()
         .take(SHOWN)
         .map(|task| {
-            (format!("{}{} {}  ", task_glyph(task.state), task.id, task.state), page.theme.task(task.state))
+            (
+                format!("{}{} {}  ", task_glyph(task.state), task.id, task.state),
+                page.theme.task(task.state),
+            )
         })
         .collect();
     if tasks.len() > SHOWN {
@@ -174,7 +188,8 @@ fn executions(page: &mut Page, state: &State, detail: &TaskDetail) {
         return;
     }
     let count = detail.executions.len();
-    let hint = if count > 1 { "  (← → choose, o shows the output)" } else { "  (o shows the output)" };
+    let hint =
+        if count > 1 { "  (← → choose, o shows the output)" } else { "  (o shows the output)" };
     page.heading(&format!("executions: {count}{hint}"));
     for (number, execution) in detail.executions.iter().enumerate() {
         let is_chosen = number == state.detail.execution;
@@ -200,17 +215,13 @@ fn executions(page: &mut Page, state: &State, detail: &TaskDetail) {
             (format!("  execution {}", execution.id), faint),
         ]);
         if is_chosen || count == 1 {
-            explain(page, state, execution);
+            explain(page, execution);
         }
     }
 }
 
-fn explain(page: &mut Page, state: &State, execution: &ExecutionView) {
+fn explain(page: &mut Page, execution: &ExecutionView) {
     let indent = |text: &str| format!("  {text}");
-    let phases = phases(state, execution);
-    if !phases.is_empty() {
-        page.field(&indent("phases"), &phases, Style::new());
-    }
     if let Some(outcome) = &execution.outcome {
         let mut parts = Vec::new();
         if let Some(code) = outcome.exit_code {
@@ -239,26 +250,4 @@ fn explain(page: &mut Page, state: &State, execution: &ExecutionView) {
         bytes(execution.output.stderr)
     );
     page.field(&indent("output"), &sizes, Style::new());
-}
-
-/// How long each phase took, or takes by now.
-fn phases(state: &State, execution: &ExecutionView) -> String {
-    let now = state.wall();
-    let is_over = execution.state.is_final();
-    let until = |next: Option<crate::domain::Timestamp>| {
-        next.or(execution.finished_at).or_else(|| (!is_over).then_some(now))
-    };
-    let mut parts = Vec::new();
-    let mut phase = |name: &str, from, to: Option<crate::domain::Timestamp>| {
-        if let (Some(from), Some(to)) = (from, to) {
-            parts.push(format!("{name} {}", span(crate::domain::Timestamp::seconds_since(to, from))));
-        }
-    };
-    phase("queued", Some(execution.assigned_at), until(execution.accepted_at));
-    phase("downloading", execution.accepted_at, until(execution.started_at));
-    phase("running", execution.started_at, until(execution.ended_at));
-    if execution.ended_at.is_some() {
-        phase("uploading", execution.ended_at, until(execution.finished_at));
-    }
-    parts.join(", ")
 }

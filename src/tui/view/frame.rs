@@ -92,7 +92,11 @@ fn draw_head(canvas: &mut Canvas<'_>, state: &State) {
                 left.tone(Tone::Faint)
             };
             // Where it is narrow, the names that are not needed go first.
-            let shown = if room < 64 && screen != state.screen { name.get(..1).unwrap_or(name) } else { name };
+            let shown = if room < 64 && screen != state.screen {
+                name.get(..1).unwrap_or(name)
+            } else {
+                name
+            };
             x = left.text(x, 0, &format!(" {shown} "), style);
         }
     } else {
@@ -249,10 +253,12 @@ fn task_note(state: &State) -> String {
 
 fn task_rows(state: &State) -> String {
     let rows = state.tasks.visible(state.list_height());
+    let known = state.task_total();
     let number = |row: Option<&(usize, Option<_>)>| {
-        row.and_then(|(row, _)| state.tasks.number(*row)).map_or_else(|| "?".to_owned(), count)
+        row.and_then(|(row, _)| state.tasks.number(*row, known))
+            .map_or_else(|| "?".to_owned(), count)
     };
-    let total = match state.tasks.total() {
+    let total = match known {
         Some(total) => count(total),
         None => format!("{} or more", count(state.tasks.walk.len() as u64)),
     };
@@ -264,9 +270,5 @@ fn task_rows(state: &State) -> String {
 
 fn list_rows<T: crate::tui::state::Item>(list: &crate::tui::state::List<T>) -> String {
     let all = list.all.as_ref().map_or(0, Vec::len);
-    if list.len() == all {
-        format!("{all} rows")
-    } else {
-        format!("{} of {all} rows", list.len())
-    }
+    if list.len() == all { format!("{all} rows") } else { format!("{} of {all} rows", list.len()) }
 }

@@ -22,7 +22,9 @@ pub fn sheet(state: &State) -> Option<Sheet> {
             let sorted = Sorted { column: list.column, is_reversed: list.is_reversed };
             (&workers::TABLE, workers::rows(state), list.shift, Some(sorted))
         }
-        Screen::Tasks => (&tasks::TABLE, tasks::rows(state), state.tasks.shift, tasks::sorted(state)),
+        Screen::Tasks => {
+            (&tasks::TABLE, tasks::rows(state), state.tasks.shift, tasks::sorted(state))
+        }
         Screen::Batches => {
             let list = &state.batches.list;
             let sorted = Sorted { column: list.column, is_reversed: list.is_reversed };
@@ -38,7 +40,8 @@ pub fn sheet(state: &State) -> Option<Sheet> {
 #[must_use]
 pub fn column_at(state: &State, x: usize) -> Option<usize> {
     let sheet = sheet(state)?;
-    let found = sheet.placed.iter().find(|placed| (placed.x..=placed.x + placed.width).contains(&x));
+    let found =
+        sheet.placed.iter().find(|placed| (placed.x..=placed.x + placed.width).contains(&x));
     found.map(|placed| placed.column)
 }
 

@@ -17,9 +17,9 @@ mod popup;
 mod random;
 pub mod recruit;
 mod table;
+pub mod tasks;
 #[cfg(test)]
 mod tests;
-pub mod tasks;
 pub mod workers;
 
 pub use frame::draw;

@@ -1,8 +1,6 @@
 //! Random keys, events, answers and sizes: whatever happens, there is a frame.
 
-use crossterm::event::{
-    KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind,
-};
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 use proptest::prelude::*;
 
 use crate::api::ClientError;
@@ -69,10 +67,8 @@ fn step() -> impl Strategy<Value = Step> {
             state,
             execution: Some(ExecutionId(id)),
         }),
-        (0..30_u64).prop_map(|id| Event::TaskDeleted {
-            id: TaskId(id),
-            batch: "test".parse().unwrap()
-        }),
+        (0..30_u64)
+            .prop_map(|id| Event::TaskDeleted { id: TaskId(id), batch: "test".parse().unwrap() }),
         Just(Event::Worker {
             id: WorkerId(1),
             batch: "test".parse().unwrap(),
@@ -196,9 +192,13 @@ fn reply_to(state: &State, fetch: Fetch, answer: Answer) -> Option<Reply> {
             Reply::Counts { generation, result: Ok(counts.unwrap_or_default()) }
         }
         Fetch::Samples { worker } => Reply::Samples { worker, result: Err(or_lost()) },
-        Fetch::Failures => Reply::Failures(Ok(rows(1).into_iter().map(|t| (t, "\u{1b}".into())).collect())),
+        Fetch::Failures => {
+            Reply::Failures(Ok(rows(1).into_iter().map(|t| (t, "\u{1b}".into())).collect()))
+        }
         Fetch::Status => Reply::Status(Err(or_lost())),
         Fetch::Detail { task } => Reply::Detail { task, result: Err(or_lost()) },
-        Fetch::Spec { task, is_outside } => Reply::Spec { task, is_outside, result: Err(or_lost()) },
+        Fetch::Spec { task, is_outside } => {
+            Reply::Spec { task, is_outside, result: Err(or_lost()) }
+        }
     })
 }

@@ -76,10 +76,7 @@ pub fn draw(canvas: &mut Canvas<'_>, state: &State) {
 
 /// The tabs with their counts, and where each begins and ends.
 fn tab_places(state: &State) -> Vec<(usize, String, Option<TaskState>)> {
-    let counts = match (state.tasks.filter.batch(), &state.tasks.counts) {
-        (Some(_), counts) => counts.as_ref(),
-        (None, _) => state.server.as_ref().map(|server| &server.tasks),
-    };
+    let counts = state.tasks.known_counts(state.server.as_ref().map(|server| &server.tasks));
     let of = |tab: Option<TaskState>| {
         let counts = counts?;
         Some(match tab {
@@ -147,10 +144,7 @@ pub fn rows(state: &State) -> Vec<Row> {
     list.visible(state.list_height())
         .into_iter()
         .map(|(number, task)| Row {
-            cells: task.map_or_else(
-                || vec![plain("…"), plain("")],
-                |task| cells(state, task),
-            ),
+            cells: task.map_or_else(|| vec![plain("…"), plain("")], |task| cells(state, task)),
             is_cursor: number == list.cursor.row,
             is_marked: task.is_some_and(|task| list.marks.has(task.id))
                 || range.is_some_and(|(from, to)| (from..=to).contains(&number)),
@@ -173,9 +167,8 @@ fn cells(state: &State, task: &TaskView) -> Vec<Cell> {
         plain(tails.map_or("", |tails| tails.stdout.as_str())),
         cell(tails.map_or("", |tails| tails.stderr.as_str()), state.theme.tone(Tone::Warning)),
         cell(
-            task.started_at.map_or_else(String::new, |time| {
-                moment(time, state.wall(), &state.zone)
-            }),
+            task.started_at
+                .map_or_else(String::new, |time| moment(time, state.wall(), &state.zone)),
             faint,
         ),
         cell(task.execution.map_or_else(String::new, |id| id.to_string()), faint),
@@ -206,9 +199,7 @@ pub fn runtime(state: &State, task: &TaskView) -> Option<String> {
     let started = task.started_at?;
     match task.finished_at {
         Some(finished) => Some(span(finished.seconds_since(started))),
-        None if task.state.may_be_active() => {
-            Some(clock(state.wall().seconds_since(started)))
-        }
+        None if task.state.may_be_active() => Some(clock(state.wall().seconds_since(started))),
         None => None,
     }
 }

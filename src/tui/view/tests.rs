@@ -12,9 +12,7 @@ use crate::domain::execution::Stream;
 use crate::domain::task::TaskState;
 use crate::domain::worker::WorkerState;
 use crate::domain::{ExecutionId, TaskId, Timestamp, WorkerId};
-use crate::tui::effect::{
-    Action, OutputFrom, OutputReply, OutputRequest, Reply, StreamNews,
-};
+use crate::tui::effect::{Action, OutputFrom, OutputReply, OutputRequest, Reply, StreamNews};
 use crate::tui::state::{State, Tails};
 use crate::tui::testing::{batch, frame, later, now, press, state, task, type_in, worker};
 use crate::tui::update::update;
@@ -92,7 +90,8 @@ fn empty(size: (u16, u16)) -> State {
     reply(&mut state, Reply::Workers(Ok(WorkerList { workers: Vec::new() })));
     reply(&mut state, Reply::Batches(Ok(BatchList { batches: Vec::new() })));
     let generation = state.tasks.generation;
-    let page = Reply::TaskPage { generation, number: 0, cursor: None, result: Ok((Vec::new(), None)) };
+    let page =
+        Reply::TaskPage { generation, number: 0, cursor: None, result: Ok((Vec::new(), None)) };
     reply(&mut state, page);
     reply(&mut state, Reply::Failures(Ok(Vec::new())));
     state
@@ -119,7 +118,10 @@ fn busy(size: (u16, u16)) -> State {
     }
     reply(&mut state, Reply::Workers(Ok(WorkerList { workers })));
     let mut batches = vec![
-        batch("test", &[("pending", 1_204_331), ("running", 6), ("failed", 41), ("succeeded", 98_765)]),
+        batch(
+            "test",
+            &[("pending", 1_204_331), ("running", 6), ("failed", 41), ("succeeded", 98_765)],
+        ),
         batch("Default", &[]),
         batch("配列アライメント", &[("waiting", 12), ("paused", 1)]),
     ];
@@ -130,7 +132,8 @@ fn busy(size: (u16, u16)) -> State {
     let generation = state.tasks.generation;
     let result = Ok((tasks(), Some("1".to_owned())));
     reply(&mut state, Reply::TaskPage { generation, number: 0, cursor: None, result });
-    let tail = |text: &str| Tails { stdout: text.into(), stderr: "warning: x".into(), is_final: false };
+    let tail =
+        |text: &str| Tails { stdout: text.into(), stderr: "warning: x".into(), is_final: false };
     let tails = (100..118).map(|id| (ExecutionId(id), tail("chromosome 7 of 22"))).collect();
     reply(&mut state, Reply::Tails(Ok(tails)));
     let mut failed = task(9);
@@ -161,8 +164,13 @@ fn detail() -> TaskDetail {
         "spec": {"command": "x", "retry": 2, "priority": 5, "env": {"A": "1"},
             "input": ["s3://bucket/a", "s3://bucket/b"], "output": "s3://bucket/out/"},
         "retries_left": 1, "why": "blocked: waits for task 3 (failed)",
-        "requirements": [{"id": 3, "state": "failed", "until": "success"}],
-        "dependents": [{"id": 40, "state": "waiting", "until": "end"}],
+        "requirements": [{"id": 3, "state": "failed", "until": "success",
+            "state_since": "2026-11-25T11:30:00Z"}],
+        "dependents": [{"id": 40, "state": "waiting", "until": "end",
+            "state_since": "2026-11-25T11:30:00Z"}],
+        "phases": [{"phase": "queued", "from": "2026-11-25T11:00:00Z",
+            "until": "2026-11-25T11:10:00Z"},
+            {"phase": "running", "from": "2026-11-25T11:10:00Z"}],
         "executions": [
             {"id": 12, "task": 17, "attempt": 2, "worker_name": "node2", "state": "failed",
              "assigned_at": "2026-11-25T11:10:00Z", "accepted_at": "2026-11-25T11:10:01Z",
@@ -198,7 +206,10 @@ fn with_output(size: (u16, u16)) -> State {
         let piece = OutputReply { offset: 0, bytes: text.to_vec(), size, is_complete: false };
         reply(&mut state, Reply::Output { request, result: Ok(piece) });
     };
-    let long = format!("One\nTwo\n\x1b[32mgreen\x1b[0m and \0 and \xff\n10%\r100%\n{}\n", "y".repeat(200));
+    let long = format!(
+        "One\nTwo\n\x1b[32mgreen\x1b[0m and \0 and \u{fffd}\n10%\r100%\n{}\n",
+        "y".repeat(200)
+    );
     give(Stream::Stdout, long.as_bytes());
     give(Stream::Stderr, b"sh: 1: eco: not found\n");
     state

@@ -132,10 +132,9 @@ fn cells(state: &State, worker: &WorkerView) -> Vec<Cell> {
         }
         None => cells.extend(std::iter::repeat_with(|| plain("-")).take(6)),
     }
-    let contact = worker.last_contact.map_or_else(
-        || "never".to_owned(),
-        |contact| clock(state.wall().seconds_since(contact)),
-    );
+    let contact = worker
+        .last_contact
+        .map_or_else(|| "never".to_owned(), |contact| clock(state.wall().seconds_since(contact)));
     cells.push(plain(clean(worker.machine.flavor.as_deref().unwrap_or_default())));
     cells.push(plain(contact));
     cells

@@ -72,13 +72,13 @@ pub fn keep(numbers: &[u64]) -> Welcome {
 
 /// What the agent said of itself last.
 pub fn last_standing(effects: &[Effect]) -> Standing {
-    let standings = effects.iter().filter_map(|effect| match effect {
+    let mut standings = effects.iter().filter_map(|effect| match effect {
         Effect::SendHello { standing, .. } | Effect::SendHeartbeat { standing, .. } => {
             Some(standing)
         }
         _ => None,
     });
-    standings.last().unwrap().clone()
+    standings.next_back().unwrap().clone()
 }
 
 pub fn start(number: u64, spec: &str) -> Down {

@@ -190,7 +190,7 @@ impl World {
                     self.seen.acceptance_acknowledged.insert(id);
                 }
                 ReportEvent::Uploading { .. } => drop(self.seen.leave_given.insert(id)),
-                _ => {}
+                ReportEvent::Finished { .. } => {}
             }
         }
         self.frame(Down::Ack { number, verdicts });

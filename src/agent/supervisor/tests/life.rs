@@ -182,6 +182,28 @@ async fn forgetting_needs_no_other_request() {
     assert_eq!(supervisor.join().unwrap(), r#"{"forget":{"executions":[7,8]}}"#);
 }
 
+/// A supervisor that was started before the agent was replaced by a newer one
+/// knows nothing of standard input.
+#[tokio::test]
+async fn an_old_supervisor_is_made_to_give_a_command_its_input() {
+    let bench = Bench::new();
+    let listener = UnixListener::bind(bench.socket()).unwrap();
+    let supervisor = std::thread::spawn(move || greet(&listener, VERSION).next().unwrap().unwrap());
+    let (client, ..) = bench.connect().await;
+    let mut request = bench.request(1, &["tail", "-n", "1"]);
+    request.stdin = Some(bench.folder.path().join("in put"));
+    fs::write(request.stdin.clone().unwrap(), "one\ntwo\n").unwrap();
+    client.spawn(request).await.unwrap_err();
+    let line = supervisor.join().unwrap();
+    let Ok(protocol::ToSupervisor::Spawn { request, .. }) = serde_json::from_str(&line) else {
+        panic!("{line}")
+    };
+    assert_eq!(request.stdin, None, "such a field means nothing to it");
+    let words = request.arguments.iter().map(ByteString::as_os_str);
+    let output = std::process::Command::new("/bin/sh").args(words.skip(1)).output().unwrap();
+    assert_eq!(output.stdout, b"two\n");
+}
+
 /// A supervisor that only greets.
 fn greet(listener: &UnixListener, version: &str) -> impl Iterator<Item = std::io::Result<String>> {
     let (mut stream, _) = listener.accept().unwrap();
@@ -208,7 +230,7 @@ async fn strangers_do_not_disturb_the_agent() {
     ancient.write_all(hello.as_bytes()).unwrap();
     let mut answer = String::new();
     ancient.read_to_string(&mut answer).unwrap();
-    assert_eq!(answer, "{\"refused\":{\"protocol\":1,\"oldest\":1}}\n");
+    assert_eq!(answer, "{\"refused\":{\"protocol\":2,\"oldest\":1}}\n");
     let silent: Vec<_> = (0..40).map(|_| UnixStream::connect(bench.socket()).unwrap()).collect();
     client.spawn(bench.request(1, &["true"])).await.unwrap();
     assert_eq!(events.end().await.exit, Exit::Code(0));

@@ -2,6 +2,7 @@
 //! itself, started once more by a script that stands for `scitq`.
 
 mod commands;
+mod control;
 mod life;
 
 use std::collections::BTreeSet;
@@ -150,6 +151,12 @@ async fn until(what: &str, condition: impl Fn() -> bool) {
 fn is_alive(pid: i32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit(") ").next().is_some_and(|rest| !rest.is_empty() && !rest.starts_with('Z'))
+}
+
+/// The kernel's letter for what the process does: `T` is stopped.
+fn state(pid: i32) -> Option<char> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit(") ").next()?.chars().next()
 }
 
 fn exists(pid: i32) -> bool {

@@ -2,28 +2,31 @@
 
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
-use jiff::tz::TimeZone;
 
 use crate::api::execution::{ExecutionView, ListExecutions};
+use crate::cli::columns::{Field, Moment, unknown_column};
 use crate::cli::error::CliError;
 use crate::cli::format;
 use crate::cli::listing::{ListForm, Listing};
 use crate::cli::manage::options::{ListOptions, page_size};
 use crate::cli::manage::select::find_task_by_name;
 use crate::cli::manage::states::{self, execution_paint};
-use crate::cli::parse;
+use crate::cli::manage::worker::{WorkerRef, find_worker};
+use crate::cli::parse::{self, Direction};
 use crate::cli::session::Session;
-use crate::cli::table::{Cell, Column, Fit, Header, elastic, number, optional, text};
-use crate::clock::SystemClock;
+use crate::cli::table::{Cell, Fit, Header, elastic, number, optional, text};
 use crate::domain::execution::{ExecutionState, Outcome};
-use crate::domain::{Clock, TaskId, Timestamp, WorkerId};
+use crate::domain::{TaskId, Timestamp};
 
 /// List attempts at tasks, oldest first
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   scitq manage execution list --id 12
-  scitq manage execution list --state failed --newest-first --limit 20")]
+  scitq manage execution list --state failed --newest-first --limit 20
+  scitq manage execution list --worker node7 --columns id,task,reason
+
+--sort takes id only.")]
 pub struct ListArgs {
     /// Only executions of this task
     #[arg(short, long, value_name = "TASK", value_parser = parse::id::<TaskId>, conflicts_with = "name")]
@@ -35,38 +38,41 @@ pub struct ListArgs {
     #[arg(short = 'S', long, value_name = "STATE", value_delimiter = ',', value_parser = states::parser::<ExecutionState>())]
     state: Vec<ExecutionState>,
     /// Only executions on this worker
-    #[arg(short, long, value_name = "ID", value_parser = parse::id::<WorkerId>)]
-    worker: Option<WorkerId>,
-    /// List newest executions first
-    #[arg(long)]
+    #[arg(short, long)]
+    worker: Option<WorkerRef>,
+    /// List newest executions first, as --sort id:desc does
+    #[arg(long, conflicts_with = "sort")]
     newest_first: bool,
-    /// List so many executions at most
-    #[arg(short, long, value_name = "COUNT", value_parser = parse::count::<u64>)]
-    limit: Option<u64>,
     #[command(flatten)]
     options: ListOptions,
 }
 
 pub async fn cmd_list(session: &Session, args: ListArgs) -> Result<(), CliError> {
+    let is_descending = match args.options.sorting() {
+        None => args.newest_first,
+        Some(sorting) if sorting.column == "id" => sorting.direction == Direction::Descending,
+        Some(sorting) => {
+            return Err(unknown_column("--sort", &sorting.column, &["id".to_owned()]));
+        }
+    };
+    let mut listing = args.options.listing(&session.output, fields())?;
     let task = match &args.name {
         Some(name) => Some(find_task_by_name(session, name).await?),
         None => args.id,
     };
+    let worker = match &args.worker {
+        Some(worker) => Some(find_worker(session, worker).await?),
+        None => None,
+    };
     let mut query = ListExecutions {
         task,
-        worker: args.worker,
+        worker,
         state: states::joined(&args.state),
         cursor: None,
-        newest_first: args.newest_first,
+        newest_first: is_descending,
         limit: None,
     };
-    let is_wide = args.options.wide;
-    let zone = TimeZone::system();
-    let now = SystemClock.now().wall;
-    let row = |execution: &ExecutionView| row(execution, now, is_wide.then_some(&zone));
-    let form = args.options.form();
-    let mut listing = Listing::new(&session.output, form, columns(is_wide), row);
-    let mut left = args.limit.unwrap_or(u64::MAX);
+    let mut left = args.options.most();
     while left > 0 {
         query.limit = Some(page_size(left));
         let page = session.client.list_executions(&query).await.map_err(|e| session.explain(e))?;
@@ -78,70 +84,94 @@ pub async fn cmd_list(session: &Session, args: ListArgs) -> Result<(), CliError>
     listing.finish()
 }
 
-/// The attempts at one task, as part of what is shown of it.
-pub fn print_attempts(
+/// Executions as part of what is shown of something else, with these columns.
+pub fn print_executions(
     session: &Session,
     executions: &[ExecutionView],
-    now: Timestamp,
+    titles: &[&str],
+    moment: &Moment,
 ) -> Result<(), CliError> {
     let form = ListForm::Table { header: Header::Shown, fit: Fit::Terminal };
-    let columns = columns(false);
-    let mut listing = Listing::new(&session.output, form, columns, |e| row(e, now, None));
+    let mut fields = fields();
+    fields.retain(|field| titles.contains(&field.column().title()));
+    let columns = fields.iter().map(Field::column).collect();
+    let row = |item: &ExecutionView| fields.iter().map(|field| field.cell(item, moment)).collect();
+    let mut listing = Listing::new(&session.output, form, columns, row);
     listing.page(executions)?;
     listing.finish()
 }
 
-fn columns(is_wide: bool) -> Vec<Column> {
-    let mut columns = vec![number("ID"), optional(number("TASK")), number("TRY"), text("STATE")];
-    columns.extend([elastic("WORKER"), number("TIME"), text("END")]);
-    columns.extend([
-        optional(number("CPU")),
-        optional(number("MEMORY")),
-        number("OUT"),
-        number("ERR"),
+fn fields() -> Vec<Field<ExecutionView>> {
+    let mut fields = usual_fields();
+    fields.extend([
+        Field::new(text("PHASE"), |execution: &ExecutionView, _: &Moment| {
+            execution.phase.map(|phase| phase.to_string()).unwrap_or_default().into()
+        })
+        .wide(),
+        Field::new(text("ASSIGNED"), |execution: &ExecutionView, moment| {
+            date(Some(execution.assigned_at), moment)
+        })
+        .wide(),
+        Field::new(text("ACCEPTED"), |execution: &ExecutionView, moment| {
+            date(execution.accepted_at, moment)
+        })
+        .on_request(),
+        Field::new(text("STARTED"), |execution: &ExecutionView, moment| {
+            date(execution.started_at, moment)
+        })
+        .wide(),
+        Field::new(text("ENDED"), |execution: &ExecutionView, moment| {
+            date(execution.ended_at.or(execution.finished_at), moment)
+        })
+        .wide(),
+        Field::new(text("REASON"), |execution: &ExecutionView, _| {
+            let outcome = execution.outcome.as_ref();
+            let failure = outcome.and_then(|outcome| outcome.failure.as_ref());
+            failure.map(|failure| failure.reason.clone()).unwrap_or_default().into()
+        })
+        .wide(),
     ]);
-    if is_wide {
-        columns.extend([
-            text("PHASE"),
-            text("ASSIGNED"),
-            text("STARTED"),
-            text("ENDED"),
-            text("REASON"),
-        ]);
-    }
-    columns
+    fields
 }
 
-fn row(execution: &ExecutionView, now: Timestamp, wide: Option<&TimeZone>) -> Vec<Cell> {
-    let outcome = execution.outcome.as_ref();
-    let usage = outcome.and_then(|outcome| outcome.usage);
-    let cpu = usage.map(|usage| format::short_duration(usage.user_seconds + usage.system_seconds));
-    let memory = usage.map(|usage| format::bytes(usage.peak_memory_bytes));
-    let mut cells: Vec<Cell> = vec![
-        execution.id.into(),
-        execution.task.into(),
-        execution.attempt.into(),
-        Cell::painted(execution.state.to_string(), execution_paint(execution.state)),
-        execution.worker_name.as_str().into(),
-        run_time(execution, now).map(format::short_duration).unwrap_or_default().into(),
-        outcome.map(ending).unwrap_or_default().into(),
-        cpu.unwrap_or_default().into(),
-        memory.unwrap_or_default().into(),
-        format::bytes(execution.output.stdout).into(),
-        format::bytes(execution.output.stderr).into(),
-    ];
-    if let Some(zone) = wide {
-        let date = |time: Option<Timestamp>| time.map(|time| format::date(time, zone));
-        let reason = outcome.and_then(|outcome| outcome.failure.as_ref());
-        cells.extend([
-            execution.phase.map(|phase| phase.to_string()).unwrap_or_default().into(),
-            date(Some(execution.assigned_at)).unwrap_or_default().into(),
-            date(execution.started_at).unwrap_or_default().into(),
-            date(execution.ended_at.or(execution.finished_at)).unwrap_or_default().into(),
-            reason.map(|failure| failure.reason.clone()).unwrap_or_default().into(),
-        ]);
-    }
-    cells
+fn usual_fields() -> Vec<Field<ExecutionView>> {
+    vec![
+        Field::new(number("ID"), |execution: &ExecutionView, _: &Moment| execution.id.into()),
+        Field::new(optional(number("TASK")), |execution: &ExecutionView, _| execution.task.into()),
+        Field::new(number("TRY"), |execution: &ExecutionView, _| execution.attempt.into()),
+        Field::new(text("STATE"), |execution: &ExecutionView, _| {
+            Cell::painted(execution.state.to_string(), execution_paint(execution.state))
+        }),
+        Field::new(elastic("WORKER"), |execution: &ExecutionView, _| {
+            execution.worker_name.as_str().into()
+        }),
+        Field::new(number("TIME"), |execution: &ExecutionView, moment| {
+            run_time(execution, moment.now).map(format::short_duration).unwrap_or_default().into()
+        }),
+        Field::new(text("END"), |execution: &ExecutionView, _| {
+            execution.outcome.as_ref().map(ending).unwrap_or_default().into()
+        }),
+        Field::new(optional(number("CPU")), |execution: &ExecutionView, _| {
+            let usage = execution.outcome.as_ref().and_then(|outcome| outcome.usage);
+            let seconds = usage.map(|usage| usage.user_seconds + usage.system_seconds);
+            seconds.map(format::short_duration).unwrap_or_default().into()
+        }),
+        Field::new(optional(number("MEMORY")), |execution: &ExecutionView, _| {
+            let usage = execution.outcome.as_ref().and_then(|outcome| outcome.usage);
+            let memory = usage.map(|usage| format::bytes(usage.peak_memory_bytes));
+            memory.unwrap_or_default().into()
+        }),
+        Field::new(number("OUT"), |execution: &ExecutionView, _| {
+            format::bytes(execution.output.stdout).into()
+        }),
+        Field::new(number("ERR"), |execution: &ExecutionView, _| {
+            format::bytes(execution.output.stderr).into()
+        }),
+    ]
+}
+
+fn date(time: Option<Timestamp>, moment: &Moment) -> Cell {
+    time.map(|time| format::date(time, &moment.zone)).unwrap_or_default().into()
 }
 
 /// Seconds that the command ran, so far or in all.

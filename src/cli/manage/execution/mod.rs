@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use crate::cli::error::CliError;
 use crate::cli::session::Session;
 
-pub use list::print_attempts;
+pub use list::print_executions;
 
 /// List attempts at tasks and read their output
 #[derive(Debug, Args)]

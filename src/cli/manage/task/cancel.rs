@@ -2,10 +2,9 @@
 
 use clap::Args;
 
-use crate::api::task::{TaskIds, Unfit};
-use crate::cli::ask::{self, Consent};
+use crate::api::task::TaskIds;
 use crate::cli::error::CliError;
-use crate::cli::manage::options::ChangeOptions;
+use crate::cli::manage::change::{Asks, Change, ChangeOptions, UNFINISHED, change_tasks};
 use crate::cli::manage::select::TaskSelection;
 use crate::cli::session::Session;
 
@@ -16,24 +15,24 @@ Examples:
   scitq manage task cancel 12 13
   scitq manage task cancel --yes --batch qc --state waiting,pending
 
-A running command gets SIGTERM, and SIGKILL ten seconds later.
-All are cancelled, or none.")]
+A running command gets SIGTERM, and SIGKILL ten seconds later. Tasks that were
+named are all cancelled, or none; of those that fit a description, the ones
+that have not ended.")]
 pub struct CancelArgs {
     #[command(flatten)]
     tasks: TaskSelection,
-    #[command(flatten)]
-    consent: Consent,
     #[command(flatten)]
     options: ChangeOptions,
 }
 
 pub async fn cmd_cancel(session: &Session, args: CancelArgs) -> Result<(), CliError> {
-    let selected = args.tasks.find(session).await?;
-    ask::confirm(args.consent, &format!("cancel {}", selected.describe()))?;
-    let changed = session
-        .client
-        .cancel_tasks(&TaskIds { ids: selected.into_ids(), unfit: Unfit::Refuse })
-        .await;
-    let changed = changed.map_err(|e| session.explain(e))?;
-    args.options.tell(session, "cancelled", &changed)
+    let change = Change {
+        verb: "cancel",
+        done: "cancelled",
+        with: "",
+        asks: Asks::Always,
+        states: &UNFINISHED,
+    };
+    let send = async |tasks: TaskIds| session.client.cancel_tasks(&tasks).await;
+    change_tasks(session, &args.tasks, args.options, &change, send).await
 }

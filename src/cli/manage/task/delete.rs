@@ -2,10 +2,10 @@
 
 use clap::Args;
 
-use crate::api::task::{DeleteTasks, Dependents, Unfit};
-use crate::cli::ask::{self, Consent};
+use super::dependents::DependentsOptions;
+use crate::api::task::{DeleteTasks, TaskIds};
 use crate::cli::error::CliError;
-use crate::cli::manage::options::ChangeOptions;
+use crate::cli::manage::change::{Asks, Change, ChangeOptions, change_tasks};
 use crate::cli::manage::select::TaskSelection;
 use crate::cli::session::Session;
 
@@ -15,36 +15,32 @@ use crate::cli::session::Session;
 Examples:
   scitq manage task delete 12
   scitq manage task delete --yes --cascade 12 13
+  scitq manage task delete --dry-run --batch qc --state failed
 
 A task that runs is hidden at once and goes when it has ended; to end it,
-cancel it first. All are deleted, or none.")]
+cancel it first. Tasks that were named are all deleted, or none.")]
 pub struct DeleteArgs {
     #[command(flatten)]
     tasks: TaskSelection,
-    /// Delete the tasks that require them as well
-    #[arg(long, conflicts_with = "detach")]
-    cascade: bool,
-    /// Take the requirement away from the tasks that have it
-    #[arg(long)]
-    detach: bool,
     #[command(flatten)]
-    consent: Consent,
+    dependents: DependentsOptions,
     #[command(flatten)]
     options: ChangeOptions,
 }
 
 pub async fn cmd_delete(session: &Session, args: DeleteArgs) -> Result<(), CliError> {
-    let selected = args.tasks.find(session).await?;
-    let dependents = match (args.cascade, args.detach) {
-        (true, _) => Dependents::Cascade,
-        (_, true) => Dependents::Detach,
-        _ => Dependents::Refuse,
+    let dependents = args.dependents.chosen();
+    let change = Change {
+        verb: "delete",
+        done: "deleted",
+        with: args.dependents.addition(),
+        asks: Asks::Always,
+        // Of any state.
+        states: &[],
     };
-    let others = if dependents == Dependents::Cascade { " with all that require it" } else { "" };
-    ask::confirm(args.consent, &format!("delete {}{others}", selected.describe()))?;
-    let ids = selected.into_ids();
-    let changed =
-        session.client.delete_tasks(&DeleteTasks { ids, dependents, unfit: Unfit::Refuse }).await;
-    let changed = changed.map_err(|e| session.explain(e))?;
-    args.options.tell(session, "deleted", &changed)
+    let send = async |tasks: TaskIds| {
+        let TaskIds { ids, unfit } = tasks;
+        session.client.delete_tasks(&DeleteTasks { ids, dependents, unfit }).await
+    };
+    change_tasks(session, &args.tasks, args.options, &change, send).await
 }

@@ -2,67 +2,60 @@
 
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
-use jiff::tz::TimeZone;
 
-use crate::api::task::{ListTasks, TaskView};
+use crate::api::task::{ListTasks, TaskSort, TaskView};
+use crate::cli::columns::{Field, Moment, unknown_column};
 use crate::cli::error::CliError;
 use crate::cli::format;
-use crate::cli::listing::Listing;
+use crate::cli::manage::batch::hint_of_unknown;
 use crate::cli::manage::options::{ListOptions, page_size};
+use crate::cli::manage::select::Filters;
 use crate::cli::manage::states::{self, task_paint};
-use crate::cli::parse;
+use crate::cli::parse::{Direction, Sorting};
 use crate::cli::session::Session;
-use crate::cli::table::{Cell, Column, elastic, number, optional, text};
-use crate::clock::SystemClock;
-use crate::domain::task::TaskState;
-use crate::domain::{BatchName, Clock, Timestamp, WorkerId};
+use crate::cli::table::{Cell, elastic, number, optional, text};
+use crate::domain::Timestamp;
+use crate::domain::task::Hold;
 
 /// List tasks, oldest first
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   scitq manage task list --batch qc --state failed,running
-  scitq manage task list --newest-first --limit 20
-  scitq manage task list --json-lines | jq -r 'select(.exit_code == 1) | .id'")]
+  scitq manage task list --name 'align-*' --sort runtime:desc --limit 20
+  scitq manage task list --columns id,name,reason --state failed
+  scitq manage task list --json-lines | jq -r 'select(.exit_code == 1) | .id'
+
+--sort takes id, name, batch, state, worker, priority, since, started and
+runtime. In a name `*`, `?` and `[a-z]` stand for other characters.
+A list of any length is printed as it comes, and cut only on a terminal.")]
 pub struct ListArgs {
-    /// Only tasks in these states, separated by commas
-    #[arg(short = 'S', long, value_name = "STATE", value_delimiter = ',', value_parser = states::parser::<TaskState>())]
-    state: Vec<TaskState>,
-    /// Only tasks of this batch
-    #[arg(short, long)]
-    batch: Option<BatchName>,
-    /// Only tasks of this name
+    #[command(flatten)]
+    filters: Filters,
+    /// Only tasks of this name, in which `*` stands for anything
     #[arg(short, long, value_parser = NonEmptyStringValueParser::new())]
     name: Option<String>,
-    /// Only tasks whose latest execution is on this worker
-    #[arg(short, long, value_name = "ID", value_parser = parse::id::<WorkerId>)]
-    worker: Option<WorkerId>,
-    /// List newest tasks first
-    #[arg(long)]
+    /// List newest tasks first, as --sort id:desc does
+    #[arg(long, conflicts_with = "sort")]
     newest_first: bool,
-    /// List so many tasks at most
-    #[arg(short, long, value_name = "COUNT", value_parser = parse::count::<u64>)]
-    limit: Option<u64>,
     #[command(flatten)]
     options: ListOptions,
 }
 
 pub async fn cmd_list(session: &Session, args: ListArgs) -> Result<(), CliError> {
-    let mut query = ListTasks {
-        state: states::joined(&args.state),
-        batch: args.batch,
-        name: args.name,
-        worker: args.worker,
-        reverse: args.newest_first,
-        ..ListTasks::default()
+    let (sort, direction) = match args.options.sorting() {
+        Some(sorting) => (server_sort(sorting)?, sorting.direction),
+        None => (TaskSort::Id, Direction::Ascending),
     };
-    let zone = TimeZone::system();
-    let is_wide = args.options.wide;
-    let now = SystemClock.now().wall;
-    let row = |task: &TaskView| if is_wide { wide_row(task, now, &zone) } else { row(task, now) };
-    let form = args.options.form();
-    let mut listing = Listing::new(&session.output, form, columns(is_wide), row);
-    let mut left = args.limit.unwrap_or(u64::MAX);
+    let mut listing = args.options.listing(&session.output, fields())?;
+    let mut query = ListTasks {
+        name: args.name,
+        sort,
+        reverse: args.newest_first || direction == Direction::Descending,
+        ..args.filters.query(session, &[]).await?
+    };
+    let most = args.options.most();
+    let mut left = most;
     while left > 0 {
         query.limit = Some(page_size(left));
         let page = session.client.list_tasks(&query).await.map_err(|e| session.explain(e))?;
@@ -71,50 +64,96 @@ pub async fn cmd_list(session: &Session, args: ListArgs) -> Result<(), CliError>
         let Some(next) = page.next else { break };
         query.cursor = Some(next);
     }
-    listing.finish()
-}
-
-fn columns(is_wide: bool) -> Vec<Column> {
-    let mut columns = vec![number("ID"), text("STATE"), elastic("NAME"), elastic("BATCH")];
-    columns.extend([optional(elastic("WORKER")), number("TIME"), text("END")]);
-    if is_wide {
-        columns.extend([
-            text("PHASE"),
-            number("TRIES"),
-            text("CREATED"),
-            text("SINCE"),
-            text("BY"),
-        ]);
-        columns.push(text("REASON"));
+    listing.finish()?;
+    if left == most
+        && let Some(batch) = &query.batch
+        && let Some(hint) = hint_of_unknown(session, batch).await
+    {
+        session.output.voice().warning(hint);
     }
-    columns.push(elastic("COMMAND"));
-    columns
+    Ok(())
 }
 
-fn row(task: &TaskView, now: Timestamp) -> Vec<Cell> {
+/// The order in which the server lists, by the name of a column.
+fn server_sort(sorting: &Sorting) -> Result<TaskSort, CliError> {
+    let name = match sorting.column.as_str() {
+        // The title of the column that shows it.
+        "time" => "runtime",
+        // Ids grow with time.
+        "created" => "id",
+        other => other,
+    };
+    name.parse().map_err(|_| {
+        let known: Vec<String> =
+            <TaskSort as strum::IntoEnumIterator>::iter().map(|sort| sort.to_string()).collect();
+        unknown_column("--sort", name, &known)
+    })
+}
+
+/// The columns of a list of tasks.
+fn fields() -> Vec<Field<TaskView>> {
     vec![
-        task.id.into(),
-        Cell::painted(task.state.to_string(), task_paint(task.state)),
-        task.name.as_deref().unwrap_or_default().into(),
-        task.batch.as_str().into(),
-        task.worker_name.as_deref().unwrap_or_default().into(),
-        format::short_duration(states::task_seconds(task, now)).into(),
-        format::ending(task.exit_code, task.signal, task.failure).into(),
-        task.command.as_str().into(),
+        Field::new(number("ID"), |task: &TaskView, _| task.id.into()),
+        Field::new(text("STATE"), |task: &TaskView, _| {
+            Cell::painted(task.state.to_string(), task_paint(task.state))
+        }),
+        Field::new(elastic("NAME"), |task: &TaskView, _| {
+            task.name.as_deref().unwrap_or_default().into()
+        }),
+        Field::new(elastic("BATCH"), |task: &TaskView, _| task.batch.as_str().into()),
+        Field::new(optional(elastic("WORKER")), |task: &TaskView, _| {
+            task.worker_name.as_deref().unwrap_or_default().into()
+        }),
+        Field::new(number("TIME"), |task: &TaskView, moment| {
+            format::short_duration(states::task_seconds(task, moment.now)).into()
+        }),
+        Field::new(text("END"), |task: &TaskView, _| {
+            format::ending(task.exit_code, task.signal, task.failure).into()
+        }),
+        Field::new(text("PHASE"), |task: &TaskView, _| {
+            task.phase.map(|phase| phase.to_string()).unwrap_or_default().into()
+        })
+        .wide(),
+        Field::new(text("HOLD"), |task: &TaskView, _| match task.hold {
+            Hold::No => "".into(),
+            hold => hold.into(),
+        })
+        .wide(),
+        Field::new(number("PRIORITY"), |task: &TaskView, _| task.priority.into()).wide(),
+        Field::new(number("TRIES"), |task: &TaskView, _| task.attempts.into()).wide(),
+        Field::new(text("CREATED"), |task: &TaskView, moment| {
+            format::date(task.created_at, &moment.zone).into()
+        })
+        .wide(),
+        Field::new(text("SINCE"), |task: &TaskView, moment| {
+            format::date(task.state_since, &moment.zone).into()
+        })
+        .wide(),
+        Field::new(text("STARTED"), |task: &TaskView, moment| date(task.started_at, moment))
+            .on_request(),
+        Field::new(text("ENDED"), |task: &TaskView, moment| date(task.finished_at, moment))
+            .on_request(),
+        Field::new(number("EXECUTION"), |task: &TaskView, _| {
+            task.execution.map(|id| id.to_string()).unwrap_or_default().into()
+        })
+        .on_request(),
+        Field::new(number("REVISION"), |task: &TaskView, _| task.revision.into()).on_request(),
+        Field::new(text("BY"), |task: &TaskView, _| task.created_by.as_str().into()).wide(),
+        Field::new(text("TAGS"), |task: &TaskView, _| format::pairs(&task.tags).into()).wide(),
+        Field::new(text("REASON"), |task: &TaskView, _| {
+            task.failure_reason.as_deref().unwrap_or_default().into()
+        })
+        .wide(),
+        Field::new(elastic("COMMAND"), |task: &TaskView, _| task.command.as_str().into()),
     ]
 }
 
-fn wide_row(task: &TaskView, now: Timestamp, zone: &TimeZone) -> Vec<Cell> {
-    let mut cells = row(task, now);
-    let command = cells.pop();
-    cells.extend([
-        task.phase.map(|phase| phase.to_string()).unwrap_or_default().into(),
-        task.attempts.into(),
-        format::date(task.created_at, zone).into(),
-        format::date(task.state_since, zone).into(),
-        task.created_by.as_str().into(),
-        task.failure_reason.as_deref().unwrap_or_default().into(),
-    ]);
-    cells.extend(command);
-    cells
+/// What shows a few tasks before they are changed.
+pub fn brief_fields() -> Vec<Field<TaskView>> {
+    let shown = ["ID", "STATE", "NAME", "BATCH", "COMMAND"];
+    fields().into_iter().filter(|field| shown.contains(&field.column().title())).collect()
+}
+
+fn date(time: Option<Timestamp>, moment: &Moment) -> Cell {
+    time.map(|time| format::date(time, &moment.zone)).unwrap_or_default().into()
 }

@@ -1,15 +1,14 @@
 //! `scitq manage token list`.
 
 use clap::Args;
-use jiff::tz::TimeZone;
 
 use crate::api::token::TokenView;
+use crate::cli::columns::{Field, Moment};
 use crate::cli::error::CliError;
 use crate::cli::format;
-use crate::cli::listing::Listing;
 use crate::cli::manage::options::ListOptions;
 use crate::cli::session::Session;
-use crate::cli::table::{Cell, elastic, number, optional, text};
+use crate::cli::table::{elastic, number, optional, text};
 
 /// List access tokens, without their secrets
 #[derive(Debug, Args)]
@@ -23,28 +22,26 @@ pub struct ListArgs {
 
 pub async fn cmd_list(session: &Session, args: ListArgs) -> Result<(), CliError> {
     let list = session.client.list_tokens().await.map_err(|e| session.explain(e))?;
-    let columns = vec![
-        number("ID"),
-        elastic("NAME"),
-        text("ROLE"),
-        number("WORKER"),
-        text("CREATED"),
-        optional(elastic("BY")),
-    ];
-    let zone = TimeZone::system();
-    let row = |token: &TokenView| row(token, &zone);
-    let mut listing = Listing::new(&session.output, args.options.form(), columns, row);
-    listing.page(&list.tokens)?;
-    listing.finish()
+    args.options.print(session, fields(), list.tokens)
 }
 
-fn row(token: &TokenView, zone: &TimeZone) -> Vec<Cell> {
+fn fields() -> Vec<Field<TokenView>> {
     vec![
-        token.id.into(),
-        token.name.as_str().into(),
-        token.role.into(),
-        token.worker.map(|worker| worker.to_string()).unwrap_or_default().into(),
-        format::date(token.created_at, zone).into(),
-        token.created_by.as_str().into(),
+        Field::new(number("ID"), |token: &TokenView, _: &Moment| token.id.into())
+            .sorted(|a, b| a.id.cmp(&b.id)),
+        Field::new(elastic("NAME"), |token: &TokenView, _| token.name.as_str().into())
+            .sorted(|a, b| a.name.cmp(&b.name)),
+        Field::new(text("ROLE"), |token: &TokenView, _| token.role.into())
+            .sorted(|a, b| a.role.to_string().cmp(&b.role.to_string())),
+        Field::new(number("WORKER"), |token: &TokenView, _| {
+            token.worker.map(|worker| worker.to_string()).unwrap_or_default().into()
+        }),
+        Field::new(text("CREATED"), |token: &TokenView, moment| {
+            format::date(token.created_at, &moment.zone).into()
+        })
+        .sorted(|a, b| a.created_at.cmp(&b.created_at)),
+        Field::new(optional(elastic("BY")), |token: &TokenView, _| {
+            token.created_by.as_str().into()
+        }),
     ]
 }

@@ -2,19 +2,22 @@
 
 use clap::Args;
 
-use super::select::SomeWorkers;
+use super::select::{self, SomeWorkers};
+use crate::api::worker::WorkerView;
 use crate::cli::ask::{self, Consent};
 use crate::cli::error::CliError;
+use crate::cli::format;
 use crate::cli::session::Session;
+use crate::domain::worker::SeenState;
 
 /// Delete workers; what runs on them goes to others
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   scitq manage worker delete 3
-  scitq manage worker delete --yes --name node7
+  scitq manage worker delete --yes node7
 
-An agent that still runs registers again; stop it first.")]
+An agent that still runs registers again; drain or stop it first.")]
 pub struct DeleteArgs {
     #[command(flatten)]
     workers: SomeWorkers,
@@ -24,18 +27,57 @@ pub struct DeleteArgs {
 
 pub async fn cmd_delete(session: &Session, args: DeleteArgs) -> Result<(), CliError> {
     let workers = args.workers.find(session).await?;
-    let names: Vec<String> =
-        workers.iter().map(|worker| format!("{} ({})", worker.id, worker.name)).collect();
-    let held: u32 = workers.iter().map(|w| w.running + w.accepted + w.assigned).sum();
-    let loss = match held {
-        0 => String::new(),
-        1 => ", which holds 1 execution".to_owned(),
-        _ => format!(", which hold {held} executions"),
-    };
-    ask::confirm(args.consent, &format!("delete worker {}{loss}", names.join(", ")))?;
+    ask::confirm(args.consent, &question(&workers))?;
     for worker in &workers {
         session.client.delete_worker(worker.id).await.map_err(|e| session.explain(e))?;
         session.output.status(format_args!("worker {} deleted", worker.id));
     }
+    if let [worker] = live(&workers).as_slice() {
+        session.output.voice().warning(format_args!(
+            "the agent of {} still runs, and registers again unless it is stopped",
+            worker.name
+        ));
+    }
     Ok(())
+}
+
+fn live(workers: &[WorkerView]) -> Vec<&WorkerView> {
+    workers.iter().filter(|worker| worker.seen == SeenState::Online).collect()
+}
+
+/// What a person should know before.
+fn question(workers: &[WorkerView]) -> String {
+    let (one, held): (u32, u32) = workers
+        .iter()
+        .map(|worker| (worker.running, worker.running + worker.accepted + worker.assigned))
+        .fold((0, 0), |(a, b), (c, d)| (a + c, b + d));
+    let mut question = format!("delete {}", select::describe(workers));
+    if held > 0 {
+        let executions = format::counted(held.into(), "execution", "executions");
+        let holds = if workers.len() == 1 { "holds" } else { "hold" };
+        question = format!("{question}, which {holds} {executions} ({one} running)");
+    }
+    match live(workers).len() {
+        0 => question,
+        1 => format!("{question}, although an agent is live and registers again"),
+        several => format!("{question}, although {several} agents are live and register again"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::testing::worker;
+
+    #[test]
+    fn the_question_tells_what_is_lost_and_what_comes_back() {
+        let gone = WorkerView { seen: SeenState::Offline, ..worker(1) };
+        assert_eq!(question(std::slice::from_ref(&gone)), "delete worker 1 (worker-1)");
+        let busy = WorkerView { running: 1, assigned: 1, ..worker(2) };
+        assert_eq!(
+            question(&[gone, busy]),
+            "delete workers 1 (worker-1), 2 (worker-2), which hold 2 executions (1 running), \
+             although an agent is live and registers again"
+        );
+    }
 }

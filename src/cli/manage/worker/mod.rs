@@ -1,15 +1,25 @@
 //! `scitq manage worker VERB`.
 
+mod clean;
 mod delete;
+mod drain;
 mod list;
+mod orphans;
+mod pause;
+mod restart;
+mod resume;
 mod select;
 mod show;
 mod update;
+mod want;
+mod why;
 
 use clap::{Args, Subcommand};
 
 use crate::cli::error::CliError;
 use crate::cli::session::Session;
+
+pub use select::{WorkerRef, find_worker, find_workers, parse_worker};
 
 /// List, show and change workers
 #[derive(Debug, Args)]
@@ -23,7 +33,14 @@ enum Verb {
     List(list::ListArgs),
     Show(show::ShowArgs),
     Update(update::UpdateArgs),
+    Pause(pause::PauseArgs),
+    Resume(resume::ResumeArgs),
+    Drain(drain::DrainArgs),
+    Clean(clean::CleanArgs),
+    Restart(restart::RestartArgs),
     Delete(delete::DeleteArgs),
+    AdoptOrphans(orphans::AdoptArgs),
+    AbandonOrphans(orphans::AbandonArgs),
 }
 
 pub async fn cmd_worker(session: &Session, args: WorkerArgs) -> Result<(), CliError> {
@@ -31,6 +48,13 @@ pub async fn cmd_worker(session: &Session, args: WorkerArgs) -> Result<(), CliEr
         Verb::List(args) => list::cmd_list(session, args).await,
         Verb::Show(args) => show::cmd_show(session, args).await,
         Verb::Update(args) => update::cmd_update(session, args).await,
+        Verb::Pause(args) => pause::cmd_pause(session, args).await,
+        Verb::Resume(args) => resume::cmd_resume(session, args).await,
+        Verb::Drain(args) => drain::cmd_drain(session, args).await,
+        Verb::Clean(args) => clean::cmd_clean(session, args).await,
+        Verb::Restart(args) => restart::cmd_restart(session, args).await,
         Verb::Delete(args) => delete::cmd_delete(session, args).await,
+        Verb::AdoptOrphans(args) => orphans::cmd_adopt(session, args).await,
+        Verb::AbandonOrphans(args) => orphans::cmd_abandon(session, args).await,
     }
 }

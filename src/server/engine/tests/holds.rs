@@ -34,7 +34,8 @@ fn go(bench: &mut Bench, with: WithTasks) -> u64 {
 }
 
 fn count(reply: Result<Reply, Refusal>) -> u64 {
-    let Ok(Reply::Count(count)) = reply else { panic!("{reply:?}") };
+    let reply = reply.unwrap();
+    let Reply::Count(count) = reply else { panic!("{reply:?}") };
     count
 }
 

@@ -265,31 +265,12 @@ impl World {
             Step::Cancel(chosen) => {
                 Command::CancelTasks { tasks: tasks(self, &chosen), unfit: Unfit::Refuse }
             }
-            Step::Pause(chosen) => {
-                Command::PauseTasks { tasks: tasks(self, &chosen), unfit: Unfit::Skip }
-            }
-            Step::Resume(chosen) => {
-                Command::ResumeTasks { tasks: tasks(self, &chosen), unfit: Unfit::Skip }
-            }
-            Step::Signal(chosen, signal) => Command::SignalTasks {
-                tasks: tasks(self, &chosen),
-                signal: Signal::iter().cycle().nth(signal.into())?,
-                unfit: Unfit::Skip,
-            },
-            Step::Move(chosen, batch) => Command::MoveTasks {
-                tasks: tasks(self, &chosen),
-                batch: batch_name(batch).parse().unwrap(),
-            },
-            Step::Edit { task, batch, after, asks, restart, keep } => {
-                let after = tasks(self, &after);
-                let new = asking(new_task(batch_name(batch), 1, &after), asks);
-                Command::EditTasks {
-                    edits: vec![TaskEdit { id: self.task(task), revision: None, new }],
-                    running: if restart { EditRunning::Restart } else { EditRunning::Refuse },
-                    ended: if keep { EditEnded::Keep } else { EditEnded::Run },
-                }
-            }
-            Step::Batch { batch, verb, with } => batch_command(batch_name(batch), verb, with),
+            Step::Pause(_)
+            | Step::Resume(_)
+            | Step::Signal(..)
+            | Step::Move(..)
+            | Step::Edit { .. }
+            | Step::Batch { .. } => return self.control(step),
             Step::Relaunch(chosen) => {
                 Command::RelaunchTasks { tasks: tasks(self, &chosen), unfit: Unfit::Refuse }
             }
@@ -309,6 +290,41 @@ impl World {
                 },
             },
             Step::DeleteWorker(name) => Command::DeleteWorker(self.worker(name)?),
+        })
+    }
+
+    /// What people do to tasks and batches that are there.
+    fn control(&self, step: Step) -> Option<Command> {
+        let tasks = |chosen: &[u16]| -> Vec<TaskId> {
+            chosen.iter().map(|number| self.task(*number)).collect()
+        };
+        Some(match step {
+            Step::Pause(chosen) => {
+                Command::PauseTasks { tasks: tasks(&chosen), unfit: Unfit::Skip }
+            }
+            Step::Resume(chosen) => {
+                Command::ResumeTasks { tasks: tasks(&chosen), unfit: Unfit::Skip }
+            }
+            Step::Signal(chosen, signal) => Command::SignalTasks {
+                tasks: tasks(&chosen),
+                signal: Signal::iter().cycle().nth(signal.into())?,
+                unfit: Unfit::Skip,
+            },
+            Step::Move(chosen, batch) => Command::MoveTasks {
+                tasks: tasks(&chosen),
+                batch: batch_name(batch).parse().unwrap(),
+            },
+            Step::Edit { task, batch, after, asks, restart, keep } => {
+                let after = tasks(&after);
+                let new = asking(new_task(batch_name(batch), 1, &after), asks);
+                Command::EditTasks {
+                    edits: vec![TaskEdit { id: self.task(task), revision: None, new }],
+                    running: if restart { EditRunning::Restart } else { EditRunning::Refuse },
+                    ended: if keep { EditEnded::Keep } else { EditEnded::Run },
+                }
+            }
+            Step::Batch { batch, verb, with } => batch_command(batch_name(batch), verb, with),
+            _ => return None,
         })
     }
 

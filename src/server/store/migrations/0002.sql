@@ -36,3 +36,16 @@ CREATE TABLE tag (
     PRIMARY KEY (name, value, task)
 ) WITHOUT ROWID;
 CREATE INDEX tag_by_task ON tag (task);
+
+-- For the task list. Each costs nothing until a task is what it is for: what
+-- failed in a batch, what ended when, and what has a priority of its own.
+CREATE INDEX task_failed ON task (batch, id) WHERE state = 'failed';
+CREATE INDEX task_by_end ON task (state, state_since, id) WHERE state IN ('succeeded', 'failed');
+CREATE INDEX task_by_priority ON task (priority, id) WHERE priority <> 0;
+
+-- When it last became pending. One that was given away within the same commit
+-- has the date before that.
+ALTER TABLE task ADD COLUMN pending_since INTEGER NOT NULL DEFAULT 0;
+
+-- When its data were complete.
+ALTER TABLE execution ADD COLUMN ready_at INTEGER;
