@@ -87,7 +87,7 @@ pub async fn cmd_tui(global: &GlobalArgs, args: TuiArgs) -> Result<u8, CliError>
     if !args.once {
         check_terminal()?;
     }
-    let memory_file = surroundings.default_data_dir().map(|_| memory_path(&surroundings)).flatten();
+    let memory_file = memory_path(&surroundings);
     let memory = begin(&args, memory_file.as_deref())?;
     let options = Options {
         access: if args.read_only { Access::ReadOnly } else { Access::Full },

@@ -8,7 +8,7 @@
 pub mod ansi;
 pub mod config;
 pub mod effect;
-mod effects;
+pub mod effects;
 pub mod filter;
 pub mod keymap;
 mod outside;

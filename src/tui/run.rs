@@ -226,9 +226,8 @@ impl Loop {
                     is_urgent = true;
                     match event {
                         Some(Ok(event)) => action_of(event),
-                        Some(Err(error)) => return Err(error.into()),
                         // The terminal is gone.
-                        None => return Ok(Ended::BySignal(1)),
+                        Some(Err(_)) | None => return Ok(Ended::BySignal(1)),
                     }
                 }
                 action = self.actions.recv() => action,

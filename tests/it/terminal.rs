@@ -110,11 +110,6 @@ impl Terminal {
         found.unwrap_or_else(|_| panic!("waited for {what} on this screen:\n{last}"))
     }
 
-    /// The first line that has this in it, when there is one.
-    pub fn line(&self, part: &str) -> Option<String> {
-        self.screen().lines().find(|line| line.contains(part)).map(str::to_owned)
-    }
-
     pub fn resize(&self, columns: u16, lines: u16) {
         self.parser.lock().unwrap().screen_mut().set_size(cells(lines), cells(columns));
         tcsetwinsize(&self.slave, size(columns, lines)).unwrap();

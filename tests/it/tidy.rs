@@ -178,6 +178,7 @@ fn no_machine_and_no_host_is_named() {
         "example.org",
         "www.apache.org",
         "www.sqlite.org",
+        "www.w3.org",
         "keepachangelog.com",
         "semver.org",
         "$",

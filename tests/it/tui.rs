@@ -371,3 +371,15 @@ fn one_frame_is_printed_as_text() {
         .scitq(&["tui", "--once", "--config", named])
         .refused(78, "the key `e` stands for both `relaunch` and `edit`");
 }
+
+#[test]
+fn a_browser_is_told_what_to_type() {
+    use std::io::{Read, Write};
+    let server = Server::start();
+    let mut connection = std::net::TcpStream::connect(server.address()).unwrap();
+    let request = "GET /ui/ HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+    connection.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("scitq tui"), "{answer}");
+}

@@ -23,6 +23,7 @@ mod task_list;
 mod task_story;
 mod tasks;
 mod tokens;
+mod ui;
 mod waits;
 mod workers;
 

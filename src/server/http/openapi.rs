@@ -16,7 +16,7 @@ use super::error::ApiError;
 use super::request::MAX_BODY;
 use super::{
     App, batches, describe, events, executions, gate, glance, link, output, status, task_changes,
-    task_list, tasks, tokens, workers,
+    task_list, tasks, tokens, ui, workers,
 };
 
 #[derive(OpenApi)]
@@ -111,6 +111,8 @@ pub(super) fn router(app: &Arc<App>) -> Router {
     let router = router
         .with_state(Arc::clone(app))
         .route("/api/v2/openapi.json", axum::routing::get(describe))
+        .route("/ui", axum::routing::get(ui::page))
+        .route("/ui/", axum::routing::get(ui::page))
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
         .layer(DefaultBodyLimit::max(MAX_BODY));

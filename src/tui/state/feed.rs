@@ -44,6 +44,9 @@ pub struct Feeds {
 /// Least pause between two requests for the same thing.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// The same after one that failed.
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
+
 impl Feed {
     /// When it may be asked for again.
     #[must_use]
@@ -89,6 +92,22 @@ impl Feeds {
         let feed = self.of_mut(source);
         let took = feed.asked.take().map_or(Duration::ZERO, |asked| now.since(asked));
         feed.answered = Some((now, took));
+    }
+
+    /// The request came to nothing: it is sent again, in a while.
+    pub fn on_failed(&mut self, source: Source, now: Monotonic) {
+        let feed = self.of_mut(source);
+        feed.asked = None;
+        feed.answered = Some((now, PAUSE_AFTER_FAILURE / 2));
+        feed.is_stale = true;
+    }
+
+    /// The server is there again: nothing waits because it was not.
+    pub fn forgive(&mut self) {
+        for feed in &mut self.feeds {
+            feed.answered = None;
+            feed.is_stale = true;
+        }
     }
 
     /// It is to be read again when the last answer is older than this.

@@ -61,7 +61,8 @@ pub struct Prompt {
 /// What becomes of the line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PromptKind {
-    Filter,
+    /// With the filter that was there before.
+    Filter(String),
     Command,
     Search,
     WorkerBatch(Vec<WorkerId>),

@@ -66,7 +66,7 @@ pub(super) fn ask_filter(state: &mut State) {
         Screen::Batches => state.batches.list.filter.text(),
         _ => state.tasks.filter.text(),
     };
-    let prompt = Prompt::new(PromptKind::Filter, "Filter", text);
+    let prompt = Prompt::new(PromptKind::Filter(text.to_owned()), "Filter", text);
     state.popup = Some(Popup::Prompt(prompt));
 }
 

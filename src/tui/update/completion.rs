@@ -11,7 +11,9 @@ pub fn matching(typed: &str, known: &[String]) -> Vec<String> {
     }
     let mut matcher = Matcher::new(Config::DEFAULT);
     let pattern = Pattern::parse(typed, CaseMatching::Ignore, Normalization::Smart);
-    let found = pattern.match_list(known.iter(), &mut matcher);
+    let mut found = pattern.match_list(known.iter(), &mut matcher);
+    // Among equals the shorter word is meant: there is less in it that was not typed.
+    found.sort_by_key(|(word, score)| (std::cmp::Reverse(*score), word.len()));
     found.into_iter().map(|(word, _)| word.clone()).collect()
 }
 

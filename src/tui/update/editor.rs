@@ -15,6 +15,9 @@ use crate::tui::state::{Editor, Popup, Question, State, ToastKind};
 const SETTINGS: &str = "name batch shell env input resource output uid gid retry priority cpu \
     memory download_timeout run_timeout output_limit stdin tags after after_any after_batch";
 
+/// Columns of the lines that name them.
+const HINT: usize = 66;
+
 /// Opens the editor on a specification that was read for it.
 pub(super) fn open(
     state: &mut State,
@@ -160,7 +163,9 @@ fn text_of(spec: &TaskSpec) -> Result<String, String> {
     let hint = if absent.is_empty() {
         String::new()
     } else {
-        format!("\n# Can be set as well: {}\n", absent.join(", "))
+        let text = format!("Can be set as well: {}", absent.join(", "));
+        let lines = crate::tui::text::wrap(&text, HINT);
+        lines.iter().fold("\n".to_owned(), |hint, line| format!("{hint}# {line}\n"))
     };
     Ok(format!("{body}{hint}"))
 }

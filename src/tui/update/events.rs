@@ -12,7 +12,7 @@ pub(super) fn on_stream(state: &mut State, news: StreamNews) {
         StreamNews::Up => {
             state.connection.stream = Stream::Up;
             heard(state);
-            state.feeds.mark_all();
+            state.feeds.forgive();
         }
         StreamNews::Events(events) => {
             heard(state);

@@ -53,7 +53,7 @@ fn expire(state: &mut State) {
     let period = Duration::from_secs(u64::from(state.config.period.max(1)));
     if state.connection.stream == Stream::Up {
         state.feeds.expire(Source::Status, STATUS_PERIOD, now);
-        state.feeds.expire(Source::Workers, period, now);
+        state.feeds.expire(Source::Workers, period + many(state), now);
         state.feeds.expire(Source::Samples, period * 10, now);
         state.feeds.expire(Source::Tails, TAILS_PERIOD, now);
         state.feeds.expire(Source::Detail, period * 2, now);
@@ -62,6 +62,12 @@ fn expire(state: &mut State) {
             state.feeds.expire(source, period, now);
         }
     }
+}
+
+/// What a long list of workers waits longer for its figures: it is large.
+fn many(state: &State) -> Duration {
+    let workers = state.workers.list.all.as_ref().map_or(0, Vec::len);
+    Duration::from_millis(workers as u64 * 5)
 }
 
 fn is_wanted(state: &State, source: Source) -> bool {
@@ -109,7 +115,6 @@ fn ask(state: &mut State, source: Source, effects: &mut Vec<Effect>) {
         Source::Tails => {
             let executions = executions_on_screen(state);
             if executions.is_empty() {
-                state.feeds.on_answered(Source::Tails, state.now.monotonic);
                 state.feeds.of_mut(Source::Tails).is_stale = false;
                 return;
             }

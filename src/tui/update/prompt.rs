@@ -18,8 +18,8 @@ pub(super) fn on_key(
     effects: &mut Vec<Effect>,
 ) {
     if cancels(event) {
-        if prompt.kind == PromptKind::Filter {
-            commands::set_filter(state, Filter::default());
+        if let PromptKind::Filter(before) = &prompt.kind {
+            commands::set_filter(state, Filter::parse(before).unwrap_or_default());
         }
         return;
     }
@@ -38,7 +38,7 @@ pub(super) fn on_key(
                 prompt.chosen = None;
                 prompt.error = None;
             }
-            if prompt.kind == PromptKind::Filter {
+            if matches!(prompt.kind, PromptKind::Filter(_)) {
                 preview(state, &mut prompt);
             }
         }
@@ -104,7 +104,7 @@ fn submit(
     effects: &mut Vec<Effect>,
 ) -> Result<(), String> {
     match kind {
-        PromptKind::Filter => {
+        PromptKind::Filter(_) => {
             let filter = Filter::parse(text).map_err(|error| error.to_string())?;
             commands::set_filter(state, filter);
         }

@@ -91,15 +91,15 @@ pub(super) fn on_reply(state: &mut State, reply: Reply, effects: &mut Vec<Effect
 
 /// Notes that an answer is here, and gives its value.
 fn answered<T>(state: &mut State, source: Source, result: Result<T, ClientError>) -> Option<T> {
-    state.feeds.on_answered(source, state.now.monotonic);
     match result {
         Ok(value) => {
+            state.feeds.on_answered(source, state.now.monotonic);
             events::heard(state);
             Some(value)
         }
         Err(error) => {
+            state.feeds.on_failed(source, state.now.monotonic);
             on_failure(state, &error);
-            state.feeds.mark(source);
             None
         }
     }

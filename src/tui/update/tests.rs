@@ -206,6 +206,8 @@ fn an_event_changes_what_is_on_screen_before_anything_is_read() {
 #[test]
 fn only_what_is_on_screen_is_asked_for() {
     let mut state = full();
+    let lost = ClientError::Lost { address: "http://head".into(), cause: "reset".into() };
+    reply(&mut state, Reply::Status(Err(lost)));
     press(&mut state, "4");
     let effects =
         update(&mut state, later(60), Action::Stream(StreamNews::Events(vec![Event::Reset])));
@@ -343,4 +345,84 @@ fn a_page_that_is_scrolled_to_is_asked_for_at_once() {
         _ => None,
     });
     assert_eq!(next, Some((1, Some("101".to_owned()))));
+}
+
+fn click(state: &mut State, column: u16, row: u16) -> Vec<Effect> {
+    use crossterm::event::{KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
+    let kind = MouseEventKind::Down(MouseButton::Left);
+    let event = MouseEvent { kind, column, row, modifiers: KeyModifiers::NONE };
+    let now = state.now;
+    update(state, now, Action::Mouse(event))
+}
+
+#[test]
+fn a_click_chooses_and_a_second_one_opens_a_heading_sorts_and_a_tab_filters() {
+    let mut state = full();
+    click(&mut state, 10, 5);
+    assert_eq!(state.tasks.current().unwrap().id, TaskId(3));
+    click(&mut state, 10, 5);
+    assert_eq!((state.screen, state.detail.task), (Screen::Task, Some(TaskId(3))));
+    press(&mut state, "esc");
+    let heading = crate::tui::testing::frame(&state).lines().nth(2).unwrap().to_owned();
+    let column = |name: &str| u16::try_from(heading.find(name).unwrap()).unwrap();
+    click(&mut state, column("state"), 2);
+    assert_eq!(state.tasks.sort, crate::api::task::TaskSort::State);
+    click(&mut state, 1, 1);
+    assert_eq!(state.tasks.filter.text(), "");
+    let tabs = crate::tui::testing::frame(&state).lines().nth(1).unwrap().to_owned();
+    let place = tabs.chars().position(|c| c == '●').unwrap();
+    click(&mut state, u16::try_from(place + 1).unwrap(), 1);
+    assert_eq!(state.tasks.filter.text(), "state:running");
+    press(&mut state, "1");
+    click(&mut state, 3, 2);
+    assert!(state.workers.list.is_reversed, "the name was the order already");
+    click(&mut state, 3, 4);
+    assert_eq!(state.workers.list.current().unwrap().name, "node2");
+}
+
+/// The requests for output among effects.
+fn output_requests(effects: &[Effect]) -> Vec<crate::tui::effect::OutputRequest> {
+    effects
+        .iter()
+        .filter_map(|effect| match effect {
+            Effect::Fetch(Fetch::Output(request)) => Some(*request),
+            _ => None,
+        })
+        .collect()
+}
+
+#[test]
+fn a_long_output_is_read_from_its_end_followed_and_read_upwards() {
+    use crate::domain::execution::Stream as Output;
+    use crate::tui::effect::{OutputFrom, OutputReply};
+    let mut state = full();
+    let opened = press(&mut state, "o");
+    let asked = output_requests(&opened);
+    assert!(asked.iter().all(|request| request.from == OutputFrom::End), "{asked:?}");
+    let request = *asked.iter().find(|request| request.stream == Output::Stdout).unwrap();
+    let text: String = (0..2_000).map(|line| format!("line {line}\n")).collect();
+    let offset = 1_000_000_000;
+    let size = offset + text.len() as u64;
+    let piece = |text: &str, offset| OutputReply {
+        offset,
+        bytes: text.as_bytes().to_vec(),
+        size,
+        is_complete: false,
+    };
+    let next = reply(&mut state, Reply::Output { request, result: Ok(piece(&text, offset)) });
+    let next = output_requests(&next);
+    assert_eq!(next.len(), 1, "only the end is waited for: {next:?}");
+    assert_eq!(next[0].from, OutputFrom::Follow(size));
+    let shown = crate::tui::testing::frame(&state);
+    assert!(shown.contains("line 1999"), "{shown}");
+    let more = OutputReply { size: size + 5, ..piece("more\n", size) };
+    reply(&mut state, Reply::Output { request: next[0], result: Ok(more) });
+    assert!(crate::tui::testing::frame(&state).contains("more"), "it follows");
+    press(&mut state, "k");
+    assert!(!state.log.as_ref().unwrap().follows, "scrolling up stops it");
+    let top = press(&mut state, "g");
+    let top = output_requests(&top);
+    assert_eq!(top[0].from, OutputFrom::Offset(0), "the beginning is read in its place");
+    let left = press(&mut state, "esc");
+    assert!(left.contains(&Effect::CancelFollow));
 }

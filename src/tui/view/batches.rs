@@ -47,12 +47,12 @@ pub const TABLE: [Column; 12] = [
     Column::left("progress", BAR, BAR),
     Column::left("tasks", 8, 60),
     Column::right("failed", 6, 7),
+    Column::right("left", 6, 8),
     Column::left("workers", 7, 24),
     Column::right("slots", 5, 11),
+    Column::right("per min", 7, 8),
     Column::left("mean [min – max]", 8, 30),
     Column::left("median p95", 8, 18),
-    Column::right("per min", 7, 8),
-    Column::right("left", 6, 8),
     Column::right("recruiters", 10, 10),
 ];
 
@@ -125,12 +125,12 @@ fn cells(theme: Theme, batch: &BatchView) -> Vec<Cell> {
             short_count(failed),
             if failed > 0 { theme.task(TaskState::Failed) } else { Style::new() },
         ),
+        plain(batch.remaining_seconds.map_or_else(|| "-".to_owned(), span)),
         workers,
         plain(format!("{}/{}", batch.slots.taken, batch.slots.total)),
+        plain(format!("{:.1}", batch.throughput)),
         plain(mean),
         plain(median),
-        plain(format!("{:.1}", batch.throughput)),
-        plain(batch.remaining_seconds.map_or_else(|| "-".to_owned(), span)),
         plain("-"),
     ]
 }

@@ -110,7 +110,7 @@ impl Canvas<'_> {
             }
         }
         if width > 6 {
-            let shown = format!(" {} ", text::fit(title, width - 6));
+            let shown = format!(" {} ", text::fit(&text::clean(title), width - 6));
             self.text(x + 2, y, &shown, strong);
         }
         self.part(x + 2, y + 1, width.saturating_sub(4), height.saturating_sub(2))

@@ -7,11 +7,12 @@ use strum::IntoEnumIterator;
 
 use super::canvas::Canvas;
 use super::overview::per_minute;
+use super::tasks::Names;
 use super::{batches, detail, jobs, keybar, log, overview, popup, tasks, workers};
 use crate::domain::task::TaskState;
 use crate::tui::state::{Access, Marks, Screen, State, Stream, ToastKind};
 use crate::tui::text::{clean, clock, count, fit, short_count, sparkline, width};
-use crate::tui::theme::{Tone, task_glyph};
+use crate::tui::theme::Tone;
 
 /// The least that a frame needs.
 const LEAST: (usize, usize) = (20, 6);
@@ -158,17 +159,19 @@ fn draw_counters(canvas: &mut Canvas<'_>, state: &State) {
         return;
     };
     let of = |state: TaskState| short_count(counts.get(&state).copied().unwrap_or(0));
-    let long: usize = TaskState::iter().map(|s| s.to_string().len() + of(s).len() + 4).sum();
-    let has_room = long <= canvas.width();
+    let texts = |names: Names| -> Vec<(TaskState, String)> {
+        TaskState::iter().map(|s| (s, format!("{} {}  ", names.name(s), of(s)))).collect()
+    };
+    let mut shown = Vec::new();
+    for names in [Names::Whole, Names::Short, Names::Signs] {
+        shown = texts(names);
+        let wide: usize = shown.iter().map(|(_, text)| width(text)).sum();
+        if wide < canvas.width() {
+            break;
+        }
+    }
     let mut x = 1;
-    for task_state in TaskState::iter() {
-        let glyph = task_glyph(task_state);
-        let text = if has_room {
-            format!("{glyph} {task_state} {}  ", of(task_state))
-        } else {
-            let word: String = task_state.to_string().chars().take(4).collect();
-            format!("{glyph}{word} {} ", of(task_state))
-        };
+    for (task_state, text) in shown {
         let style = canvas.theme.task(task_state);
         x = canvas.text(x, 0, &text, style);
     }

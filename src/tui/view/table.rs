@@ -116,23 +116,14 @@ pub fn place(columns: &[Column], rows: &[Row], shift: usize, width: usize) -> Ve
         }
         let least = if column.grows { column.least } else { wide };
         if used + least > width && !chosen.is_empty() {
-            continue;
+            // The order of the columns is that of their weight.
+            break;
         }
         chosen.push((number, least));
         used += least + GAP;
     }
-    let mut left = (width + GAP).saturating_sub(used);
-    // Growing columns take what they want, the last one of them all that is left.
-    let is_growing = |number: usize| columns.get(number).is_some_and(|column| column.grows);
-    let last = chosen.iter().rposition(|(number, _)| is_growing(*number));
-    for (place, (number, wide)) in chosen.iter_mut().enumerate() {
-        if is_growing(*number) {
-            let wanted = natural.get(*number).copied().unwrap_or(0).saturating_sub(*wide);
-            let taken = if Some(place) == last { left } else { wanted.min(left) };
-            *wide += taken;
-            left -= taken;
-        }
-    }
+    let left = (width + GAP).saturating_sub(used);
+    grow(columns, &natural, &mut chosen, left);
     let mut x = MARK;
     chosen
         .into_iter()
@@ -142,6 +133,27 @@ pub fn place(columns: &[Column], rows: &[Row], shift: usize, width: usize) -> Ve
             placed
         })
         .collect()
+}
+
+/// Shares the room that is left between growing columns, one cell after the
+/// other; what none of them needs is the last one's.
+fn grow(columns: &[Column], natural: &[usize], chosen: &mut [(usize, usize)], mut left: usize) {
+    let is_growing = |number: usize| columns.get(number).is_some_and(|column| column.grows);
+    let mut has_grown = true;
+    while has_grown && left > 0 {
+        has_grown = false;
+        for (number, wide) in &mut *chosen {
+            let wanted = natural.get(*number).copied().unwrap_or(0);
+            if is_growing(*number) && *wide < wanted && left > 0 {
+                *wide += 1;
+                left -= 1;
+                has_grown = true;
+            }
+        }
+    }
+    if let Some((_, wide)) = chosen.iter_mut().rfind(|(number, _)| is_growing(*number)) {
+        *wide += left;
+    }
 }
 
 /// Draws the heading in the first line and the rows below it.

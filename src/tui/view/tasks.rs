@@ -17,8 +17,8 @@ use crate::tui::update::{tab, tabs};
 pub const TABLE: [Column; 11] = [
     Column::right("task", 5, 12).fixed(),
     Column::left("state", 11, 22),
-    Column::left("name", 4, 18).optional(),
-    Column::left("command", 24, 80).growing(),
+    Column::left("name", 8, 24).growing().optional(),
+    Column::left("command", 20, 80).growing(),
     Column::left("worker", 6, 14).optional(),
     Column::left("batch", 6, 14),
     Column::right("runtime", 7, 8),
@@ -84,17 +84,13 @@ fn tab_places(state: &State) -> Vec<(usize, String, Option<TaskState>)> {
             None => counts.values().sum(),
         })
     };
-    let build = |is_short: Short| {
+    let build = |names: Names| {
         let mut x = 0;
         let mut places = Vec::new();
         for tab in tabs() {
-            let word = match (tab, is_short) {
-                (None, _) => "all".to_owned(),
-                (Some(state), Short::No) => format!("{} {state}", task_glyph(state)),
-                (Some(state), Short::Yes) => {
-                    let word: String = state.to_string().chars().take(4).collect();
-                    format!("{}{word}", task_glyph(state))
-                }
+            let word = match tab {
+                None => "all".to_owned(),
+                Some(state) => names.name(state),
             };
             let count = of(tab).map_or_else(|| "-".to_owned(), short_count);
             let text = format!(" {word} {count}");
@@ -104,14 +100,35 @@ fn tab_places(state: &State) -> Vec<(usize, String, Option<TaskState>)> {
         }
         (x, places)
     };
-    let (wide, places) = build(Short::No);
-    if wide <= state.columns() { places } else { build(Short::Yes).1 }
+    let mut places = Vec::new();
+    for names in [Names::Whole, Names::Short, Names::Signs] {
+        let (wide, built) = build(names);
+        places = built;
+        if wide <= state.columns() {
+            break;
+        }
+    }
+    places
 }
 
+/// How much of a state's name there is room for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Short {
-    Yes,
-    No,
+pub enum Names {
+    Whole,
+    Short,
+    Signs,
+}
+
+impl Names {
+    #[must_use]
+    pub fn name(self, state: TaskState) -> String {
+        let glyph = task_glyph(state);
+        match self {
+            Self::Whole => format!("{glyph} {state}"),
+            Self::Short => format!("{glyph}{}", state.to_string().get(..4).unwrap_or_default()),
+            Self::Signs => glyph.to_owned(),
+        }
+    }
 }
 
 /// The tabs stand where other screens have counters: they are the same.

@@ -11,9 +11,9 @@ use crate::api::worker::WorkerList;
 use crate::domain::execution::Stream;
 use crate::domain::task::TaskState;
 use crate::domain::worker::WorkerState;
-use crate::domain::{ExecutionId, TaskId, Timestamp, WorkerId};
+use crate::domain::{ExecutionId, TaskId, Timestamp};
 use crate::tui::effect::{Action, OutputFrom, OutputReply, OutputRequest, Reply, StreamNews};
-use crate::tui::state::{State, Tails};
+use crate::tui::state::{Popup, State, Tails};
 use crate::tui::testing::{batch, frame, later, now, press, state, task, type_in, worker};
 use crate::tui::update::update;
 
@@ -336,7 +336,8 @@ fn whatever_lies_over_a_screen() {
             network_bytes_per_second: 0.0,
         });
         let samples = WorkerSamples { samples: samples.collect() };
-        reply(&mut state, Reply::Samples { worker: WorkerId(1), result: Ok(samples) });
+        let Some(Popup::Charts { worker, .. }) = state.popup else { panic!("no charts") };
+        reply(&mut state, Reply::Samples { worker, result: Ok(samples) });
         state
     });
 }
