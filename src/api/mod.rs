@@ -30,3 +30,6 @@ pub const MAX_PAGE: u32 = 10_000;
 
 /// Entries in a page when the request names no limit.
 pub const DEFAULT_PAGE: u32 = 100;
+
+#[cfg(test)]
+mod tests;

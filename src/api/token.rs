@@ -42,6 +42,7 @@ pub enum Role {
 #[serde(deny_unknown_fields)]
 pub struct CreateToken {
     /// Shown in lists and recorded with every change made with it; 1 to 255 bytes.
+    #[schema(min_length = 1, max_length = 255)]
     pub name: String,
     pub role: Role,
 }

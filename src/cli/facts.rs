@@ -17,6 +17,8 @@ pub enum Facts {
     Launch,
     /// A command that asks a server.
     Client,
+    /// The same, and opens an editor.
+    Editor,
     /// A command that asks nobody.
     Local,
 }
@@ -78,6 +80,7 @@ impl Facts {
             "scitq-serve" => Self::Serve,
             "scitq-agent" => Self::Agent,
             "scitq-launch" => Self::Launch,
+            "scitq-manage-task-edit" | "scitq-manage-task-update" => Self::Editor,
             "scitq-completions" | "scitq-man" => Self::Local,
             _ => Self::Client,
         }
@@ -85,7 +88,7 @@ impl Facts {
 
     pub fn exit_codes(self) -> Vec<Term> {
         let codes: &[&str] = match self {
-            Self::Program | Self::Launch | Self::Client => {
+            Self::Program | Self::Launch | Self::Client | Self::Editor => {
                 return EXIT_CODES.to_vec();
             }
             Self::Serve | Self::Agent => &["0", "1", "2", "70", "78"],
@@ -102,7 +105,8 @@ impl Facts {
                 let own = [SERVER.name, TOKEN.name, TOKEN_FILE.name, LOG.name, "XDG_CONFIG_HOME"];
                 own.contains(&variable.name)
             }
-            Self::Launch | Self::Client => variable.name != LOG.name,
+            Self::Launch | Self::Client => ![LOG.name, "VISUAL", "EDITOR"].contains(&variable.name),
+            Self::Editor => variable.name != LOG.name,
             Self::Local => variable.name == "NO_COLOR",
         };
         let own =
@@ -118,7 +122,7 @@ impl Facts {
             }
             Self::Serve => vec![ROOT_DATA, USER_DATA, SERVER_FILE],
             Self::Agent => vec![AGENT_CONFIGURATION, CLIENT_CONFIGURATION, SERVER_FILE],
-            Self::Launch | Self::Client => vec![CLIENT_CONFIGURATION, SERVER_FILE],
+            Self::Launch | Self::Client | Self::Editor => vec![CLIENT_CONFIGURATION, SERVER_FILE],
             Self::Local => vec![BASH_COMPLETIONS, ZSH_COMPLETIONS, FISH_COMPLETIONS, MANUALS],
         }
     }

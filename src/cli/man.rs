@@ -91,6 +91,9 @@ fn page(command: &clap::Command) -> io::Result<Page> {
         text.push_str(&list("EXIT STATUS WITH --wait AND --follow", WAITING_EXIT_CODES));
         text.push_str(&list("ENVIRONMENT OF THE COMMAND", COMMAND_VARIABLES));
     }
+    if name == "scitq-manage-task-wait" {
+        text.push_str(&list("EXIT STATUS FOR ONE TASK", WAITING_EXIT_CODES));
+    }
     text.push_str(&list("ENVIRONMENT", facts.variables()));
     text.push_str(&list("FILES", facts.files()));
     if name != "scitq" {

@@ -31,6 +31,8 @@ mod supervise;
 mod table;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 mod tui;
 mod usage;
 mod wait;

@@ -113,6 +113,10 @@ impl Write for Kept {
 /// A session with a scripted server, and what it prints.
 pub fn session(server: &Script) -> (Session, Kept) {
     let kept = Kept::default();
-    let output = Output::into_sink(kept.clone());
-    (Session::of(server.client(Patience::default()), output), kept)
+    (session_printing(server, Output::into_sink(kept.clone())), kept)
+}
+
+/// A session with a scripted server that prints there.
+pub fn session_printing(server: &Script, output: Output) -> Session {
+    Session::of(server.client(Patience::default()), output)
 }

@@ -20,7 +20,12 @@ pub const MAX_NAME_LENGTH: usize = 255;
 /// its clients still do, so the rule stays.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(try_from = "String", into = "String")]
-#[schema(value_type = String, max_length = 255)]
+#[schema(
+    value_type = String,
+    min_length = 1,
+    max_length = 255,
+    pattern = "^[^/\\u0000-\\u001f\\u007f-\\u009f]+$"
+)]
 pub struct BatchName(String);
 
 /// Why a text is no batch name.

@@ -10,7 +10,13 @@ use std::num::ParseIntError;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
 use utoipa::ToSchema;
+
+/// A number that no id has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("{0} is no id: ids are 1 to {max}", max = i64::MAX)]
+pub struct NoId(u64);
 
 macro_rules! row_id {
     ($(#[$doc:meta])* $name:ident) => {
@@ -18,9 +24,22 @@ macro_rules! row_id {
         #[derive(
             Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
         )]
-        #[serde(transparent)]
+        #[serde(try_from = "u64")]
         #[schema(value_type = u64, minimum = 1)]
         pub struct $name(pub u64);
+
+        impl TryFrom<u64> for $name {
+            type Error = NoId;
+
+            fn try_from(number: u64) -> Result<Self, Self::Error> {
+                // What is larger could not be stored as what it is.
+                if (1..=i64::MAX.unsigned_abs()).contains(&number) {
+                    Ok(Self(number))
+                } else {
+                    Err(NoId(number))
+                }
+            }
+        }
 
         impl $name {
             /// The id after this one.

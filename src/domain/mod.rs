@@ -19,3 +19,6 @@ pub mod worker;
 pub use batch::BatchName;
 pub use ids::{BatchId, Epoch, ExecutionId, StoreId, TaskId, TokenId, WorkerId};
 pub use time::{Clock, Monotonic, Now, Timestamp};
+
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,7 @@ use crossterm::event::{
     DisableBracketedPaste, DisableMouseCapture, EnableBracketedPaste, EnableMouseCapture,
 };
 use crossterm::terminal::{
-    EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
+    Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
 };
 use crossterm::{cursor, execute};
 use ratatui::Terminal;
@@ -49,7 +49,7 @@ impl TakenTerminal {
         if self.mouse == Mouse::Taken {
             execute!(io::stdout(), EnableMouseCapture)?;
         }
-        self.terminal.clear()
+        self.clear()
     }
 
     pub(super) fn leave(&mut self) {
@@ -63,8 +63,13 @@ impl TakenTerminal {
     }
 
     /// Draws every cell anew with the next frame.
+    ///
+    /// The library's own way asks the terminal where its cursor is, and waits
+    /// for the answer: not every terminal gives one, and on a slow line it is late.
     pub(super) fn clear(&mut self) -> io::Result<()> {
-        self.terminal.clear()
+        execute!(io::stdout(), Clear(ClearType::All))?;
+        self.terminal = Terminal::new(CrosstermBackend::new(io::stdout()))?;
+        Ok(())
     }
 
     pub(super) fn size(&self) -> io::Result<(u16, u16)> {

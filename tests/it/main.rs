@@ -10,6 +10,7 @@
 mod access;
 mod agents;
 mod arguments;
+mod bad_input;
 mod completions;
 mod control;
 mod examples;
@@ -23,6 +24,7 @@ mod many;
 mod messages;
 mod mistakes;
 mod scheduling;
+mod schemathesis;
 mod serving;
 mod surroundings;
 mod terminal;

@@ -247,6 +247,7 @@ fn what_a_server_refuses_is_told_with_what_to_do() {
     exit 1
     --
     error: task 77 does not exist
+    hint: `scitq manage task list` shows what there is
     ");
     assert_snapshot!(said(server.scitq(&["manage", "task", "show", "-n", "twin"])), @r"
     exit 1

@@ -30,6 +30,7 @@ pub struct Folders {
     cleaner: JoinHandle<()>,
     maker: Maker,
     held: HeldFolders,
+    events: UnboundedSender<Event>,
 }
 
 /// What the threads work with.
@@ -114,13 +115,14 @@ impl Folders {
             held: held.clone(),
         };
         let thread_maker = maker.clone();
+        let own_events = events.clone();
         thread::Builder::new()
             .name("folders".to_owned())
             .spawn(move || thread_maker.make_all(&makings, &events))?;
         let cleaner = thread::Builder::new()
             .name("cleaner".to_owned())
             .spawn(move || cleaner.work(&removals))?;
-        Ok(Self { to_make, to_remove, cleaner, maker, held })
+        Ok(Self { to_make, to_remove, cleaner, maker, held, events: own_events })
     }
 
     /// For those who make a directory in a thread of their own.
@@ -136,9 +138,15 @@ impl Folders {
         }
     }
 
-    /// Makes the directory of a task that fetches nothing, and says so.
+    /// Makes the directory of a task that fetches nothing, and says so. A spare
+    /// one gets its new name on the spot: a thread would cost more than that.
     pub fn make(&self, order: Arc<Order>, ground: Ground) {
-        self.held.add(order.execution);
+        let execution = order.execution;
+        self.held.add(execution);
+        if ground == Ground::Fresh && self.maker.takes_spare(&order) {
+            drop(self.events.send(Event::Prepared { execution, result: Ok(()) }));
+            return;
+        }
         drop(self.to_make.send(Making { order, ground }));
     }
 
@@ -210,11 +218,17 @@ impl Maker {
         }
     }
 
+    /// Whether a spare directory has become that of the task.
+    fn takes_spare(&self, order: &Order) -> bool {
+        let is_plain =
+            order.spec.stdin.is_none() && (order.spec.uid, order.spec.gid) == (None, None);
+        is_plain && self.spares.take(&self.dirs(order.execution))
+    }
+
     fn make_all(&self, makings: &Receiver<Making>, events: &UnboundedSender<Event>) {
         while let Ok(Making { order, ground }) = makings.recv() {
             let result = self.make(&order, ground).map_err(|error| no_folder(&error));
-            let (execution, revision) = (order.execution, order.revision);
-            drop(events.send(Event::Prepared { execution, revision, result }));
+            drop(events.send(Event::Prepared { execution: order.execution, result }));
         }
     }
 

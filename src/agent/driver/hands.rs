@@ -59,8 +59,6 @@ pub struct Hands {
 /// A download or upload under way.
 #[derive(Debug)]
 pub struct Moving {
-    /// Of the order for which it works.
-    revision: u32,
     transfer: Transfer,
     task: JoinHandle<()>,
 }
@@ -170,11 +168,9 @@ impl Hands {
         }
     }
 
-    /// Notes that a transfer for that revision of the task has answered.
-    pub fn on_transfer_over(&mut self, execution: ExecutionId, revision: u32) {
-        if self.transfers.get(&execution).is_some_and(|moving| moving.revision == revision) {
-            self.transfers.remove(&execution);
-        }
+    /// Notes that a transfer has answered.
+    pub fn on_transfer_over(&mut self, execution: ExecutionId) {
+        self.transfers.remove(&execution);
     }
 
     /// Tells all transfers to end. What they have brought stays.
@@ -198,7 +194,7 @@ impl Hands {
         };
         self.start_transfer(&order, async move |order, transfer| {
             let result = download.run(&order, &transfer).await;
-            Event::Prepared { execution: order.execution, revision: order.revision, result }
+            Event::Prepared { execution: order.execution, result }
         });
     }
 
@@ -207,7 +203,6 @@ impl Hands {
         self.start_transfer(order, async move |order, transfer| {
             let execution = order.execution;
             let uri = order.spec.output.as_deref().unwrap_or_default();
-            let revision = order.revision;
             let result = match stage::upload(&dirs, uri, &transfer).await {
                 Ok(uploaded) => {
                     log_notes(execution, &uploaded.notes);
@@ -215,7 +210,7 @@ impl Hands {
                 }
                 Err(error) => Err(failure(&error)),
             };
-            Event::Uploaded { execution, revision, result }
+            Event::Uploaded { execution, result }
         });
     }
 
@@ -229,19 +224,8 @@ impl Hands {
         let transfer = Transfer::default();
         let events = self.events.clone();
         let work = work(order.clone(), transfer.clone());
-        // Of an edited task the first download may still be at it.
-        let before = self.transfers.remove(&order.execution);
-        let task = tokio::spawn(async move {
-            if let Some(Moving { transfer, task, .. }) = before {
-                transfer.cancel.cancel();
-                if task.await.is_err() {
-                    tracing::error!("a transfer broke off");
-                }
-            }
-            drop(events.send(work.await));
-        });
-        let revision = order.revision;
-        self.transfers.insert(order.execution, Moving { revision, transfer, task });
+        let task = tokio::spawn(async move { drop(events.send(work.await)) });
+        self.transfers.insert(order.execution, Moving { transfer, task });
     }
 
     fn stop_transfer(&mut self, execution: ExecutionId) {

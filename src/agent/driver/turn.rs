@@ -156,9 +156,8 @@ impl Driver {
     /// What people read of an event, and what it means for transfers.
     fn notice(&mut self, event: &Event) {
         match event {
-            Event::Prepared { execution, revision, .. }
-            | Event::Uploaded { execution, revision, .. } => {
-                self.hands.on_transfer_over(*execution, *revision);
+            Event::Prepared { execution, .. } | Event::Uploaded { execution, .. } => {
+                self.hands.on_transfer_over(*execution);
             }
             Event::Frame { frame, .. } => self.notice_frame(frame),
             Event::Started { execution, .. } => tracing::debug!(%execution, "started"),

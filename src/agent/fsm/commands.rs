@@ -138,10 +138,7 @@ impl AgentState {
             ended_at: at,
         };
         match (&held.stage, known) {
-            (
-                Stage::Ending(_) | Stage::Reported(_) | Stage::Downloading { .. } | Stage::Ready,
-                _,
-            ) => {}
+            (Stage::Ending(_) | Stage::Reported(_) | Stage::Downloading(_) | Stage::Ready, _) => {}
             (Stage::Restored, None) if held.started_at.is_none() => {
                 self.prepare_or_drop(turn, id);
             }
@@ -198,7 +195,7 @@ impl AgentState {
         let Some(held) = self.executions.get_mut(&id) else { return };
         let (order, is_suspended) = (held.order.clone(), held.is_suspended());
         match (&mut held.stage, held.stop) {
-            (Stage::Downloading { .. }, _) => {
+            (Stage::Downloading(_), _) => {
                 turn.wants(Effect::StopTransfer(id));
                 let limit = order.spec.download_timeout.unwrap_or_default();
                 let reason = format!("inputs were not there after {limit} s, the download limit");

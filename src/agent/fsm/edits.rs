@@ -8,7 +8,7 @@ use crate::domain::execution::FailureClass;
 use crate::domain::task::TaskSpec;
 
 use super::effect::{Effect, Ground};
-use super::execution::{Order, Stage};
+use super::execution::{Fetching, Order, Stage};
 use super::record::Record;
 use super::slots::place;
 use super::state::{AgentState, Turn};
@@ -23,7 +23,7 @@ impl AgentState {
         let Some(held) = self.executions.get(&id) else { return };
         // Whether a restored one runs is not known yet: it is named by its old
         // revision in the next hello, and the server sends the edit again.
-        let is_open = matches!(held.stage, Stage::Downloading { .. } | Stage::Ready)
+        let is_open = matches!(held.stage, Stage::Downloading(_) | Stage::Ready)
             && held.stop.is_none()
             && edit.revision > held.order.revision;
         if !is_open {
@@ -38,16 +38,21 @@ impl AgentState {
             }
         };
         let needs_data = !has_same_ground(&held.order.spec, &spec);
-        let is_downloading = matches!(held.stage, Stage::Downloading { .. });
+        let fetching = match held.stage {
+            Stage::Downloading(fetching) => Some(fetching),
+            _ => None,
+        };
         let order = Order { revision: edit.revision, spec, ..(*held.order).clone() };
         self.replace_order(turn, id, order);
-        if needs_data {
-            if is_downloading {
+        match fetching {
+            None if needs_data => self.prepare(turn, id, Ground::Edited),
+            None => {}
+            Some(_) if needs_data => {
+                self.set_stage(id, Stage::Downloading(Fetching::Former));
+                self.set_download_deadline(turn, id);
                 turn.wants(Effect::StopTransfer(id));
             }
-            self.prepare(turn, id, Ground::Edited);
-        } else if is_downloading {
-            self.set_download_deadline(turn, id);
+            Some(_) => self.set_download_deadline(turn, id),
         }
     }
 

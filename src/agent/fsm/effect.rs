@@ -21,8 +21,7 @@ pub enum Effect {
     /// Write it down before any frame that is sent later.
     Journal(Record),
     /// Make the task's directory and fetch inputs and resources. Answered by
-    /// [`super::Event::Prepared`]; of an earlier one for the same execution the
-    /// answer no longer matters, and its work ends first.
+    /// [`super::Event::Prepared`]. Wanted again only after that.
     Prepare {
         order: Arc<Order>,
         ground: Ground,
@@ -39,7 +38,7 @@ pub enum Effect {
     ForgetCommand(ExecutionId),
     /// Send the outputs. Answered by [`super::Event::Uploaded`].
     Upload(Arc<Order>),
-    /// Stop the download or upload; its answer no longer matters.
+    /// Stop the download or upload, which answers soon.
     StopTransfer(ExecutionId),
     /// Send the output of a command that has just started, as it grows.
     FollowNewOutput {

@@ -26,14 +26,10 @@ pub enum Event {
     /// Directory, inputs and resources are there, or cannot be had.
     Prepared {
         execution: ExecutionId,
-        /// Of the order whose data it is.
-        revision: u32,
         result: Result<(), TransferFailure>,
     },
     Uploaded {
         execution: ExecutionId,
-        /// Of the order whose outputs they are.
-        revision: u32,
         result: Result<(), TransferFailure>,
     },
     Started {

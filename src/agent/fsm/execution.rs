@@ -87,10 +87,7 @@ pub enum Stage {
     /// Read from the journal; the supervisor has not said yet whether it runs.
     Restored,
     /// Deadline: the limit on downloads.
-    Downloading {
-        /// The revision of which the data is being fetched.
-        revision: u32,
-    },
+    Downloading(Fetching),
     Ready,
     /// The supervisor was asked to start it. Holds a slot.
     Starting,
@@ -101,6 +98,16 @@ pub enum Stage {
     Ending(Box<Ending>),
     /// The final report is written down.
     Reported(Box<Reported>),
+}
+
+/// For which revision of the task data is fetched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fetching {
+    /// For the one that counts.
+    Present,
+    /// For one that was edited meanwhile: it is broken off, and then the data
+    /// of the present one follows.
+    Former,
 }
 
 /// What is left to do after the end of a command.
@@ -253,7 +260,7 @@ impl Execution {
     #[must_use]
     pub fn phase(&self) -> Phase {
         match &self.stage {
-            Stage::Restored | Stage::Downloading { .. } => Phase::Downloading,
+            Stage::Restored | Stage::Downloading(_) => Phase::Downloading,
             Stage::Ready | Stage::Starting => Phase::Ready,
             Stage::Running => Phase::Running,
             Stage::Ending(ending) if ending.upload != Upload::Done => Phase::Uploading,

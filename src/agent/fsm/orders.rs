@@ -10,7 +10,7 @@ use crate::domain::execution::{FailureClass, Outcome, OutputSizes};
 use crate::domain::worker::WantedState;
 
 use super::effect::{Effect, Files, Ground};
-use super::execution::{Execution, Known, Order, Stage, Upload};
+use super::execution::{Execution, Fetching, Known, Order, Stage, Upload};
 use super::record::Record;
 use super::reports::ReportKind;
 use super::state::{AgentState, Turn};
@@ -51,7 +51,7 @@ impl AgentState {
     /// Begins with the downloads of an execution.
     pub(super) fn prepare(&mut self, turn: &mut Turn, id: ExecutionId, ground: Ground) {
         let Some(order) = self.executions.get(&id).map(|held| held.order.clone()) else { return };
-        self.set_stage(id, Stage::Downloading { revision: order.revision });
+        self.set_stage(id, Stage::Downloading(Fetching::Present));
         self.set_download_deadline(turn, id);
         turn.wants(Effect::Prepare { order, ground });
     }
@@ -95,7 +95,7 @@ impl AgentState {
         let id = order.execution;
         let at = turn.now.wall;
         turn.wants(Effect::Journal(Record::Accepted { order: order.clone(), at }));
-        let stage = Stage::Downloading { revision: order.revision };
+        let stage = Stage::Downloading(Fetching::Present);
         self.executions.insert(id, Execution::new(order, at, stage));
         self.untold_phases.insert(id);
         self.report(id, at, ReportEvent::Accepted);

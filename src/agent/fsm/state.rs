@@ -172,10 +172,8 @@ impl AgentState {
             Event::LinkUp { link } => self.on_link_up(turn, link),
             Event::LinkDown { link } => self.on_link_down(turn, link),
             Event::Frame { link, frame } => self.on_frame(turn, link, frame),
-            Event::Prepared { execution, revision, result } => {
-                self.on_prepared(turn, execution, revision, result);
-            }
-            Event::Uploaded { execution, result, .. } => self.on_uploaded(turn, execution, result),
+            Event::Prepared { execution, result } => self.on_prepared(turn, execution, result),
+            Event::Uploaded { execution, result } => self.on_uploaded(turn, execution, result),
             Event::Started { execution, at } => self.on_started(turn, execution, at),
             Event::NotStarted { execution, failure } => {
                 self.on_not_started(turn, execution, failure);

@@ -6,9 +6,9 @@ use crate::api::link::ReportEvent;
 use crate::domain::ExecutionId;
 use crate::domain::execution::{Failure, FailureClass, OutputSizes};
 
-use super::effect::Effect;
+use super::effect::{Effect, Ground};
 use super::event::{Culprit, TransferFailure};
-use super::execution::{Failing, Stage, StopReason, Upload};
+use super::execution::{Failing, Fetching, Stage, StopReason, Upload};
 use super::state::{AgentState, Link, Turn};
 
 /// The longest wait between two tries of an upload.
@@ -19,14 +19,12 @@ impl AgentState {
         &mut self,
         turn: &mut Turn,
         id: ExecutionId,
-        revision: u32,
         result: Result<(), TransferFailure>,
     ) {
         let Some(held) = self.executions.get(&id) else { return };
-        if !matches!(held.stage, Stage::Downloading { revision: wanted } if wanted == revision) {
-            return;
-        }
+        let Stage::Downloading(fetching) = held.stage else { return };
         match result {
+            _ if fetching == Fetching::Former => self.prepare(turn, id, Ground::Edited),
             Ok(()) => self.set_stage(id, Stage::Ready),
             Err(failure) => {
                 let class = match failure.culprit {
@@ -124,7 +122,7 @@ impl AgentState {
                     self.report(id, report.at, report.event);
                 }
             }
-            Stage::Restored | Stage::Downloading { .. } | Stage::Ready | Stage::Starting => {}
+            Stage::Restored | Stage::Downloading(_) | Stage::Ready | Stage::Starting => {}
         }
     }
 

@@ -114,7 +114,7 @@ impl AgentState {
         }
         let Some(failure) = reason.by_person() else { return };
         match &mut held.stage {
-            Stage::Downloading { .. } | Stage::Ready => {
+            Stage::Downloading(_) | Stage::Ready => {
                 turn.wants(Effect::StopTransfer(id));
                 self.finish_without_run(turn, id, failure.class, failure.reason);
             }
@@ -147,7 +147,7 @@ impl AgentState {
     fn on_give_back(&mut self, turn: &mut Turn, id: ExecutionId) {
         let Some(held) = self.executions.get_mut(&id) else { return };
         match held.stage {
-            Stage::Downloading { .. } | Stage::Ready => self.give_back(turn, id),
+            Stage::Downloading(_) | Stage::Ready => self.give_back(turn, id),
             Stage::Restored => held.wanted_back = true,
             _ => {}
         }

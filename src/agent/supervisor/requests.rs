@@ -34,17 +34,17 @@ pub(super) fn on_spawn(
 
     let mut state = shared.lock();
     state.starting = false;
-    let reply = match outcome {
+    shared.start_over.notify_all();
+    match outcome {
         Ok(pid) => {
             let at = before.wall;
             let ticks = (ticks(before, ticks_per_second), ticks(after, ticks_per_second));
             state.on_started(Started { execution, pid, ticks, at });
-            FromSupervisor::Spawned { number, pid: pid.unsigned_abs(), started_at: at }
+            let pid = pid.unsigned_abs();
+            state.tell_start(&FromSupervisor::Spawned { number, pid, started_at: at });
         }
-        Err(refusal) => FromSupervisor::NotSpawned { number, refusal },
-    };
-    shared.start_over.notify_all();
-    answer(&mut state, &reply);
+        Err(refusal) => answer(&mut state, &FromSupervisor::NotSpawned { number, refusal }),
+    }
 }
 
 /// Sends a signal to the process group of a command and answers.

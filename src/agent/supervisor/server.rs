@@ -110,6 +110,7 @@ impl Server {
         loop {
             let Some(patience) = self.patience() else { return Ok(()) };
             let ready = self.wait(patience)?;
+            self.send_what_is_due();
             if ready.woken {
                 rustix::io::read(&self.shared.wake, &mut [0; 8])?;
             }
@@ -156,7 +157,14 @@ struct Ready {
 
 impl Server {
     fn wait(&self, patience: Duration) -> io::Result<Ready> {
-        let blocked = self.shared.lock().is_blocked();
+        let (blocked, send_at) = {
+            let state = self.shared.lock();
+            (state.is_blocked(), state.send_at)
+        };
+        let patience = match send_at {
+            Some(at) => patience.min(at.saturating_duration_since(Instant::now())),
+            None => patience,
+        };
         let mut fds = Vec::with_capacity(3 + self.strangers.len());
         fds.push(PollFd::new(&self.shared.wake, PollFlags::IN));
         fds.push(PollFd::new(&self.listener, PollFlags::IN));
@@ -179,6 +187,13 @@ impl Server {
             strangers: ready.by_ref().take(self.strangers.len()).collect(),
             agent: ready.next().unwrap_or_default(),
         })
+    }
+
+    fn send_what_is_due(&self) {
+        let mut state = self.shared.lock();
+        if state.send_at.is_some_and(|at| at <= Instant::now()) {
+            state.publish();
+        }
     }
 
     fn on_connection(&mut self) {

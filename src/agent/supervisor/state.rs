@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use rustc_hash::FxHashMap;
 
@@ -13,6 +14,10 @@ use super::connection::Outgoing;
 use super::journal::{Journal, Record, Started};
 use super::protocol::{EndRecord, FromSupervisor, KnownExecution};
 use crate::domain::ExecutionId;
+
+/// How long the word of a start waits for the end of the command. Most short
+/// commands have ended by then, and the agent is woken up once instead of twice.
+const TOGETHER: Duration = Duration::from_millis(3);
 
 /// The state, and what its two threads tell each other.
 #[derive(Debug)]
@@ -37,6 +42,8 @@ pub(super) struct State {
     pub(super) journal: Journal,
     /// The agent that counts.
     pub(super) agent: Option<Outgoing>,
+    /// When the frames for the agent are sent that wait for more.
+    pub(super) send_at: Option<Instant>,
 }
 
 impl Shared {
@@ -52,6 +59,7 @@ impl Shared {
             starting: false,
             journal,
             agent: None,
+            send_at: None,
         };
         Self { state: Mutex::new(state), start_over: Condvar::new(), wake }
     }
@@ -114,11 +122,30 @@ impl State {
         }
     }
 
+    /// Adds the frame of a start, which is sent with what follows soon.
+    pub(super) fn tell_start(&mut self, message: &FromSupervisor) {
+        self.tell(message);
+        self.write_journal();
+        if self.agent.is_some() {
+            self.send_at.get_or_insert_with(|| Instant::now() + TOGETHER);
+        }
+    }
+
     /// Writes the journal, then tells the agent.
-    ///
+    pub(super) fn publish(&mut self) {
+        self.write_journal();
+        self.send_at = None;
+        if let Some(agent) = &mut self.agent
+            && let Err(error) = agent.flush()
+        {
+            tracing::warn!(%error, "lost the agent");
+            self.agent = None;
+        }
+    }
+
     /// A full disk does not keep an end from the agent, which may have another
     /// disk to write it to: the journal catches up with its next line.
-    pub(super) fn publish(&mut self) {
+    fn write_journal(&mut self) {
         if let Err(error) = self.journal.flush() {
             tracing::error!(%error, "cannot write the journal");
         } else if self.journal.wants_compaction() {
@@ -128,16 +155,10 @@ impl State {
                 tracing::error!(%error, "cannot rewrite the journal");
             }
         }
-        if let Some(agent) = &mut self.agent
-            && let Err(error) = agent.flush()
-        {
-            tracing::warn!(%error, "lost the agent");
-            self.agent = None;
-        }
     }
 
     /// Whether frames wait for a socket that is full.
     pub(super) fn is_blocked(&self) -> bool {
-        self.agent.as_ref().is_some_and(|agent| !agent.is_empty())
+        self.send_at.is_none() && self.agent.as_ref().is_some_and(|agent| !agent.is_empty())
     }
 }

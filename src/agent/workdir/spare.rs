@@ -22,8 +22,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::fs::{
-    AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, RawDir, flock, fstat, ftruncate, openat,
-    unlinkat,
+    AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, RawDir, RenameFlags, flock, fstat,
+    ftruncate, openat, renameat_with, unlinkat,
 };
 use rustix::process::geteuid;
 use strum::IntoEnumIterator;
@@ -71,6 +71,18 @@ impl SpareDirs {
             Err(error) => return Err(failed(error)),
         }
         Ok(Self { tasks, stock: Mutex::default() })
+    }
+
+    /// Gives an execution a spare folder, if there is one and nothing in its
+    /// place.
+    pub fn take(&self, dirs: &TaskDirs) -> bool {
+        let Some(spare) = self.stock().spares.pop() else { return false };
+        let moved = renameat_with(CWD, &spare, CWD, dirs.root(), RenameFlags::NOREPLACE);
+        if moved.is_err() {
+            // Whoever has more time for it finds out what is wrong.
+            self.stock().spares.push(spare);
+        }
+        moved.is_ok()
     }
 
     /// As [`TaskDirs::create`], for an execution that has no folders.

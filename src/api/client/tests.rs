@@ -63,7 +63,7 @@ async fn a_request_is_what_the_contract_says() {
         lines,
         [
             "POST /api/v2/tasks HTTP/1.1",
-            "GET /api/v2/tasks?batch=a+b%26c&newest_first=false&limit=3 HTTP/1.1",
+            "GET /api/v2/tasks?batch=a+b%26c&sort=id&reverse=false&limit=3 HTTP/1.1",
             "POST /api/v2/tasks/wait HTTP/1.1",
             "DELETE /api/v2/workers/3 HTTP/1.1",
         ]

@@ -31,7 +31,8 @@ where
     T::Err: Display,
 {
     if text.trim().is_empty() {
-        return Err(CliError::refused("no id came on standard input"));
+        return Err(CliError::refused("no id came on standard input")
+            .hint("the command before it in the pipe told none: see what it said"));
     }
     let list: Result<IdList<T>, String> = text.parse();
     list.map(|list| list.0)

@@ -22,7 +22,14 @@ use super::{
 #[derive(OpenApi)]
 #[openapi(
     info(title = "scitq", description = "A distributed task queue for heavy scientific tasks."),
-    components(schemas(crate::api::event::Event, crate::api::error::ErrorBody))
+    // Those that only parameters name are not found by themselves.
+    components(schemas(
+        crate::api::event::Event,
+        crate::api::event::EventKind,
+        crate::api::error::ErrorBody,
+        crate::api::task::TaskSort,
+        crate::domain::execution::Stream,
+    ))
 )]
 struct Head;
 
@@ -145,5 +152,10 @@ mod tests {
         let committed = std::fs::read_to_string(path).unwrap_or_default();
         assert!(committed == text, "docs/openapi.json is stale: run the tests with SCITQ_BLESS=1");
         assert!(text.contains("\"openapi\": \"3.1"));
+        for (_, place) in text.match_indices("\"#/").map(|(start, _)| text.split_at(start + 2)) {
+            let place = place.split('"').next().unwrap();
+            let document: serde_json::Value = serde_json::from_str(&text).unwrap();
+            assert!(document.pointer(place).is_some(), "the document has no {place}");
+        }
     }
 }

@@ -204,13 +204,7 @@ impl Bench {
     }
 
     pub fn prepared(&mut self, number: u64) -> Vec<Effect> {
-        let revision = self.revision(number);
-        self.on(Event::Prepared { execution: id(number), revision, result: Ok(()) })
-    }
-
-    /// The revision of the order that is held.
-    pub fn revision(&self, number: u64) -> u32 {
-        self.state.executions.get(&id(number)).map_or(0, |held| held.order.revision)
+        self.on(Event::Prepared { execution: id(number), result: Ok(()) })
     }
 
     pub fn suspend(&mut self, number: u64, suspension: Suspension) -> Vec<Effect> {
@@ -230,7 +224,7 @@ impl Bench {
     }
 
     pub fn uploaded(&mut self, number: u64, result: Result<(), TransferFailure>) -> Vec<Effect> {
-        self.on(Event::Uploaded { execution: id(number), revision: 0, result })
+        self.on(Event::Uploaded { execution: id(number), result })
     }
 
     pub fn output_sent(&mut self, number: u64) -> Vec<Effect> {

@@ -15,7 +15,7 @@ fn an_edit_before_the_start_counts_and_a_later_one_does_not() {
         bench.edit(1, 2, r#"{"command":"false"}"#).iter().map(brief).collect();
     assert_eq!(effects, ["journal(changed 2)"], "the data is the same");
     bench.edit(1, 1, r#"{"command":"older"}"#);
-    bench.on(Event::Prepared { execution: id(1), revision: 0, result: Ok(()) });
+    bench.on(Event::Prepared { execution: id(1), result: Ok(()) });
     bench.edit(1, 3, r#"{"command":"late"}"#);
     let spawned = bench.effects.iter().find_map(|effect| match effect {
         Effect::Spawn(order) => Some(order.spec.command.to_string()),
@@ -32,20 +32,16 @@ fn an_edit_before_the_start_counts_and_a_later_one_does_not() {
 }
 
 #[test]
-fn an_edit_of_the_data_fetches_anew_and_an_older_answer_does_not_count() {
+fn an_edit_of_the_data_waits_for_the_end_of_the_download_that_it_breaks_off() {
     let mut bench = Bench::linked();
     bench.accept(1, PLAIN);
     let with_input = r#"{"command":"true","input":["file:///in"]}"#;
     let effects: Vec<String> = bench.edit(1, 1, with_input).iter().map(brief).collect();
-    assert_eq!(effects, ["journal(changed 1)", "stop transfer", "prepare"]);
-    assert!(
-        bench
-            .effects
-            .iter()
-            .any(|effect| { matches!(effect, Effect::Prepare { ground: Ground::Edited, .. }) })
-    );
+    assert_eq!(effects, ["journal(changed 1)", "stop transfer"]);
+    assert!(bench.edit(1, 2, with_input).iter().all(|effect| brief(effect) != "prepare"));
     let broken_off = Err(failure(false));
-    bench.on(Event::Prepared { execution: id(1), revision: 0, result: broken_off });
+    let effects = bench.on(Event::Prepared { execution: id(1), result: broken_off });
+    assert!(matches!(effects[..], [Effect::Prepare { ground: Ground::Edited, .. }]));
     assert!(bench.outcomes(1).is_empty());
     bench.prepared(1);
     assert_eq!(bench.spawned(), [1]);

@@ -170,7 +170,7 @@ fn the_download_limit_counts_downloads_only() {
 fn a_failed_download_fails_the_execution() {
     let mut bench = Bench::linked();
     bench.accept(1, PLAIN);
-    bench.on(Event::Prepared { execution: id(1), revision: 0, result: Err(failure(false)) });
+    bench.on(Event::Prepared { execution: id(1), result: Err(failure(false)) });
     assert_eq!(bench.class(1), Some(FailureClass::Download));
     assert!(bench.spawned().is_empty());
 }
@@ -180,7 +180,7 @@ fn a_machine_that_cannot_keep_the_data_is_not_the_fault_of_the_task() {
     let mut bench = Bench::linked();
     bench.accept(1, PLAIN);
     let full = TransferFailure { culprit: Culprit::Worker, ..failure(false) };
-    bench.on(Event::Prepared { execution: id(1), revision: 0, result: Err(full) });
+    bench.on(Event::Prepared { execution: id(1), result: Err(full) });
     assert_eq!(bench.class(1), Some(FailureClass::Internal));
 }
 

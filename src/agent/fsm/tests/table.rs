@@ -125,7 +125,7 @@ fn happen(bench: &mut Bench, event: &str) -> Vec<Effect> {
         "start again" => bench.frame(start(1, PLAIN)),
         "prepared" => bench.prepared(1),
         "download failed" => {
-            bench.on(Event::Prepared { execution: id(1), revision: 0, result: Err(failure(false)) })
+            bench.on(Event::Prepared { execution: id(1), result: Err(failure(false)) })
         }
         "started" => bench.started(1),
         "not found" | "cannot start" => {
@@ -166,7 +166,7 @@ fn describe(bench: &Bench) -> String {
     let Some(held) = bench.state.executions.get(&id(1)) else { return "gone".to_owned() };
     let mut text = match &held.stage {
         Stage::Restored => "restored".to_owned(),
-        Stage::Downloading { .. } => "downloading".to_owned(),
+        Stage::Downloading(_) => "downloading".to_owned(),
         Stage::Ready => "ready".to_owned(),
         Stage::Starting => "starting".to_owned(),
         Stage::Running => "running".to_owned(),

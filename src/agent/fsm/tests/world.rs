@@ -9,6 +9,7 @@ use crate::domain::execution::Suspension;
 use crate::domain::signal::Signal;
 use crate::domain::{Epoch, ExecutionId, Monotonic};
 
+use super::super::execution::Stage;
 use super::super::slots::place;
 use super::super::*;
 use super::bench::*;
@@ -33,8 +34,7 @@ pub struct World {
     /// Frames of reports that are not acknowledged.
     pub frames: Vec<Frame>,
     pub heartbeats: Vec<(u64, Monotonic)>,
-    /// Each with the revision that is fetched.
-    pub downloads: BTreeMap<ExecutionId, u32>,
+    pub downloads: BTreeSet<ExecutionId>,
     pub uploads: BTreeSet<ExecutionId>,
     /// Ends of output that were asked for on this link.
     pub finishing: BTreeSet<ExecutionId>,
@@ -100,7 +100,7 @@ impl World {
             next_id: 1,
             frames: Vec::new(),
             heartbeats: Vec::new(),
-            downloads: BTreeMap::new(),
+            downloads: BTreeSet::new(),
             uploads: BTreeSet::new(),
             finishing: BTreeSet::new(),
             followed: BTreeSet::new(),
@@ -133,7 +133,7 @@ impl World {
         match effect {
             Effect::Journal(record) => self.write(record),
             Effect::Prepare { order, .. } => {
-                self.downloads.insert(order.execution, order.revision);
+                assert!(self.downloads.insert(order.execution), "two downloads at once");
             }
             Effect::Spawn(order) => self.spawn(&order),
             Effect::Signal { execution, signal } => self.signal(execution, signal),
@@ -151,7 +151,10 @@ impl World {
                 assert!(self.uploads.insert(id), "two uploads at once");
             }
             Effect::StopTransfer(id) => {
-                self.downloads.remove(&id);
+                let stage = self.state.executions.get(&id).map(|held| &held.stage);
+                if !matches!(stage, Some(Stage::Downloading(_))) {
+                    self.downloads.remove(&id);
+                }
                 self.uploads.remove(&id);
             }
             Effect::FollowNewOutput { execution, link }
@@ -217,7 +220,7 @@ impl World {
         assert!(self.seen.acceptance_acknowledged.contains(&id), "{id} was started too early");
         assert!(self.supervisor_is_up);
         assert!(!self.seen.orphans.contains(&id), "{id} is an orphan and was started");
-        assert!(!self.downloads.contains_key(&id), "{id} was started before its data was there");
+        assert!(!self.downloads.contains(&id), "{id} was started before its data was there");
         assert_eq!(self.held_back.get(&id), None, "{id} is held back and was started");
         assert_eq!(order.revision, self.seen.edited.get(&id).copied().unwrap_or(0));
         let own = place(&self.state.executions[&id]);
@@ -300,23 +303,16 @@ impl World {
     }
 
     pub fn prepare(&mut self, choice: usize, result: Result<(), TransferFailure>) {
-        let downloads: BTreeSet<ExecutionId> = self.downloads.keys().copied().collect();
-        if let Some(id) = pick(&downloads, choice)
-            && let Some(revision) = self.downloads.remove(&id)
-        {
-            if revision > 0 {
-                // The word of the download that the edit broke off.
-                let (revision, result) = (revision - 1, Err(failure(false)));
-                self.on(Event::Prepared { execution: id, revision, result });
-            }
-            self.on(Event::Prepared { execution: id, revision, result });
+        if let Some(id) = pick(&self.downloads, choice) {
+            self.downloads.remove(&id);
+            self.on(Event::Prepared { execution: id, result });
         }
     }
 
     pub fn upload(&mut self, choice: usize, result: Result<(), TransferFailure>) {
         if let Some(id) = pick(&self.uploads, choice) {
             self.uploads.remove(&id);
-            self.on(Event::Uploaded { execution: id, revision: 0, result });
+            self.on(Event::Uploaded { execution: id, result });
         }
     }
 

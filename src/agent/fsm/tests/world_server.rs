@@ -101,7 +101,7 @@ impl World {
     pub fn edit(&mut self, id: ExecutionId, choice: usize) {
         let Some(held) = self.state.executions.get(&id) else { return };
         let revision = held.order.revision + 1;
-        let has_begun = !matches!(held.stage, Stage::Downloading { .. } | Stage::Ready);
+        let has_begun = !matches!(held.stage, Stage::Downloading(_) | Stage::Ready);
         let counts = self.linked
             && !has_begun
             && held.stop.is_none()

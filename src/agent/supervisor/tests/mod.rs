@@ -3,6 +3,7 @@
 
 mod commands;
 mod control;
+mod frames;
 mod life;
 
 use std::collections::BTreeSet;

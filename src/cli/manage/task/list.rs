@@ -157,3 +157,60 @@ pub fn brief_fields() -> Vec<Field<TaskView>> {
 fn date(time: Option<Timestamp>, moment: &Moment) -> Cell {
     time.map(|time| format::date(time, &moment.zone)).unwrap_or_default().into()
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::api::client::testing::{Script, ok};
+    use crate::cli::output::Output;
+    use crate::cli::testing::{Kept, session_printing, task};
+
+    #[derive(Debug, Parser)]
+    struct List {
+        #[command(flatten)]
+        args: ListArgs,
+    }
+
+    fn args(words: &[&str]) -> ListArgs {
+        List::try_parse_from(["list"].iter().chain(words)).unwrap().args
+    }
+
+    #[tokio::test]
+    async fn a_page_is_printed_before_the_next_one_is_asked_for() {
+        const PAGES: u64 = 50;
+        let kept = Kept::default();
+        let seen = kept.clone();
+        let server = Script::deciding(move |request| {
+            let page: u64 = request
+                .split_once("cursor=")
+                .map_or(0, |(_, rest)| rest.split(['&', ' ']).next().unwrap().parse().unwrap());
+            // All that was sent before has been printed, so nothing is held back.
+            let lines = seen.text().lines().count() as u64;
+            assert_eq!(lines, if page == 0 { 0 } else { page * 100 + 1 });
+            let tasks: Vec<TaskView> = (1..=100).map(|id| task(page * 100 + id)).collect();
+            let next = (page + 1 < PAGES).then(|| (page + 1).to_string());
+            ok(serde_json::json!({ "tasks": tasks, "next": next }).to_string())
+        })
+        .await;
+        let session = session_printing(&server, Output::into_sink(kept.clone()));
+        cmd_list(&session, args(&[])).await.unwrap();
+        assert_eq!(kept.text().lines().count() as u64, PAGES * 100 + 1);
+    }
+
+    #[tokio::test]
+    async fn the_server_sorts_and_a_limit_asks_for_no_more() {
+        let server = Script::deciding(|_| ok(r#"{"tasks":[],"next":null}"#)).await;
+        let session = session_printing(&server, Output::into_sink(Kept::default()));
+        let words = ["--sort", "time:desc", "--limit", "7", "--state", "failed", "--tag", "a=b"];
+        cmd_list(&session, args(&words)).await.unwrap();
+        let line = server.requests()[0].lines().next().unwrap().to_owned();
+        assert_eq!(
+            line,
+            "GET /api/v2/tasks?state=failed&tag=a%3Db&sort=runtime&reverse=true&limit=7 HTTP/1.1"
+        );
+        let error = cmd_list(&session, args(&["--sort", "phase"])).await.unwrap_err();
+        assert_eq!(error.to_string(), "--sort: there is no column `phase`");
+    }
+}
