@@ -36,13 +36,18 @@ pub const LOG: Variable = Variable {
 };
 
 /// All variables that are no option's.
-pub const VARIABLES: [Variable; 10] = [
+pub const VARIABLES: [Variable; 12] = [
     SERVER,
     TOKEN,
     TOKEN_FILE,
     LOG,
-    Variable { name: "VISUAL", doc: "The editor of `manage task edit`, with its arguments" },
+    Variable {
+        name: "VISUAL",
+        doc: "The editor of `manage task edit` and `tui`, with its arguments",
+    },
     Variable { name: "EDITOR", doc: "The same where VISUAL is not set; else vi" },
+    Variable { name: "PAGER", doc: "The pager of `tui`, with its arguments; else less -R" },
+    Variable { name: "TERM", doc: "The kind of terminal that `tui` is shown in" },
     Variable { name: "NO_COLOR", doc: "Any value turns colours off" },
     Variable {
         name: "XDG_CONFIG_HOME",

@@ -120,7 +120,10 @@ impl Walk {
         let mut before = 0;
         for (number, page) in self.pages.iter().enumerate() {
             let len = page.len.unwrap_or(0);
-            let is_seen = before < first + height && before + len > first;
+            // A page without rows is looked at where rows may come: else a list that
+            // is empty would stay so.
+            let is_empty_here = len == 0 && before == first;
+            let is_seen = before < first + height && (before + len > first || is_empty_here);
             let is_next = page.len.is_none() && before <= first + height;
             if is_seen || is_next {
                 wanted.push(number);
@@ -183,6 +186,8 @@ mod tests {
     fn rows_are_counted_over_pages_of_any_length() {
         let mut walk = Walk::new(Direction::FromTop);
         assert_eq!(walk.pages_of(0, 20), [0]);
+        walk.take(0, None, rows(1..1), None);
+        assert_eq!(walk.pages_of(0, 20), [0], "an empty list is looked at again");
         walk.take(0, None, rows(1..11), Some("10".into()));
         assert_eq!(walk.pages_of(0, 20), [0, 1]);
         walk.take(1, Some("10"), rows(11..14), Some("13".into()));
@@ -202,7 +207,7 @@ mod tests {
         walk.take(1, Some("10"), rows(11..21), Some("20".into()));
         walk.take(0, None, rows(1..11), Some("10".into()));
         assert_eq!(walk.len(), 20, "the same page again changes nothing");
-        walk.take(0, None, rows(0..10), Some("9".into()));
+        walk.take(0, None, rows(2..12), Some("11".into()));
         assert_eq!(walk.len(), 10);
         walk.take(1, Some("10"), rows(11..21), None);
         assert_eq!(walk.len(), 10, "an answer to an older question is dropped");
@@ -217,7 +222,7 @@ mod tests {
             walk.take(
                 usize::try_from(page).unwrap(),
                 cursor.as_deref(),
-                rows(page * 10..page * 10 + 10),
+                rows(page * 10 + 1..page * 10 + 11),
                 next,
             );
         }

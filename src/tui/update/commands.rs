@@ -122,18 +122,23 @@ fn columns<'a>(names: impl Iterator<Item = &'a str>) -> Vec<(String, MenuChoice)
 
 /// Sorts a whole list by a column, or the other way round if it is that already.
 pub(super) fn sort_list(state: &mut State, column: usize) {
+    let height = state.list_height();
     match state.screen {
         Screen::Workers => {
             let list = &mut state.workers.list;
             list.is_reversed = list.column == column && !list.is_reversed;
             list.column = column;
             list.arrange();
+            let row = list.cursor.row;
+            list.move_to(row, height);
         }
         Screen::Batches => {
             let list = &mut state.batches.list;
             list.is_reversed = list.column == column && !list.is_reversed;
             list.column = column;
             list.arrange();
+            let row = list.cursor.row;
+            list.move_to(row, height);
         }
         _ => {}
     }

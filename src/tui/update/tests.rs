@@ -426,3 +426,18 @@ fn a_long_output_is_read_from_its_end_followed_and_read_upwards() {
     let left = press(&mut state, "esc");
     assert!(left.contains(&Effect::CancelFollow));
 }
+
+#[test]
+fn a_list_that_is_empty_is_read_again_when_a_task_appears() {
+    let mut state = full();
+    state.tasks.restart(crate::tui::state::Direction::FromTop);
+    page(&mut state, Vec::new());
+    let event = Event::Task {
+        id: TaskId(9),
+        batch: "test".parse().unwrap(),
+        state: TaskState::Pending,
+        execution: None,
+    };
+    let effects = update(&mut state, later(5), Action::Stream(StreamNews::Events(vec![event])));
+    assert!(effects.iter().any(|effect| matches!(effect, Effect::Fetch(Fetch::TaskPage { .. }))));
+}
