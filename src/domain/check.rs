@@ -19,6 +19,8 @@ pub const MAX_CPU: u32 = 1 << 16;
 pub const MAX_MEMORY: u64 = 1 << 50;
 /// Longest standard input, bytes. More than this is data, and data are inputs.
 pub const MAX_STDIN: usize = 1 << 20;
+/// Longest specification as JSON, bytes: it travels to the agent in one frame.
+pub const MAX_SPEC: usize = 12 << 20;
 /// Most tags of a task.
 pub const MAX_TAGS: usize = 64;
 /// Longest name and longest value of a tag, bytes.
@@ -55,6 +57,8 @@ pub enum SpecError {
     ZeroOutputLimit,
     #[error("standard input is {length} bytes long, {MAX_STDIN} is the most; give it as an input")]
     LongStdin { length: usize },
+    #[error("the specification is {length} bytes of JSON, {MAX_SPEC} are the most")]
+    LongSpec { length: usize },
     #[error("{count} tags, {MAX_TAGS} are the most")]
     ManyTags { count: usize },
     #[error("the tag {name:?} is empty, longer than {MAX_TAG} bytes, or has a control character")]

@@ -171,3 +171,19 @@ fn every_line_arrives_unchanged_and_in_order() {
     let ran = fed(&server, server.command(&launch), few.join("\n").as_bytes()).ok();
     assert!(ran.stdout == (few.join("\0") + "\0").as_bytes(), "{ran}");
 }
+
+#[test]
+fn every_standard_input_arrives_unchanged() {
+    let server = server();
+    let mut inputs = generated(6, &vec(any::<u8>(), 0..300));
+    inputs.extend([Vec::new(), b"a\0b\r\n\xff".to_vec(), vec![b'x'; 1 << 20]]);
+    let file = server.path().join("input");
+    for input in inputs {
+        fs::write(&file, &input).unwrap();
+        let launch = ["launch", "--follow", "--stdin", file.to_str().unwrap(), "--", "cat"];
+        let ran = server.scitq(&launch).ok();
+        assert!(ran.stdout == input, "{} bytes of {}", ran.stdout.len(), input.len());
+    }
+    let ours = server.command(&["launch", "--follow", "--stdin", "-", "--", "cat"]);
+    assert_eq!(fed(&server, ours, b"ours\xfe").ok().stdout, b"ours\xfe");
+}

@@ -6,6 +6,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
@@ -16,6 +17,9 @@ const TOO_LONG: u64 = (256 << 20) + 1;
 
 /// Routes whose reply has no end, or is no reply at all.
 const ENDLESS: &[&str] = &["/api/v2/events", "/api/v2/agent/link"];
+
+/// An answer that takes longer has not come.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// One route of the document.
 struct Route {
@@ -151,7 +155,7 @@ impl Contract {
             let moves = ENDLESS.contains(&route.path.as_str()) || route.path == "/api/v2/server";
             if route.method == "GET" && !moves {
                 for id in ["1", "2"] {
-                    let target = self.target(&route, id, "kept");
+                    let target = route.target(id, "kept");
                     let (_, body) = self.ask("GET", &Bad::new("", &target));
                     let mut body: Value = serde_json::from_slice(&body).unwrap_or_default();
                     if let Some(fields) = body.as_object_mut() {
@@ -164,12 +168,6 @@ impl Contract {
         found
     }
 
-    /// The path with an id and a name put in.
-    fn target(&self, route: &Route, id: &str, name: &str) -> String {
-        let path = route.path.replace("{id}", id).replace("{name}", name);
-        path.replace("{stream}", "stdout")
-    }
-
     fn bad_paths(&self, route: &Route) -> Vec<Bad> {
         let good_body = self.body_schema(route).map(|schema| self.sample(&schema).to_string());
         let mut bad = Vec::new();
@@ -177,16 +175,16 @@ impl Contract {
             let long = "9".repeat(30_000);
             let ids = ["x", "-1", "1.5", "18446744073709551616", "%ff%fe", "%00", "1%20", &long];
             for id in ids {
-                let target = self.target(route, id, "kept");
+                let target = route.target(id, "kept");
                 bad.push(Bad::new("a bad id", &target).body(good_body.clone().unwrap_or_default()));
             }
-            let target = self.target(route, "987654321", "kept");
+            let target = route.target("987654321", "kept");
             let unknown = Bad::new("an unknown id", &target);
             bad.push(unknown.body(good_body.clone().unwrap_or_default()));
         }
         if route.path.contains("{name}") {
             for name in ["%ff", "a%2Fb", "%07", &"x".repeat(256)] {
-                let target = self.target(route, "1", name);
+                let target = route.target("1", name);
                 bad.push(
                     Bad::new("a bad name", &target).body(good_body.clone().unwrap_or_default()),
                 );
@@ -199,7 +197,7 @@ impl Contract {
     }
 
     fn bad_queries(&self, route: &Route) -> Vec<Bad> {
-        let target = self.target(route, "1", "kept");
+        let target = route.target("1", "kept");
         let parameters = route.operation["parameters"].as_array().cloned().unwrap_or_default();
         let in_query: Vec<&Value> = parameters.iter().filter(|p| p["in"] == "query").collect();
         if in_query.is_empty() {
@@ -217,13 +215,12 @@ impl Contract {
             }
             bad.push(Bad::new("twice", &format!("{target}?{name}=1&{name}=1")));
         }
-        // Endless replies begin before one can tell that they are refused.
         bad
     }
 
     fn bad_bodies(&self, route: &Route) -> Vec<Bad> {
         let Some(schema) = self.body_schema(route) else { return Vec::new() };
-        let target = self.target(route, "1", "kept");
+        let target = route.target("1", "kept");
         let new = |what: &str, body: Vec<u8>| Bad::new(what, &target).raw_body(body);
         let deep = "[".repeat(200_000);
         let mut bad = vec![
@@ -269,7 +266,7 @@ impl Contract {
     }
 
     fn bad_headers(&self, route: &Route) -> Vec<Bad> {
-        let target = self.target(route, "1", "kept");
+        let target = route.target("1", "kept");
         let sample = self.body_schema(route).map(|schema| self.sample(&schema).to_string());
         let sample = sample.unwrap_or_default();
         let mut bad = Vec::new();
@@ -316,7 +313,8 @@ impl Contract {
             return first.clone();
         }
         if let Some(one) = schema["oneOf"].as_array() {
-            return self.sample(one.last().unwrap());
+            let first = one.iter().find(|schema| schema["type"] != "null");
+            return self.sample(first.unwrap());
         }
         match types(&schema).next().unwrap_or("object") {
             "integer" | "number" => json!(987_654_321),
@@ -372,6 +370,7 @@ impl Contract {
         request.extend(b"\r\n");
         request.extend(&bad.body);
         let mut stream = TcpStream::connect(self.server.address()).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
         // A server that has refused already reads no further.
         let _ = stream.write_all(&request);
         let mut answer = Vec::new();
@@ -388,6 +387,14 @@ impl Contract {
         for word in ["panicked", "ERROR"] {
             assert!(!log.contains(word), "the server's log has {word}");
         }
+    }
+}
+
+impl Route {
+    /// The path with an id and a name put in.
+    fn target(&self, id: &str, name: &str) -> String {
+        let path = self.path.replace("{id}", id).replace("{name}", name);
+        path.replace("{stream}", "stdout")
     }
 }
 
@@ -433,7 +440,7 @@ fn types(schema: &Value) -> impl Iterator<Item = &str> {
 fn a_method_that_a_route_does_not_take_is_refused() {
     let contract = Contract::new();
     for route in contract.routes() {
-        let target = contract.target(&route, "1", "kept");
+        let target = route.target("1", "kept");
         for method in ["PUT", "TRACE", "BREW"] {
             let request = Bad::new("a wrong method", &target).expect(405);
             if let Err(complaint) = contract.is_refused(method, &request) {

@@ -211,7 +211,9 @@ fn a_task_is_edited_whole_in_an_editor() {
     let untouched = edit(&server, "true", &[&id]).ok();
     assert!(untouched.stderr.contains("nothing was changed"), "{untouched}");
     // The second time the message is on top, and the text is corrected.
-    let twice = r##"if grep -q '^#! .*unknown field `retries`' "$1"; then sed -i '/^retries/d' "$1"; sed -i 's/"new"/"newer"/' "$1"; else sed -i '1i retries = 1' "$1"; fi"##;
+    let twice = "if grep -q '^#! .*unknown field `retries`' \"$1\"; then\n\
+                 sed -i -e '/^retries/d' -e 's/\"new\"/\"newer\"/' \"$1\"\n\
+                 else sed -i '1i retries = 1' \"$1\"; fi";
     edit(&server, twice, &[&id]).ok();
     assert_eq!(server.task(&id)["spec"]["name"], "newer");
     let hopeless = edit(&server, "echo 'retries = 1' > \"$1\"", &[&id]);
@@ -374,6 +376,12 @@ fn all_about_a_task_is_on_one_page() {
     let attempts: Vec<&str> =
         page.text().lines().filter(|line| line.contains("failed  worker")).collect();
     assert_eq!(attempts.len(), 2, "{page}");
+    let output = |number: &[&str]| {
+        let output = ["manage", "execution", "output", "-i", &first];
+        server.scitq(&[&output[..], number].concat())
+    };
+    output(&["-N", "-1"]).ok();
+    output(&["-N", "-2"]).refused(1, "task 1 has had 2 executions");
     let blocked: Value = server.task(&second);
     assert!(blocked["why"].as_str().unwrap().contains(&first), "{blocked}");
 }

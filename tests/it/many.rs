@@ -6,6 +6,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::harness::{AgentOptions, Ran, SCITQ, Server};
+use crate::terminal::{PROMPT, Typist, has_shell};
 
 fn server_with_agent() -> Server {
     let mut server = Server::start();
@@ -140,4 +141,33 @@ fn a_hundred_thousand_lines_are_one_launch() {
     let ids: Vec<u64> = ran.text().lines().map(|id| id.parse().unwrap()).collect();
     assert!(ids.iter().copied().eq(1..=100_000), "{} ids", ids.len());
     assert_eq!(server.task("77777")["spec"]["command"], json!(["echo", "sample 77777"]));
+}
+
+#[test]
+fn ctrl_c_asks_whether_to_leave_the_tasks_or_to_cancel_them() {
+    if !has_shell("bash") {
+        return;
+    }
+    let server = server_with_agent();
+    let mut typist = Typist::start(&server, "bash --norc --noprofile -i");
+    typist.type_keys("scitq launch --array 1-2 --wait -- sleep 600; echo code $?\n", "2 running");
+    typist.type_keys("\u{3}", "go on waiting");
+    typist.type_keys("\r", "2 tasks go on, 1 to 2");
+    typist.wait_for("code 130");
+    typist.wait_for(PROMPT);
+    typist.type_keys("scitq launch --array 1-2 --wait -- sleep 600; echo code $?\n", "2 running");
+    typist.type_keys("\u{3}", "go on waiting");
+    // The second answer.
+    typist.type_keys("\u{1b}[B\r", "2 tasks are being cancelled");
+    typist.wait_for("2 of 2 tasks failed");
+    typist.wait_for("code 1");
+    assert_eq!(server.task("1")["state"], "running");
+    assert_eq!(server.task("4")["failure"], "cancelled");
+}
+
+#[test]
+fn a_progress_bar_is_for_terminals_only() {
+    let server = server_with_agent();
+    let ran = server.scitq(&["launch", "--array", "1-3", "--wait", "--", "true"]).ok();
+    assert_eq!((ran.text(), ran.stderr.as_str()), ("1\n2\n3", ""));
 }

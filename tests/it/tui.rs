@@ -7,7 +7,7 @@ use std::process::Command;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::harness::{AgentOptions, Server, until};
-use crate::terminal::Terminal;
+use crate::screen::Terminal;
 
 const SIZE: (u16, u16) = (120, 30);
 

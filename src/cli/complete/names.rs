@@ -145,10 +145,15 @@ fn states_for(verb: &str) -> Option<&'static str> {
 /// The candidates that begin as what was typed. Of a list, the last is completed.
 fn candidates(source: &Source, kind: Kind, typed: &OsStr) -> Vec<CompletionCandidate> {
     let Some(typed) = typed.to_str() else { return Vec::new() };
-    let is_list = matches!(kind, Kind::Tasks(_) | Kind::Executions | Kind::Workers);
+    let is_list = !matches!(kind, Kind::TaskNames | Kind::Batches);
     let (before, begun) = match typed.rfind(',') {
         Some(comma) if is_list => typed.split_at(comma + 1),
         _ => ("", typed),
+    };
+    // A worker may be named by its id as well, where names are taken.
+    let kind = match kind {
+        Kind::WorkerNames if begun.starts_with(|c: char| c.is_ascii_digit()) => Kind::Workers,
+        kind => kind,
     };
     let fitting = source.ask(kind).into_iter().filter(|(value, _)| value.starts_with(begun));
     let candidate = |(position, (value, help)): (usize, Named)| {
@@ -259,7 +264,9 @@ mod tests {
         assert_eq!(kind(&["manage", "task", "cancel"], "id"), Some(Kind::Tasks(Some(NOT_ENDED))));
         assert_eq!(kind(&["manage", "task", "show"], "name"), Some(Kind::TaskNames));
         assert_eq!(kind(&["manage", "worker", "update"], "batch"), Some(Kind::Batches));
-        assert_eq!(kind(&["manage", "worker", "show"], "id"), Some(Kind::Workers));
+        assert_eq!(kind(&["manage", "worker", "update"], "id"), Some(Kind::Workers));
+        assert_eq!(kind(&["manage", "task", "list"], "worker"), Some(Kind::WorkerNames));
+        assert_eq!(kind(&["manage", "batch", "pause"], "name"), Some(Kind::Batches));
     }
 
     #[test]

@@ -212,6 +212,7 @@ fn print_tasks(session: &Session, tasks: &[TaskView]) -> Result<(), CliError> {
 mod tests {
     use super::*;
     use crate::api::client::testing::{Script, ok};
+    use crate::cli::manage::select::Filters;
     use crate::cli::testing::{session, task};
 
     const CHANGE: Change<'static> = Change {
@@ -231,7 +232,7 @@ mod tests {
         let page = serde_json::json!({ "tasks": tasks }).to_string();
         let server = Script::start(vec![ok(page)]).await;
         let (session, _) = session(&server);
-        let tasks = TaskSelection::of(vec![], vec![], vec!["*".into()], Default::default());
+        let tasks = TaskSelection::of(vec![], vec![], vec!["*".into()], Filters::default());
         tasks.find(&session, CHANGE.states).await.unwrap()
     }
 

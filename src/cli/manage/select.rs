@@ -83,7 +83,7 @@ pub struct Filters {
     #[arg(short, long)]
     pub batch: Option<BatchName>,
     /// Only tasks in these states, separated by commas
-    #[arg(short = 'S', long, value_name = "STATE", value_delimiter = ',', value_parser = states::parser::<TaskState>())]
+    #[arg(short = 'S', long, alias = "status", value_name = "STATE", value_delimiter = ',', value_parser = states::parser::<TaskState>())]
     pub state: Vec<TaskState>,
     /// Only tasks whose command has this in it
     #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]

@@ -11,6 +11,9 @@ use super::super::engine::Refusal;
 use super::super::output::OutputError;
 use super::super::store::StoreError;
 
+/// Longest message, bytes.
+const MAX_MESSAGE: usize = 2_000;
+
 /// An error on its way to the client.
 #[derive(Debug)]
 pub struct ApiError {
@@ -53,7 +56,7 @@ impl ApiError {
     pub fn body(self) -> ErrorBody {
         ErrorBody {
             code: self.code,
-            message: self.message,
+            message: shortened(self.message),
             hint: self.hint,
             request_id: super::gate::current_request_id(),
         }
@@ -65,6 +68,15 @@ impl ApiError {
         Self::new(ErrorCode::Internal, "the server failed to carry out the request")
             .hint("the server's log has the cause")
     }
+}
+
+/// Values that are named in a message may be long; their beginning will do.
+fn shortened(mut message: String) -> String {
+    if message.len() > MAX_MESSAGE {
+        message.truncate(message.floor_char_boundary(MAX_MESSAGE));
+        message.push('…');
+    }
+    message
 }
 
 impl IntoResponse for ApiError {

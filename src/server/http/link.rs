@@ -24,9 +24,9 @@ use super::link_session::Session;
 /// How long a new link may take to say hello.
 const HELLO_WITHIN: Duration = Duration::from_secs(10);
 /// Largest frame that is taken, bytes.
-const MAX_FRAME: usize = 64 << 20;
+pub(super) const MAX_FRAME: usize = 64 << 20;
 /// Longest worker name, bytes.
-const MAX_NAME: usize = 255;
+pub(super) const MAX_NAME: usize = 255;
 
 /// Why a link ended before it was welcome.
 struct NotWelcome {

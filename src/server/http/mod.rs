@@ -22,6 +22,8 @@ mod task_changes;
 mod task_list;
 mod task_story;
 mod tasks;
+#[cfg(test)]
+mod tests;
 mod tokens;
 mod ui;
 mod waits;

@@ -1,9 +1,11 @@
 //! What comes in: bodies, queries and path segments, with errors of our own form.
 
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use axum::http::header::CONTENT_LENGTH;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use bytes::Bytes;
+use percent_encoding::percent_decode_str;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
@@ -47,13 +49,15 @@ where
         let caller = request.extensions().get::<Caller>().cloned();
         let key = idempotency_key(request.headers())?;
         let route = format!("{} {}\n", request.method(), request.uri());
+        // Refused before it is sent, where its length is told.
+        let told = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+        let told: Option<usize> = told.and_then(|told| told.parse().ok());
+        if told.is_some_and(|told| told > MAX_BODY) {
+            return Err(too_long());
+        }
         let body =
             Bytes::from_request(request, state).await.map_err(|error| match error.status() {
-                StatusCode::PAYLOAD_TOO_LARGE => {
-                    ApiError::invalid(format!("the body is longer than {MAX_BODY} bytes"))
-                        .status(StatusCode::PAYLOAD_TOO_LARGE)
-                        .hint("send several requests with a part each")
-                }
+                StatusCode::PAYLOAD_TOO_LARGE => too_long(),
                 _ => ApiError::invalid(format!("the body cannot be read: {}", error.body_text())),
             })?;
         let key = key.map(|key| {
@@ -80,6 +84,11 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Parameters<T> 
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> ApiResult<Self> {
+        // Read as a form, bytes that are no text would become U+FFFD.
+        let query = parts.uri.query().unwrap_or_default();
+        if percent_decode_str(query).decode_utf8().is_err() {
+            return Err(ApiError::invalid("query: it is not UTF-8"));
+        }
         let Query(value) = Query::from_request_parts(parts, state)
             .await
             .map_err(|error| ApiError::invalid(format!("query: {}", error.body_text())))?;
@@ -129,9 +138,21 @@ pub(super) fn page_size(limit: Option<u32>) -> ApiResult<u32> {
     }
 }
 
+fn too_long() -> ApiError {
+    ApiError::invalid(format!("the body is longer than {MAX_BODY} bytes"))
+        .status(StatusCode::PAYLOAD_TOO_LARGE)
+        .hint("send several requests with a part each")
+}
+
 fn parse<T: DeserializeOwned>(body: &[u8]) -> ApiResult<T> {
     // A change without a body takes `()`.
     let body = if body.is_empty() { b"null" } else { body };
+    // An array would be read as the fields of an object in their order.
+    if body.trim_ascii_start().starts_with(b"[") {
+        return Err(ApiError::invalid(
+            "the body is not what this route takes: it is an array, and must be an object",
+        ));
+    }
     serde_json::from_slice(body).map_err(|error| {
         ApiError::invalid(format!("the body is not what this route takes: {error}"))
     })

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::domain::TaskId;
 use crate::domain::batch::{BatchName, BatchSettings};
+use crate::domain::check::{MAX_SPEC, SpecError};
 use crate::domain::demand::Demand;
 use crate::domain::task::{TaskSpec, Until};
 use crate::domain::uri::{Uri, UriError};
@@ -51,6 +52,9 @@ pub(super) fn prepare(spec: TaskSpec) -> Result<NewTask, String> {
     spec.check().map_err(|error| error.to_string())?;
     check_addresses(&spec)?;
     let text = serde_json::to_string(&spec).map_err(|error| error.to_string())?;
+    if text.len() > MAX_SPEC {
+        return Err(SpecError::LongSpec { length: text.len() }.to_string());
+    }
     Ok(NewTask {
         demand: Demand::of(&spec),
         after: requirements(&spec),

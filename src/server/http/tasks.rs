@@ -21,7 +21,7 @@ use super::task_story::{phases, why_waiting};
 use super::{App, specs};
 
 /// Longest wait for tasks, seconds.
-const MAX_WAIT: u32 = 60;
+pub(super) const MAX_WAIT: u32 = 60;
 
 /// Queue tasks
 ///

@@ -19,7 +19,7 @@ use super::request::{Change, Id};
 use super::tasks::unexpected;
 
 /// Longest name of a token, bytes.
-const MAX_NAME: usize = 255;
+pub(super) const MAX_NAME: usize = 255;
 
 /// List tokens, without their secrets
 #[utoipa::path(get, path = "/api/v2/tokens", tag = "tokens",

@@ -24,7 +24,7 @@ use super::request::{Change, Id};
 use super::tasks::unexpected;
 
 /// Largest concurrency and prefetch that make sense.
-const MAX_SLOTS: u32 = 100_000;
+pub(super) const MAX_SLOTS: u32 = 100_000;
 
 /// List workers
 #[utoipa::path(get, path = "/api/v2/workers", tag = "workers",

@@ -35,7 +35,7 @@ pub struct ListArgs {
     #[arg(short, long, value_parser = NonEmptyStringValueParser::new())]
     name: Option<String>,
     /// Only executions in these states, separated by commas
-    #[arg(short = 'S', long, value_name = "STATE", value_delimiter = ',', value_parser = states::parser::<ExecutionState>())]
+    #[arg(short = 'S', long, alias = "status", value_name = "STATE", value_delimiter = ',', value_parser = states::parser::<ExecutionState>())]
     state: Vec<ExecutionState>,
     /// Only executions on this worker
     #[arg(short, long)]

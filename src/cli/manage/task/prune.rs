@@ -30,7 +30,7 @@ pub struct PruneArgs {
     #[arg(long, value_name = "DURATION", value_parser = parse::duration)]
     older_than: Duration,
     /// Only tasks in these states [default: succeeded,failed]
-    #[arg(short = 'S', long, value_name = "STATE", value_delimiter = ',', value_parser = ended)]
+    #[arg(short = 'S', long, alias = "status", value_name = "STATE", value_delimiter = ',', value_parser = ended)]
     state: Vec<TaskState>,
     /// Only tasks of this batch
     #[arg(short, long)]

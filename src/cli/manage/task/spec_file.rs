@@ -148,12 +148,12 @@ mod tests {
         let spec: TaskSpec = serde_json::from_str(r#"{"command": "true"}"#).unwrap();
         let text = write(TaskId(1), "failed", &spec).unwrap();
         assert_eq!(read(&text), Ok(spec));
-        let all: String = text
+        let all: Vec<&str> = text
             .lines()
             .map(|line| line.strip_prefix("# ").unwrap_or(line))
             .filter(|line| line.contains(" = ") || line.starts_with('['))
-            .map(|line| format!("{line}\n"))
             .collect();
+        let all = all.join("\n");
         assert!(read(&all).is_ok(), "{:?}\n{all}", read(&all));
     }
 

@@ -25,7 +25,7 @@ pub struct ListArgs {
     #[arg(short, long)]
     batch: Option<BatchName>,
     /// Only workers in these states, separated by commas
-    #[arg(short = 'S', long, value_name = "STATE", value_delimiter = ',', value_parser = states::parser::<WorkerState>())]
+    #[arg(short = 'S', long, alias = "status", value_name = "STATE", value_delimiter = ',', value_parser = states::parser::<WorkerState>())]
     state: Vec<WorkerState>,
     #[command(flatten)]
     options: ListOptions,
