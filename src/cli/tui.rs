@@ -34,7 +34,6 @@ In it, ? shows all keys that count where one is.";
 /// Watch and control workers, tasks and batches in the terminal
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct TuiArgs {
     /// Begin with this screen: workers, tasks, batches, jobs, recruiters or overview
     #[arg(long, value_parser = screen)]

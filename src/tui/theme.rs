@@ -168,6 +168,7 @@ pub const fn worker_glyph(state: WorkerState) -> &'static str {
     }
 }
 
+#[expect(clippy::match_same_arms, reason = "a table: each line is one kind of letter")]
 const fn ascii_for(c: char) -> char {
     match c {
         '◌' => '.',

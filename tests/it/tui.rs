@@ -76,7 +76,10 @@ fn the_tutorial_of_the_original_guide() {
     tui.type_keys("2");
     tui.wait_for("no tasks yet");
     let id = server.launch(&["-b", "test", "sh", "-c", &steps.script()]);
-    tui.wait_for("○ pending");
+    // Not the tab of the same name.
+    tui.wait_until("the task's row", |screen| {
+        screen.lines().any(|line| line.contains("○ pending") && line.contains("until ["))
+    });
     tui.type_keys(ENTER);
     tui.wait_for("no worker in batch `test`");
 
@@ -359,7 +362,7 @@ fn one_frame_is_printed_as_text() {
     let arguments = ["tui", "--once", "--batch", "alpha", "--state", "pending", "--size", "100x20"];
     let frame = server.scitq(&arguments).ok();
     let text = frame.text();
-    assert_eq!(frame.stdout.iter().filter(|byte| **byte == b'\n').count(), 20, "{text}");
+    assert_eq!(String::from_utf8_lossy(&frame.stdout).lines().count(), 20, "{text}");
     assert!(text.contains("rows 1-1 of 1") && text.contains("echo a"), "{text}");
     assert!(text.contains(&id) && !text.contains("echo b"), "{text}");
     let config = server.scitq(&["tui", "--print-config"]).ok();

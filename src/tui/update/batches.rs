@@ -17,7 +17,7 @@ pub(super) fn run(state: &mut State, command: Command, effects: &mut Vec<Effect>
     let Some(first) = batches.first() else { return };
     let names: Vec<BatchName> = batches.iter().map(|batch| batch.name.clone()).collect();
     let name = name_of(&batches);
-    let running: u64 = batches.iter().map(|batch| active(batch)).sum();
+    let running: u64 = batches.iter().map(active).sum();
     match command {
         C::Open => {
             let filter = quoted(&format!("batch:{}", first.name));
@@ -107,7 +107,7 @@ fn at_once(
 fn delete(state: &mut State, batches: &[BatchView]) {
     let names: Vec<BatchName> = batches.iter().map(|batch| batch.name.clone()).collect();
     let tasks: u64 = batches.iter().map(|batch| batch.tasks.values().sum::<u64>()).sum();
-    let running: u64 = batches.iter().map(|batch| active(batch)).sum();
+    let running: u64 = batches.iter().map(active).sum();
     let word = match batches {
         [batch] => batch.name.to_string(),
         many => many.len().to_string(),

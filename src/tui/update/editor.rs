@@ -39,10 +39,10 @@ pub(super) fn open(
     }
     let is_running = matches!(detail.task.state, TaskState::Running | TaskState::Paused)
         && detail.task.started_at.is_some();
-    open_with(state, task, revision, is_running, text);
+    open_with(state, task, revision, is_running, &text);
 }
 
-fn open_with(state: &mut State, task: TaskId, revision: u32, is_running: bool, text: String) {
+fn open_with(state: &mut State, task: TaskId, revision: u32, is_running: bool, text: &str) {
     let mut area = TextArea::new(text.lines().map(str::to_owned).collect());
     area.set_cursor_line_style(Style::new());
     area.set_cursor_style(Style::new().add_modifier(Modifier::REVERSED));
@@ -96,7 +96,7 @@ fn save(state: &mut State, mut editor: Box<Editor>, ended: EditEnded, effects: &
     match spec_of(&text) {
         Ok(spec) => {
             let is_running = editor.is_running;
-            submit(state, editor.task, editor.revision, spec, ended, is_running, effects);
+            submit(state, editor.task, editor.revision, &spec, ended, is_running, effects);
         }
         Err(reason) => {
             editor.error = Some(reason);
@@ -109,7 +109,7 @@ fn submit(
     state: &mut State,
     task: TaskId,
     revision: u32,
-    spec: TaskSpec,
+    spec: &TaskSpec,
     ended: EditEnded,
     is_running: bool,
     effects: &mut Vec<Effect>,
@@ -135,10 +135,10 @@ pub(super) fn on_edited_outside(
     match text {
         Err(reason) => super::replies::fail(state, &reason),
         Ok(text) => match spec_of(&text) {
-            Ok(spec) => submit(state, task, revision, spec, EditEnded::Run, false, effects),
+            Ok(spec) => submit(state, task, revision, &spec, EditEnded::Run, false, effects),
             // Nothing that was typed is lost.
             Err(reason) => {
-                open_with(state, task, revision, false, text);
+                open_with(state, task, revision, false, &text);
                 if let Some(Popup::Editor(editor)) = &mut state.popup {
                     editor.error = Some(reason);
                 }

@@ -17,7 +17,7 @@ pub(super) fn on_stream(state: &mut State, news: StreamNews) {
         StreamNews::Events(events) => {
             heard(state);
             for event in events {
-                on_event(state, event);
+                on_event(state, &event);
             }
         }
         StreamNews::Down(error) => {
@@ -34,8 +34,8 @@ pub(super) fn heard(state: &mut State) {
     state.connection.failure = None;
 }
 
-fn on_event(state: &mut State, event: Event) {
-    match event {
+fn on_event(state: &mut State, event: &Event) {
+    match *event {
         Event::Task { id, state: task_state, execution, .. } => {
             on_task(state, id);
             if let Some(task) = state.tasks.walk.find_mut(id) {

@@ -62,7 +62,7 @@ pub(super) fn run(state: &mut State, command: Command, effects: &mut Vec<Effect>
             ask(state, Question::new(text, Change::Tasks(TaskVerb::Cancel, aim.target)));
         }
         C::Delete => delete(state, aim),
-        C::Signal => signal_menu(state, aim),
+        C::Signal => signal_menu(state, &aim),
         C::Move => {
             let known = known_batches(state);
             let title = format!("Move {} to batch", aim.name);
@@ -167,7 +167,7 @@ fn delete(state: &mut State, aim: Aim) {
     ask(state, question.other('w', "with all that wait for it", cascade));
 }
 
-fn signal_menu(state: &mut State, aim: Aim) {
+fn signal_menu(state: &mut State, aim: &Aim) {
     let items = Signal::iter()
         .map(|signal| (format!("SIG{signal}"), MenuChoice::Signal(aim.target.clone(), signal)))
         .collect();
@@ -205,15 +205,12 @@ fn open_output(state: &mut State) {
             Some((task.id, task.execution?, title))
         })
     };
-    match found {
-        Some((task, execution, title)) => {
-            state.log = Some(LogScreen::new(task, execution, title));
-            navigate::drill(state, Screen::Output);
-        }
-        None => {
-            let text = "nothing was written: no worker has had it yet";
-            state.toasts.tell(ToastKind::Note, text, state.now);
-        }
+    if let Some((task, execution, title)) = found {
+        state.log = Some(LogScreen::new(task, execution, title));
+        navigate::drill(state, Screen::Output);
+    } else {
+        let text = "nothing was written: no worker has had it yet";
+        state.toasts.tell(ToastKind::Note, text, state.now);
     }
 }
 

@@ -400,7 +400,7 @@ fn a_long_output_is_read_from_its_end_followed_and_read_upwards() {
     let asked = output_requests(&opened);
     assert!(asked.iter().all(|request| request.from == OutputFrom::End), "{asked:?}");
     let request = *asked.iter().find(|request| request.stream == Output::Stdout).unwrap();
-    let text: String = (0..2_000).map(|line| format!("line {line}\n")).collect();
+    let text: String = (0..2_000).fold(String::new(), |text, line| format!("{text}line {line}\n"));
     let offset = 1_000_000_000;
     let size = offset + text.len() as u64;
     let piece = |text: &str, offset| OutputReply {

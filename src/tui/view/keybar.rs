@@ -54,8 +54,9 @@ const fn popup_keys(popup: &Popup) -> &'static [(&'static str, &'static str)] {
         },
         Popup::Prompt(_) => &[("enter", "take it"), ("tab", "complete"), ("esc", "leave")],
         Popup::Menu(_) => &[("enter", "choose"), ("↑↓", "move"), ("esc", "leave")],
-        Popup::Help { .. } => &[("esc", "close"), ("↑↓", "scroll")],
-        Popup::History { .. } | Popup::Charts { .. } => &[("esc", "close"), ("↑↓", "scroll")],
+        Popup::Help { .. } | Popup::History { .. } | Popup::Charts { .. } => {
+            &[("esc", "close"), ("↑↓", "scroll")]
+        }
         Popup::Editor(_) => &[
             ("ctrl-s", "save and run"),
             ("ctrl-o", "save only"),

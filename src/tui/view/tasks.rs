@@ -102,8 +102,8 @@ fn tab_places(state: &State) -> Vec<(usize, String, Option<TaskState>)> {
     };
     let mut places = Vec::new();
     for names in [Names::Whole, Names::Short, Names::Signs] {
-        let (wide, built) = build(names);
-        places = built;
+        let (wide, all) = build(names);
+        places = all;
         if wide <= state.columns() {
             break;
         }

@@ -125,10 +125,10 @@ fn cells(state: &State, worker: &WorkerView) -> Vec<Cell> {
         ),
     ];
     match &worker.stats {
-        Some(stats) => {
+        Some(figures) => {
             let trend: Vec<f64> =
                 state.workers.trends.get(&worker.id).into_iter().flatten().copied().collect();
-            cells.extend(stat_cells(theme, stats, &trend));
+            cells.extend(stat_cells(theme, figures, &trend));
         }
         None => cells.extend(std::iter::repeat_with(|| plain("-")).take(6)),
     }
