@@ -44,7 +44,6 @@ struct Watcher {
 pub async fn measure(program: &Path, tasks: u64, table: &mut Table) -> anyhow::Result<()> {
     let scene = Scene::start(program, None).await?;
     fill(&scene, tasks).await?;
-    let before = own_memory()?;
     let mut watcher = Watcher::new(&scene)?;
     watcher.act(Action::Stream(StreamNews::Up));
     watcher.settle().await?;
@@ -74,8 +73,6 @@ pub async fn measure(program: &Path, tasks: u64, table: &mut Table) -> anyhow::R
         millis(filter),
     );
     table.alone(format!("terminal UI, {tasks} tasks: sort by name, with its answer"), millis(sort));
-    let grown = own_memory()?.saturating_sub(before) >> 20;
-    table.alone("terminal UI: memory of all that", format!("{grown} MiB"));
     Ok(())
 }
 
@@ -156,12 +153,4 @@ impl Watcher {
         }
         Ok(last)
     }
-}
-
-/// Resident memory of this process, bytes.
-fn own_memory() -> anyhow::Result<u64> {
-    let text = std::fs::read_to_string("/proc/self/status")?;
-    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kibibytes = line.and_then(|line| line.split_whitespace().next());
-    Ok(kibibytes.context("no VmRSS")?.parse::<u64>()? << 10)
 }
