@@ -10,3 +10,4 @@ pub mod domain;
 pub mod runtime_dir;
 pub mod server;
 pub mod storage;
+pub mod tui;

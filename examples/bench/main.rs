@@ -6,7 +6,7 @@
 //!
 //! Starts the release binary on free ports and in temporary directories, loads
 //! it, and prints one table. The load runs on the same cores as scitq: the
-//! figures are lower bounds. PART is one of `launch`, `queue`, `agents`.
+//! figures are lower bounds. PART is one of `launch`, `queue`, `agents`, `tui`.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a table is what it is for")]
 
@@ -15,6 +15,7 @@ mod launch;
 mod queue;
 mod scene;
 mod table;
+mod tui;
 
 use std::path::PathBuf;
 
@@ -45,6 +46,9 @@ fn main() -> anyhow::Result<()> {
         }
         if is_wanted("agents") {
             agents::measure(&program, &mut table).await.context("agents")?;
+        }
+        if is_wanted("tui") {
+            tui::measure(&program, options.tasks, &mut table).await.context("tui")?;
         }
         anyhow::Ok(())
     })?;

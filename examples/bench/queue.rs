@@ -39,6 +39,17 @@ pub async fn measure(program: &Path, tasks: u64, table: &mut Table) -> anyhow::R
     Ok(())
 }
 
+/// Queues so many tasks.
+pub async fn fill(scene: &Scene, tasks: u64) -> anyhow::Result<()> {
+    let mut queued = 0;
+    while queued < tasks {
+        let count = ONE_REQUEST.min(tasks - queued);
+        scene.queue(request(&specs(queued, count)), &format!("fill-{queued}")).await?;
+        queued += count;
+    }
+    Ok(())
+}
+
 async fn look(scene: &Scene, queued: u64, table: &mut Table) -> anyhow::Result<()> {
     let pages = [
         ("first page of 100", ListTasks::default()),

@@ -18,6 +18,7 @@ use super::output::{self, ColorChoice, ErrorFormat, Output, Verbosity, Voice};
 use super::parse::{self, Wait};
 use super::serve::{ServeArgs, cmd_serve};
 use super::supervise::{SuperviseArgs, cmd_supervise};
+use super::tui::{TuiArgs, cmd_tui};
 use super::usage::usage_error;
 use super::watch_container::{WatchContainerArgs, cmd_watch_container};
 
@@ -94,6 +95,7 @@ pub enum CliCommand {
     Agent(AgentArgs),
     Launch(Box<LaunchArgs>),
     Manage(ManageArgs),
+    Tui(Box<TuiArgs>),
     #[command(hide = true)]
     Completions(CompletionsArgs),
     #[command(hide = true)]
@@ -185,6 +187,7 @@ fn dispatch(cli: Cli) -> Result<u8, CliError> {
         CliCommand::Agent(args) => wait_for(cmd_agent(&global, args)),
         CliCommand::Launch(args) => wait_for(cmd_launch(&global, *args)),
         CliCommand::Manage(args) => wait_for(cmd_manage(&global, args)),
+        CliCommand::Tui(args) => wait_for(cmd_tui(&global, *args)),
         CliCommand::Completions(args) => cmd_completions(&global, &args),
         CliCommand::Complete(args) => cmd_complete(&global, args),
         CliCommand::Man(args) => cmd_man(&global, &args),

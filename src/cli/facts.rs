@@ -19,6 +19,8 @@ pub enum Facts {
     Client,
     /// The same, and opens an editor.
     Editor,
+    /// The terminal UI.
+    Tui,
     /// A command that asks nobody.
     Local,
 }
@@ -44,6 +46,14 @@ pub const COMMAND_VARIABLES: [Term; 14] = [
 const CLIENT_CONFIGURATION: Term = (
     "$XDG_CONFIG_HOME/scitq/client.toml",
     "The client's configuration: server, token or token_file. A token in it is sent to its server only",
+);
+const TUI_CONFIGURATION: Term = (
+    "$XDG_CONFIG_HOME/scitq/tui.toml",
+    "Keys, theme and period of the terminal UI; scitq tui --print-config prints the default one",
+);
+const TUI_MEMORY: Term = (
+    "$XDG_STATE_HOME/scitq-tui.json",
+    "The screen, filter and order that the terminal UI was left with",
 );
 const SERVER_FILE: Term = (
     "$XDG_RUNTIME_DIR/scitq/server.json",
@@ -81,6 +91,7 @@ impl Facts {
             "scitq-agent" => Self::Agent,
             "scitq-launch" => Self::Launch,
             "scitq-manage-task-edit" | "scitq-manage-task-update" => Self::Editor,
+            "scitq-tui" => Self::Tui,
             "scitq-completions" | "scitq-man" => Self::Local,
             _ => Self::Client,
         }
@@ -88,7 +99,7 @@ impl Facts {
 
     pub fn exit_codes(self) -> Vec<Term> {
         let codes: &[&str] = match self {
-            Self::Program | Self::Launch | Self::Client | Self::Editor => {
+            Self::Program | Self::Launch | Self::Client | Self::Editor | Self::Tui => {
                 return EXIT_CODES.to_vec();
             }
             Self::Serve | Self::Agent => &["0", "1", "2", "70", "78"],
@@ -105,8 +116,11 @@ impl Facts {
                 let own = [SERVER.name, TOKEN.name, TOKEN_FILE.name, LOG.name, "XDG_CONFIG_HOME"];
                 own.contains(&variable.name)
             }
-            Self::Launch | Self::Client => ![LOG.name, "VISUAL", "EDITOR"].contains(&variable.name),
-            Self::Editor => variable.name != LOG.name,
+            Self::Launch | Self::Client => {
+                ![LOG.name, "VISUAL", "EDITOR", "PAGER", "TERM"].contains(&variable.name)
+            }
+            Self::Editor => ![LOG.name, "PAGER", "TERM"].contains(&variable.name),
+            Self::Tui => variable.name != LOG.name,
             Self::Local => variable.name == "NO_COLOR",
         };
         let own =
@@ -117,9 +131,15 @@ impl Facts {
 
     pub fn files(self) -> Vec<Term> {
         match self {
-            Self::Program => {
-                vec![CLIENT_CONFIGURATION, SERVER_FILE, AGENT_CONFIGURATION, ROOT_DATA, USER_DATA]
-            }
+            Self::Program => vec![
+                CLIENT_CONFIGURATION,
+                TUI_CONFIGURATION,
+                SERVER_FILE,
+                AGENT_CONFIGURATION,
+                ROOT_DATA,
+                USER_DATA,
+            ],
+            Self::Tui => vec![TUI_CONFIGURATION, TUI_MEMORY, CLIENT_CONFIGURATION, SERVER_FILE],
             Self::Serve => vec![ROOT_DATA, USER_DATA, SERVER_FILE],
             Self::Agent => vec![AGENT_CONFIGURATION, CLIENT_CONFIGURATION, SERVER_FILE],
             Self::Launch | Self::Client | Self::Editor => vec![CLIENT_CONFIGURATION, SERVER_FILE],

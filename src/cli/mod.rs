@@ -34,6 +34,7 @@ mod table;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod tui;
 mod usage;
 mod wait;
 mod watch_container;

@@ -76,9 +76,7 @@ impl ColorChoice {
         match self {
             Self::Always => true,
             Self::Never => false,
-            Self::Auto => {
-                is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
-            }
+            Self::Auto => is_terminal && !super::settings::is_no_color(),
         }
     }
 }
@@ -253,6 +251,12 @@ pub fn stderr_bytes(bytes: &[u8]) -> Result<(), CliError> {
 #[must_use]
 pub fn can_ask() -> bool {
     io::stdin().is_terminal() && io::stderr().is_terminal()
+}
+
+/// Whether a screen can be drawn and keys can be read.
+#[must_use]
+pub fn can_draw() -> bool {
+    io::stdin().is_terminal() && io::stdout().is_terminal()
 }
 
 /// Tells a person who may not know it that a command waits for what they type;

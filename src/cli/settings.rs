@@ -46,15 +46,20 @@ pub const RCLONE_CONFIG: Variable = Variable {
 };
 
 /// All variables that are no option's.
-pub const VARIABLES: [Variable; 12] = [
+pub const VARIABLES: [Variable; 14] = [
     SERVER,
     TOKEN,
     TOKEN_FILE,
     LOG,
-    Variable { name: "VISUAL", doc: "The editor of `manage task edit`, with its arguments" },
+    Variable {
+        name: "VISUAL",
+        doc: "The editor of `manage task edit` and `tui`, with its arguments",
+    },
     Variable { name: "EDITOR", doc: "The same where VISUAL is not set; else vi" },
     STORAGE_CONFIG,
     RCLONE_CONFIG,
+    Variable { name: "PAGER", doc: "The pager of `tui`, with its arguments; else less -R" },
+    Variable { name: "TERM", doc: "The kind of terminal that `tui` is shown in" },
     Variable { name: "NO_COLOR", doc: "Any value turns colours off" },
     Variable {
         name: "XDG_CONFIG_HOME",
@@ -69,6 +74,12 @@ pub const VARIABLES: [Variable; 12] = [
         doc: "Has scitq, the server's data directory; ~/.local/state if unset (root: /var/lib/scitq)",
     },
 ];
+
+/// Whether colours are turned off for all programs.
+#[must_use]
+pub fn is_no_color() -> bool {
+    std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+}
 
 /// What was found out about the server.
 #[derive(Clone, PartialEq, Eq)]

@@ -26,7 +26,7 @@ use super::engine::Refusal;
 use super::engine::command::{Command, Reply};
 use super::engine::service::{Audience, Engine};
 use super::events::EventHub;
-use super::http::{App, Waits};
+use super::http::{App, Samples, Waits, keep_samples};
 use super::local_agent::LocalAgent;
 use super::output::{OutputError, OutputSettings, OutputStore};
 use super::store::{Store, StoreError};
@@ -92,6 +92,7 @@ pub async fn run(config: ServeConfig) -> Result<(), ServeError> {
         ),
     };
     let serving = tokio::spawn(super::http::serve(listener, Arc::clone(&app)));
+    tokio::spawn(keep_samples(Arc::clone(&app)));
     if let Some(ready) = config.ready {
         // Nobody may want to know.
         let _ = ready.send(Ready { address, token_file });
@@ -190,6 +191,7 @@ async fn open(
         data_dir: Arc::clone(data_dir),
         policy,
         started_at,
+        samples: Samples::default(),
         stopping,
         next_link: AtomicU64::new(1),
     });

@@ -42,6 +42,8 @@ const HOMES: &[(&str, &[&str])] = &[
     ("bollard", &["agent/runner/docker"]),
     ("ratatui", &["tui"]),
     ("crossterm", &["tui"]),
+    ("ratatui_textarea", &["tui"]),
+    ("nucleo_matcher", &["tui"]),
     ("opendal", &["storage/remote"]),
     ("openssh_sftp_client", &["storage/remote"]),
     ("quick_xml", &["storage/remote"]),
@@ -60,6 +62,9 @@ const IMPURE: &[&str] = &["tokio", "rustix", "std::fs", "std::net", "std::proces
 const PURE: &[(&str, &[&str])] = &[
     ("domain", &[]),
     ("agent/fsm", &[]),
+    ("tui/state", &[]),
+    ("tui/update", &[]),
+    ("tui/view", &[]),
     ("server/engine", &["server/engine/service", "server/engine/owner", "server/engine/waiting"]),
 ];
 
@@ -177,6 +182,7 @@ fn no_machine_and_no_host_is_named() {
         "example.org",
         "www.apache.org",
         "www.sqlite.org",
+        "www.w3.org",
         "keepachangelog.com",
         "semver.org",
         "index.docker.io",

@@ -8,6 +8,7 @@
 
 mod address;
 mod error;
+mod events;
 mod routes;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -17,5 +18,6 @@ mod transport;
 
 pub use address::{AddressError, DEFAULT_PORT, ServerAddress};
 pub use error::ClientError;
+pub use events::EventStream;
 pub use routes::{Client, OutputPiece};
 pub use transport::{ClientConfig, Notice, Patience};

@@ -82,6 +82,10 @@ impl Client {
         self.transport.address()
     }
 
+    pub(super) const fn transport(&self) -> &Transport {
+        &self.transport
+    }
+
     /// The same client with another patience.
     #[must_use]
     pub fn with_patience(self, patience: Patience) -> Self {
@@ -293,11 +297,11 @@ impl Client {
         self.delete(&format!("{TOKENS}/{id}")).await
     }
 
-    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+    pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
         self.transport.json(self.transport.get(path)).await
     }
 
-    async fn list<T: DeserializeOwned>(
+    pub(super) async fn list<T: DeserializeOwned>(
         &self,
         path: &str,
         query: &impl Serialize,

@@ -196,6 +196,16 @@ impl Transport {
         }
     }
 
+    /// Sends a request once and gives its answer out while it is still coming.
+    pub(super) async fn open(&self, request: RequestBuilder) -> Result<Response, ClientError> {
+        let response = request.send().await.map_err(|error| self.broken(&error))?;
+        if response.status().is_success() {
+            self.outage.store(false, Ordering::Relaxed);
+            return Ok(response);
+        }
+        Err(self.refusal(response).await)
+    }
+
     async fn attempt(&self, request: &Request) -> Result<(HeaderMap, Bytes), ClientError> {
         let Some(request) = request.try_clone() else {
             return Err(self.protocol("a request that cannot be sent twice".to_owned()));

@@ -2,10 +2,11 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::HeaderMap;
-use axum::response::sse::{Event as Frame, Sse};
+use axum::response::sse::{Event as Frame, KeepAlive, Sse};
 use futures_util::{Stream, StreamExt};
 
 use crate::api::error::ErrorBody;
@@ -13,6 +14,9 @@ use crate::api::event::{Event, FollowEvents};
 
 use super::App;
 use super::request::Parameters;
+
+/// Pause after which the server says that it lives.
+const ALIVE: Duration = Duration::from_secs(10);
 
 /// Follow events as they happen
 ///
@@ -34,5 +38,6 @@ pub(super) async fn follow(
         // An event is plain data and always becomes JSON.
         Ok(frame.json_data(&event).unwrap_or_default())
     });
-    Sse::new(frames)
+    // Whoever follows learns from it that the connection lives.
+    Sse::new(frames).keep_alive(KeepAlive::new().interval(ALIVE))
 }

@@ -9,6 +9,7 @@ mod error;
 mod events;
 mod executions;
 mod gate;
+mod glance;
 mod link;
 mod link_session;
 mod listener;
@@ -24,6 +25,7 @@ mod tasks;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod ui;
 mod waits;
 mod workers;
 
@@ -44,6 +46,7 @@ use super::output::OutputStore;
 use super::store::Store;
 use super::trust::Trust;
 
+pub use glance::{Samples, keep_samples};
 pub use listener::serve;
 pub use openapi::document as openapi_document;
 pub use waits::Waits;
@@ -62,6 +65,7 @@ pub struct App {
     pub data_dir: Arc<DataDir>,
     pub policy: Policy,
     pub started_at: Timestamp,
+    pub samples: Samples,
     /// Turns true when the server stops: whoever waits answers with what there is.
     pub stopping: watch::Receiver<bool>,
     pub next_link: AtomicU64,

@@ -15,8 +15,8 @@ use super::super::auth::Need;
 use super::error::ApiError;
 use super::request::MAX_BODY;
 use super::{
-    App, batches, describe, events, executions, gate, link, output, status, task_changes,
-    task_list, tasks, tokens, workers,
+    App, batches, describe, events, executions, gate, glance, link, output, status, task_changes,
+    task_list, tasks, tokens, ui, workers,
 };
 
 #[derive(OpenApi)]
@@ -50,6 +50,8 @@ fn reading() -> Routes {
         .routes(routes!(batches::show))
         .routes(routes!(status::show))
         .routes(routes!(events::follow))
+        .routes(routes!(glance::tails))
+        .routes(routes!(glance::samples))
 }
 
 fn changing() -> Routes {
@@ -116,6 +118,8 @@ pub(super) fn router(app: &Arc<App>) -> Router {
     let router = router
         .with_state(Arc::clone(app))
         .route("/api/v2/openapi.json", axum::routing::get(describe))
+        .route("/ui", axum::routing::get(ui::page))
+        .route("/ui/", axum::routing::get(ui::page))
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
         .layer(DefaultBodyLimit::max(MAX_BODY));

@@ -1,0 +1,258 @@
+//! What `update` wants done, and what comes back: plain data, so that a test
+//! can look at it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use crate::api::ClientError;
+use crate::api::batch::{BatchList, DeleteBatch, WithTasks};
+use crate::api::event::Event;
+use crate::api::server::ServerStatus;
+use crate::api::task::{Dependents, EditEnded, EditRunning, TaskDetail, TaskView};
+use crate::api::worker::{Clean, UpdateWorker, WorkerList};
+use crate::domain::execution::Stream;
+use crate::domain::signal::Signal;
+use crate::domain::task::{TaskSpec, TaskState};
+use crate::domain::{BatchName, ExecutionId, TaskId, WorkerId};
+
+use super::filter::TaskQuery;
+use super::keymap::Key;
+use super::state::Tails;
+
+pub use crate::api::glance::WorkerSamples as Samples;
+
+/// Something that happened.
+#[derive(Debug, Clone)]
+pub enum Action {
+    Key(Key, crossterm::event::KeyEvent),
+    Mouse(crossterm::event::MouseEvent),
+    Paste(String),
+    Resize(u16, u16),
+    /// Time has passed.
+    Tick,
+    Stream(StreamNews),
+    Reply(Box<Reply>),
+}
+
+/// How the stream of events is.
+#[derive(Debug, Clone)]
+pub enum StreamNews {
+    Up,
+    Events(Vec<Event>),
+    Down(ClientError),
+}
+
+/// Something to be done.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    Fetch(Fetch),
+    Change(Change),
+    /// Opens the text of a task's specification in the user's editor.
+    EditOutside {
+        task: TaskId,
+        revision: u32,
+        text: String,
+    },
+    /// Opens the output in the user's pager.
+    Page {
+        execution: ExecutionId,
+        stream: Stream,
+    },
+    Shell {
+        host: String,
+    },
+    Download {
+        tasks: Vec<TaskId>,
+        directory: PathBuf,
+    },
+    SearchOutput {
+        search: Search,
+    },
+    /// Follows the end of a stream; one request at a time.
+    CancelFollow,
+    Suspend,
+    Redraw,
+    Quit,
+}
+
+/// A question to the server.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Fetch {
+    Status,
+    Workers,
+    Batches,
+    TaskPage {
+        generation: u64,
+        number: usize,
+        cursor: Option<String>,
+        query: Box<TaskPageQuery>,
+    },
+    Counts {
+        generation: u64,
+        query: Box<TaskPageQuery>,
+    },
+    /// Last lines; whether nothing will follow them.
+    Tails {
+        executions: Vec<(ExecutionId, bool)>,
+    },
+    Detail {
+        task: TaskId,
+    },
+    /// The whole specification, to be edited.
+    Spec {
+        task: TaskId,
+        is_outside: bool,
+    },
+    Samples {
+        worker: WorkerId,
+    },
+    Failures,
+    Output(OutputRequest),
+}
+
+/// A page of tasks as it is asked for.
+#[derive(Debug, Clone)]
+pub struct TaskPageQuery(pub TaskQuery);
+
+impl PartialEq for TaskPageQuery {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.list == other.0.list && self.0.worker == other.0.worker
+    }
+}
+
+/// A piece of a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OutputRequest {
+    pub execution: ExecutionId,
+    pub stream: Stream,
+    pub from: OutputFrom,
+    /// Bytes at the most.
+    pub limit: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OutputFrom {
+    /// The last `limit` bytes.
+    End,
+    Offset(u64),
+    /// As `Offset`, and waits until there is a byte.
+    Follow(u64),
+}
+
+/// A piece of a stream that came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutputReply {
+    pub offset: u64,
+    pub bytes: Vec<u8>,
+    pub size: u64,
+    pub is_complete: bool,
+}
+
+/// Looks through a whole stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Search {
+    pub execution: ExecutionId,
+    pub stream: Stream,
+    pub needle: String,
+    pub from: u64,
+    pub is_backwards: bool,
+}
+
+/// The tasks that a change is for.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Target {
+    Ids(Vec<TaskId>),
+    /// All that a query finds when it comes to it; so many were counted.
+    Found(Box<TaskPageQuery>, Option<u64>),
+}
+
+impl Eq for Target {}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::Display)]
+#[strum(serialize_all = "lowercase")]
+pub enum TaskVerb {
+    Relaunch,
+    Pause,
+    Resume,
+    Cancel,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BatchVerb {
+    Pause(WithTasks),
+    Go(WithTasks),
+    Stop,
+    Kill,
+    Retry,
+    Delete(DeleteBatch),
+}
+
+/// A change that the server is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    Tasks(TaskVerb, Target),
+    Signal(Signal, Target),
+    MoveTasks(BatchName, Target),
+    DeleteTasks(Dependents, Target),
+    EditTask {
+        task: TaskId,
+        revision: u32,
+        spec: Box<TaskSpec>,
+        running: EditRunning,
+        ended: EditEnded,
+    },
+    UpdateWorkers(Vec<WorkerId>, UpdateWorker),
+    DeleteWorkers(Vec<WorkerId>),
+    CleanWorkers(Vec<WorkerId>, Clean),
+    RestartWorkers(Vec<WorkerId>),
+    Batches(Vec<BatchName>, BatchVerb),
+}
+
+/// What came back.
+#[derive(Debug, Clone)]
+pub enum Reply {
+    Status(Result<ServerStatus, ClientError>),
+    Workers(Result<WorkerList, ClientError>),
+    Batches(Result<BatchList, ClientError>),
+    TaskPage {
+        generation: u64,
+        number: usize,
+        cursor: Option<String>,
+        result: Result<(Vec<TaskView>, Option<String>), ClientError>,
+    },
+    Counts {
+        generation: u64,
+        result: Result<BTreeMap<TaskState, u64>, ClientError>,
+    },
+    Tails(Result<BTreeMap<ExecutionId, Tails>, ClientError>),
+    Detail {
+        task: TaskId,
+        result: Result<TaskDetail, ClientError>,
+    },
+    Spec {
+        task: TaskId,
+        is_outside: bool,
+        result: Result<TaskDetail, ClientError>,
+    },
+    Samples {
+        worker: WorkerId,
+        result: Result<Samples, ClientError>,
+    },
+    Failures(Result<Vec<(TaskView, String)>, ClientError>),
+    Output {
+        request: OutputRequest,
+        result: Result<OutputReply, ClientError>,
+    },
+    Found {
+        search: Search,
+        result: Result<Option<u64>, ClientError>,
+    },
+    /// A change was made: in words for people.
+    Changed(Result<String, String>),
+    /// The text that came back from the editor.
+    Edited {
+        task: TaskId,
+        revision: u32,
+        text: Result<String, String>,
+    },
+}

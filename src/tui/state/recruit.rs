@@ -1,0 +1,157 @@
+//! The form for recruiting workers. Until the server has providers it checks
+//! what is typed and says what is missing.
+
+use super::popup::LineEdit;
+
+/// The fields in the original's order, with what they begin with.
+pub const FIELDS: [(&str, &str); 7] = [
+    ("concurrency", "1"),
+    ("prefetch", "0"),
+    ("flavor", ""),
+    ("region", "auto"),
+    ("provider", "auto"),
+    ("batch", ""),
+    ("number", "1"),
+];
+
+const ITEMS: [(&str, bool); 10] = [
+    ("cpu", true),
+    ("ram", true),
+    ("disk", true),
+    ("gpumem", true),
+    ("cost", true),
+    ("eviction", true),
+    ("tags", false),
+    ("region", false),
+    ("provider", false),
+    ("name", false),
+];
+
+const COMPARATORS: [&str; 10] = ["==", "!=", ">=", "<=", "!~", "!#", ">", "<", "~", "#"];
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecruitForm {
+    pub fields: Vec<LineEdit>,
+    pub focus: usize,
+    /// The field that is wrong, and why.
+    pub error: Option<(usize, String)>,
+}
+
+impl RecruitForm {
+    /// A form with what was typed into the last one.
+    #[must_use]
+    pub fn new(last: &[String]) -> Self {
+        let fields = FIELDS.iter().enumerate().map(|(number, (_, usual))| {
+            LineEdit::new(last.get(number).map_or(*usual, String::as_str))
+        });
+        Self { fields: fields.collect(), focus: 2, error: None }
+    }
+
+    #[must_use]
+    pub fn values(&self) -> Vec<String> {
+        self.fields.iter().map(|field| field.text().trim().to_owned()).collect()
+    }
+
+    /// Looks for the first field that makes no sense.
+    ///
+    /// # Errors
+    /// Its number, and why.
+    pub fn check(&self) -> Result<(), (usize, String)> {
+        let values = self.values();
+        for (number, (name, _)) in FIELDS.iter().enumerate() {
+            let value = values.get(number).map(String::as_str).unwrap_or_default();
+            check_field(name, value).map_err(|reason| (number, reason))?;
+        }
+        Ok(())
+    }
+}
+
+fn check_field(name: &str, value: &str) -> Result<(), String> {
+    match name {
+        "concurrency" => check_number(value, 1, 100_000),
+        "prefetch" => check_number(value, 0, 100_000),
+        "number" => check_number(value, 1, 10_000),
+        "flavor" if value.is_empty() => {
+            Err("name a flavor, or a filter such as auto:cpu>=8".to_owned())
+        }
+        "flavor" => check_protofilter(value),
+        "batch" if value.is_empty() => Ok(()),
+        "batch" => {
+            value.parse::<crate::domain::BatchName>().map(drop).map_err(|error| error.to_string())
+        }
+        _ if value.is_empty() => Err("name one, or `auto`".to_owned()),
+        _ => Ok(()),
+    }
+}
+
+fn check_number(value: &str, least: u32, most: u32) -> Result<(), String> {
+    match value.parse::<u32>() {
+        Ok(number) if (least..=most).contains(&number) => Ok(()),
+        _ => Err(format!("`{value}` is no number from {least} to {most}")),
+    }
+}
+
+/// `auto[:item comparator value]…`, or the name of a flavor.
+fn check_protofilter(text: &str) -> Result<(), String> {
+    let mut parts = text.split(':');
+    if parts.next() != Some("auto") {
+        return Ok(());
+    }
+    let mut at = "auto".len() + 1;
+    for part in parts {
+        let begins = COMPARATORS.iter().filter_map(|sign| Some((part.find(sign)?, *sign)));
+        // Of two that begin at the same place the longer one is meant.
+        let found = begins.min_by_key(|(place, sign)| (*place, std::cmp::Reverse(sign.len())));
+        let Some((place, sign)) = found else {
+            return Err(format!("`{part}` at character {} has no comparator such as >=", at + 1));
+        };
+        let item = part.get(..place).unwrap_or_default();
+        let value = part.get(place + sign.len()..).unwrap_or_default();
+        let Some((_, is_number)) = ITEMS.iter().find(|(name, _)| *name == item) else {
+            let known: Vec<&str> = ITEMS.iter().map(|(name, _)| *name).collect();
+            return Err(format!("`{item}` at character {}: {}", at + 1, known.join(" ")));
+        };
+        if *is_number && value.parse::<f64>().is_err() {
+            let column = at + place + sign.len() + 1;
+            return Err(format!("`{value}` at character {column} is no number"));
+        }
+        at += part.len() + 1;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(field: usize, value: &str) -> String {
+        let mut form = RecruitForm::new(&[]);
+        form.fields[2] = LineEdit::new("d2-2");
+        form.fields[field] = LineEdit::new(value);
+        match form.check() {
+            Ok(()) => String::new(),
+            Err((number, reason)) => {
+                assert_eq!(number, field);
+                reason
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_with_its_field() {
+        assert_eq!(refusal(0, "0"), "`0` is no number from 1 to 100000");
+        assert_eq!(refusal(1, "0"), "");
+        assert_eq!(refusal(2, ""), "name a flavor, or a filter such as auto:cpu>=8");
+        assert_eq!(refusal(5, "a/b"), "batch name `a/b` has a `/`, which batch names cannot have");
+        assert_eq!(refusal(6, "many"), "`many` is no number from 1 to 10000");
+    }
+
+    #[test]
+    fn a_protofilter_is_checked_to_the_character() {
+        assert_eq!(refusal(2, "auto"), "");
+        assert_eq!(refusal(2, "auto:cpu>=8:ram>=30:tags!#M:region~sw%"), "");
+        assert!(refusal(2, "auto:cores>=8").starts_with("`cores` at character 6: cpu ram"));
+        assert_eq!(refusal(2, "auto:cpu>=8:ram>=x"), "`x` at character 18 is no number");
+        assert_eq!(refusal(2, "auto:cpu"), "`cpu` at character 6 has no comparator such as >=");
+    }
+}

@@ -1,0 +1,214 @@
+//! Answers of the server and of the user's other programs.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::{editor, events, log};
+use crate::api::ClientError;
+use crate::api::server::ServerStatus;
+use crate::domain::ExecutionId;
+use crate::domain::task::TaskState;
+use crate::tui::effect::{Effect, Reply};
+use crate::tui::state::{Marker, Popup, Source, State, Tails, ToastKind};
+
+/// Pause between two markers of the sparkline, and how long they are kept.
+const MARKERS: (Duration, Duration) = (Duration::from_secs(5), Duration::from_hours(1));
+
+/// CPU figures that are kept of each worker.
+const TREND: usize = 12;
+
+/// Last lines of more executions than this are forgotten.
+const MOST_TAILS: usize = 2_000;
+
+pub(super) fn on_reply(state: &mut State, reply: Reply, effects: &mut Vec<Effect>) {
+    match reply {
+        Reply::Status(result) => {
+            if let Some(status) = answered(state, Source::Status, result) {
+                on_status(state, status);
+            }
+        }
+        Reply::Workers(result) => {
+            if let Some(list) = answered(state, Source::Workers, result) {
+                on_workers(state, list.workers);
+            }
+        }
+        Reply::Batches(result) => {
+            if let Some(list) = answered(state, Source::Batches, result) {
+                state.batches.list.replace(list.batches);
+                let (row, height) = (state.batches.list.cursor.row, state.list_height());
+                state.batches.list.move_to(row, height);
+            }
+        }
+        Reply::TaskPage { generation, number, cursor, result } => {
+            on_page(state, generation, number, cursor.as_deref(), result);
+        }
+        Reply::Counts { generation, result } => {
+            let counts = answered(state, Source::Counts, result);
+            if generation == state.tasks.generation || state.tasks.counts.is_none() {
+                state.tasks.counts = counts.or_else(|| state.tasks.counts.take());
+            }
+        }
+        Reply::Tails(result) => {
+            if let Some(tails) = answered(state, Source::Tails, result) {
+                on_tails(state, tails);
+            }
+        }
+        Reply::Detail { task, result } => {
+            let refusal = result.as_ref().err().filter(|error| !error.is_transient()).cloned();
+            let detail = answered(state, Source::Detail, result);
+            if state.detail.task == Some(task) {
+                state.detail.error = refusal.map(|error| error.to_string());
+                state.detail.detail = detail.or_else(|| state.detail.detail.take());
+            }
+        }
+        Reply::Spec { task, is_outside, result } => match result {
+            Ok(detail) => editor::open(state, &detail, is_outside, effects),
+            Err(error) => fail(state, &format!("task {task}: {}", told(&error))),
+        },
+        Reply::Samples { worker: of, result } => {
+            let refusal = result.as_ref().err().map(ToString::to_string);
+            let found = answered(state, Source::Samples, result);
+            if let Some(Popup::Charts { worker, samples, error, .. }) = &mut state.popup
+                && *worker == of
+            {
+                *error = refusal;
+                *samples = found.or_else(|| samples.take());
+            }
+        }
+        Reply::Failures(result) => {
+            if let Some(failures) = answered(state, Source::Failures, result) {
+                state.failures = Some(failures);
+            }
+        }
+        Reply::Output { request, result } => log::on_output(state, request, result),
+        Reply::Found { search, result } => log::on_found(state, &search, result, effects),
+        Reply::Changed(result) => on_changed(state, result),
+        Reply::Edited { task, revision, text } => {
+            editor::on_edited_outside(state, task, revision, text, effects);
+        }
+    }
+}
+
+/// Notes that an answer is here, and gives its value.
+fn answered<T>(state: &mut State, source: Source, result: Result<T, ClientError>) -> Option<T> {
+    match result {
+        Ok(value) => {
+            state.feeds.on_answered(source, state.now.monotonic);
+            events::heard(state);
+            Some(value)
+        }
+        Err(error) => {
+            state.feeds.on_failed(source, state.now.monotonic);
+            on_failure(state, &error);
+            None
+        }
+    }
+}
+
+/// A request came to nothing.
+fn on_failure(state: &mut State, error: &ClientError) {
+    let text = told(error);
+    let is_lost = matches!(error, ClientError::Unreachable { .. } | ClientError::Lost { .. });
+    if !is_lost && state.connection.failure.as_deref() != Some(&text) {
+        fail(state, &text);
+    }
+    state.connection.failure = Some(text);
+}
+
+/// An error with its hint.
+#[must_use]
+pub(super) fn told(error: &ClientError) -> String {
+    let hint = match error {
+        ClientError::Refused { body } | ClientError::Unauthenticated { body, .. } => {
+            body.hint.as_deref()
+        }
+        _ => None,
+    };
+    hint.map_or_else(|| error.to_string(), |hint| format!("{error} ({hint})"))
+}
+
+pub(super) fn fail(state: &mut State, text: &str) {
+    state.toasts.tell(ToastKind::Failure, text, state.now);
+}
+
+fn on_status(state: &mut State, status: ServerStatus) {
+    let of = |state: TaskState| status.tasks.get(&state).copied().unwrap_or(0);
+    let marker = Marker {
+        at: state.now.monotonic,
+        succeeded: of(TaskState::Succeeded),
+        failed: of(TaskState::Failed),
+    };
+    let is_time = state.markers.back().is_none_or(|last| marker.at.since(last.at) >= MARKERS.0);
+    if is_time {
+        state.markers.push_back(marker);
+    }
+    while state.markers.front().is_some_and(|first| marker.at.since(first.at) > MARKERS.1) {
+        state.markers.pop_front();
+    }
+    state.server = Some(status);
+}
+
+fn on_workers(state: &mut State, workers: Vec<crate::api::worker::WorkerView>) {
+    let trends = &mut state.workers.trends;
+    trends.retain(|id, _| workers.iter().any(|worker| worker.id == *id));
+    for worker in &workers {
+        if let Some(stats) = &worker.stats {
+            let trend = trends.entry(worker.id).or_default();
+            trend.push_back(stats.cpu_user_percent + stats.cpu_iowait_percent);
+            while trend.len() > TREND {
+                trend.pop_front();
+            }
+        }
+    }
+    state.workers.list.replace(workers);
+    let (row, height) = (state.workers.list.cursor.row, state.list_height());
+    state.workers.list.move_to(row, height);
+}
+
+fn on_page(
+    state: &mut State,
+    generation: u64,
+    number: usize,
+    cursor: Option<&str>,
+    result: Result<(Vec<crate::api::task::TaskView>, Option<String>), ClientError>,
+) {
+    if generation == state.tasks.generation {
+        state.tasks.asked.remove(&number);
+    }
+    let page = if state.tasks.asked.is_empty() {
+        answered(state, Source::Tasks, result)
+    } else {
+        result.ok()
+    };
+    let Some((rows, next)) = page else { return };
+    if generation != state.tasks.generation {
+        state.feeds.mark(Source::Tasks);
+        return;
+    }
+    for task in &rows {
+        // A task that runs again has an output of its own.
+        if !task.state.is_final()
+            && let Some(tails) = task.execution.and_then(|id| state.tasks.tails.get_mut(&id))
+        {
+            tails.is_final = false;
+        }
+    }
+    state.tasks.walk.take(number, cursor, rows, next);
+    state.tasks.follow_selected(state.list_height());
+    state.feeds.mark(Source::Tails);
+}
+
+fn on_tails(state: &mut State, tails: BTreeMap<ExecutionId, Tails>) {
+    if state.tasks.tails.len() > MOST_TAILS {
+        state.tasks.tails.clear();
+    }
+    state.tasks.tails.extend(tails);
+}
+
+fn on_changed(state: &mut State, result: Result<String, String>) {
+    match result {
+        Ok(text) => state.toasts.tell(ToastKind::Done, text, state.now),
+        Err(text) => fail(state, &text),
+    }
+    state.feeds.mark_all();
+}
