@@ -2,7 +2,7 @@
 //!
 //! [`state`] is one value, [`update`] changes it by what happens and says what
 //! is to be done, [`view`] draws it, [`effects`] talks to the server. Keys are
-//! in one table ([`keymap`]). Around them, [`run`] is the loop and
+//! in one table ([`keymap`]). Around them, [`run()`] is the loop and
 //! `terminal` the screen.
 
 pub mod ansi;
