@@ -428,4 +428,18 @@ mod tests {
             "the server address `https://head` wants `https`, and this version speaks plain http only"
         );
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_file_is_read_or_refused(
+            text in "(server|token|token_file|[a-z]{0,4})? ?=? ?[\"'\\[{]?.{0,20}\n?.*"
+        ) {
+            let home = Home::new();
+            home.config(&text);
+            match home.resolve(None) {
+                Ok(_) => {}
+                Err(error) => proptest::prop_assert_eq!(error.kind().exit_code(), 78),
+            }
+        }
+    }
 }

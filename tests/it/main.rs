@@ -26,6 +26,7 @@ mod managing;
 mod many;
 mod messages;
 mod mistakes;
+mod orphans;
 mod registry;
 mod scheduling;
 mod schemathesis;

@@ -88,4 +88,15 @@ mod tests {
             assert!(error.contains("line") && !error.contains("sesame"), "{error}");
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_read_or_refused(
+            text in "(\\[[a-z]{0,3}\\]?\n)?(type|pass|[a-z_]{0,8}) ?=? ?.{0,20}\n?.*"
+        ) {
+            if let Err(error) = parse(&text) {
+                proptest::prop_assert!(error.to_string().contains("rclone.conf"), "{error}");
+            }
+        }
+    }
 }

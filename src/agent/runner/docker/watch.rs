@@ -32,6 +32,12 @@ const ENGINE_PAUSE: Duration = Duration::from_millis(200);
 /// How long the last output of a container that has ended may take to come.
 const LAST_OUTPUT: Duration = Duration::from_secs(5);
 
+/// Exit code of a command that was killed.
+const KILLED: i32 = 137;
+/// How long the engine may take to learn that a killed container was out of memory.
+const LATE_REASON: Duration = Duration::from_millis(500);
+const REASON_PAUSE: Duration = Duration::from_millis(50);
+
 /// Exit code of `docker run` where the container could not be started.
 const NOT_STARTED: i32 = 125;
 const NOT_EXECUTABLE: i32 = 126;
@@ -220,15 +226,22 @@ impl Watcher {
     }
 
     /// None when the engine does not answer any more: it may have ended the
-    /// container itself.
+    /// container itself. That memory was the reason of a kill the engine learns on
+    /// a way of its own, which can be the longer one.
     async fn how_it_ended(&self) -> Option<End> {
-        let found = self.engine.docker().inspect_container(&self.order.name, None).await;
-        let state = found.ok()?.state?;
-        let code = i32::try_from(state.exit_code.unwrap_or_default()).unwrap_or(i32::MAX);
-        if state.oom_killed == Some(true) && code != 0 {
-            return Some(End::OutOfMemory { code });
+        let deadline = Instant::now() + LATE_REASON;
+        loop {
+            let found = self.engine.docker().inspect_container(&self.order.name, None).await;
+            let state = found.ok()?.state?;
+            let code = i32::try_from(state.exit_code.unwrap_or_default()).unwrap_or(i32::MAX);
+            if state.oom_killed == Some(true) && code != 0 {
+                return Some(End::OutOfMemory { code });
+            }
+            if code != KILLED || Instant::now() > deadline {
+                return Some(End::Exited { code });
+            }
+            sleep(REASON_PAUSE).await;
         }
-        Some(End::Exited { code })
     }
 
     /// The rest of the output of a container whose engine was away. An engine
