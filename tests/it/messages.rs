@@ -42,6 +42,7 @@ fn help_fits_a_screen() {
       agent   Run an agent, which takes tasks from the server and runs them here
       launch  Queue a task, or many, and print the ids
       manage  Look at tasks, workers and batches, and change them
+      tui     Watch and control workers, tasks and batches in the terminal
 
     Options:
       -h, --help     Print help
