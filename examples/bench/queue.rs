@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OpenFlags, params};
+use scitq::api::MAX_PAGE;
 use scitq::api::task::ListTasks;
 
 use super::scene::Scene;
@@ -50,21 +51,36 @@ pub async fn fill(scene: &Scene, tasks: u64) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Reads the list from its one end to the other, and answers where its middle is.
+async fn walk(scene: &Scene, queued: u64, table: &mut Table) -> anyhow::Result<Option<String>> {
+    let mut query = ListTasks { limit: Some(MAX_PAGE), ..ListTasks::default() };
+    let (mut read, mut middle) = (0, None);
+    let start = Instant::now();
+    loop {
+        let page = scene.client.list_tasks(&query).await?;
+        read += page.tasks.len() as u64;
+        if middle.is_none() && read >= queued / 2 {
+            middle.clone_from(&page.next);
+        }
+        query.cursor = page.next;
+        if query.cursor.is_none() {
+            break;
+        }
+    }
+    let what = format!("the whole list, {read} tasks in pages of {MAX_PAGE}");
+    table.alone(what, millis(start.elapsed()));
+    Ok(middle)
+}
+
 async fn look(scene: &Scene, queued: u64, table: &mut Table) -> anyhow::Result<()> {
+    let middle = walk(scene, queued, table).await?;
     let pages = [
         ("first page of 100", ListTasks::default()),
         ("newest page of 100", ListTasks { reverse: true, ..ListTasks::default() }),
-        (
-            "middle page of 100",
-            ListTasks { cursor: Some((queued / 2).to_string()), ..ListTasks::default() },
-        ),
+        ("middle page of 100", ListTasks { cursor: middle.clone(), ..ListTasks::default() }),
         (
             "middle page of 100 pending",
-            ListTasks {
-                cursor: Some((queued / 2).to_string()),
-                state: Some("pending".to_owned()),
-                ..ListTasks::default()
-            },
+            ListTasks { cursor: middle, state: Some("pending".to_owned()), ..ListTasks::default() },
         ),
     ];
     for (what, query) in pages {
