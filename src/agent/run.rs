@@ -17,7 +17,7 @@ use crate::domain::worker::Machine;
 use super::cache::ResourceCache;
 use super::config::{AgentConfig, Departure, Stop};
 use super::driver::{
-    Commands, Driver, FolderCare, Folders, Hands, HeldFolders, Identity, Maker, Output,
+    CacheDesk, Commands, Driver, FolderCare, Folders, Hands, HeldFolders, Identity, Maker, Output,
     describe_engine,
 };
 use super::error::AgentError;
@@ -28,6 +28,7 @@ use super::link::{Channels, Link, Patience};
 use super::logs::LogReader;
 use super::outbox::Outbox;
 use super::runner::{UserEnvironment, WorkerFacts};
+use super::stage::KnownSums;
 use super::telemetry::{Sampler, boot_id, detect_machine};
 use super::token::{self, Tokens};
 
@@ -147,6 +148,8 @@ async fn start(config: AgentConfig, workdir: PathBuf) -> Result<(Driver, Event),
         commands,
         folders,
         cache,
+        desk: CacheDesk::new(frames_sender.clone()),
+        sums: KnownSums::default(),
         sampler: Arc::new(Mutex::new(sampler)),
         link: frames_sender,
         events: events_sender,

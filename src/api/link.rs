@@ -19,6 +19,7 @@ use crate::domain::signal::Signal;
 use crate::domain::worker::{Machine, WantedState, WorkerSettings, WorkerStats};
 use crate::domain::{Epoch, ExecutionId, StoreId, TaskId, Timestamp, WorkerId};
 
+use super::cache::{CacheEntry, CacheHit, CacheKey};
 use super::worker::{Clean, Orphan};
 
 /// Version of this protocol. The server speaks this one and the one before.
@@ -40,6 +41,11 @@ pub enum Up {
     Reports {
         number: u64,
         reports: Vec<Report>,
+    },
+    /// Answered by [`Down::Cached`] for the same execution.
+    FindCached {
+        execution: ExecutionId,
+        key: CacheKey,
     },
 }
 
@@ -139,7 +145,14 @@ pub enum ReportEvent {
     Uploading { exit_code: Option<i32> },
     /// It is over. `output` are the sizes of the streams on the worker, all of
     /// which was sent before this report.
-    Finished { outcome: Outcome, output: OutputSizes, ended_at: Option<Timestamp> },
+    Finished {
+        outcome: Outcome,
+        output: OutputSizes,
+        ended_at: Option<Timestamp>,
+        /// What others may take over, of a task that wants that.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cached: Option<Box<CacheEntry>>,
+    },
 }
 
 /// From the server to the agent.
@@ -211,6 +224,14 @@ pub enum Down {
     },
     /// Replace the agent's process by a new one, while its commands run on.
     Restart,
+    /// What executions with this key have made, latest first.
+    Cached {
+        execution: ExecutionId,
+        found: Vec<CacheHit>,
+    },
+    /// Send the outputs of an ended execution once more, whose files were kept.
+    /// Sent again after a hello that did not name it.
+    Resend(Box<Resend>),
 }
 
 /// Why a link is refused for good.
@@ -290,6 +311,19 @@ pub struct Edit {
     pub revision: u32,
     /// A [`crate::domain::task::TaskSpec`], as the database has it.
     pub spec: Box<RawValue>,
+}
+
+/// An order to send what an execution has made, whose upload has failed.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Resend {
+    pub start: Start,
+    /// How the command ended, without the failure of its upload.
+    pub outcome: Outcome,
+    pub accepted_at: Timestamp,
+    pub started_at: Timestamp,
+    pub ended_at: Timestamp,
+    /// What the server has of its output, which is all of it.
+    pub output: OutputSizes,
 }
 
 impl Start {

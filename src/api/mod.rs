@@ -6,6 +6,7 @@
 //! taken away or change their meaning.
 
 pub mod batch;
+pub mod cache;
 pub mod client;
 pub mod error;
 pub mod event;

@@ -72,6 +72,9 @@ struct AgentOptions {
     /// Keep the files of a failed task so long: 12h, 7d [default: 7d]
     #[arg(long, value_name = "DURATION")]
     keep_failed: Option<String>,
+    /// Try so long to send outputs before the task fails: 12h, 7d [default: 1d]
+    #[arg(long, value_name = "DURATION")]
+    upload_patience: Option<String>,
 }
 
 pub async fn cmd_agent(global: &GlobalArgs, args: AgentArgs) -> Result<u8, CliError> {
@@ -96,7 +99,10 @@ pub async fn cmd_agent(global: &GlobalArgs, args: AgentArgs) -> Result<u8, CliEr
         workdir: workdir(options.workdir, &surroundings)?,
         flavor: options.flavor,
         keep_failed: options.keep_failed.as_deref().map_or(Ok(KEEP_FAILED), keep_failed)?,
-        upload_patience: UPLOAD_PATIENCE,
+        upload_patience: options
+            .upload_patience
+            .as_deref()
+            .map_or(Ok(UPLOAD_PATIENCE), upload_patience)?,
         program: std::env::current_exe()
             .map_err(|error| CliError::internal("cannot find this program").caused_by(&error))?,
     };
@@ -158,6 +164,7 @@ fn merged(flags: AgentOptions, file: AgentOptions) -> AgentOptions {
         workdir: flags.workdir.or(file.workdir),
         flavor: flags.flavor.or(file.flavor),
         keep_failed: flags.keep_failed.or(file.keep_failed),
+        upload_patience: flags.upload_patience.or(file.upload_patience),
     }
 }
 
@@ -165,6 +172,12 @@ fn keep_failed(text: &str) -> Result<Duration, CliError> {
     let error = |reason| {
         CliError::configuration(format!("cannot keep failed tasks for `{text}`: {reason}"))
     };
+    parse::duration(text).map_err(error)
+}
+
+fn upload_patience(text: &str) -> Result<Duration, CliError> {
+    let error =
+        |reason| CliError::configuration(format!("cannot send outputs for `{text}`: {reason}"));
     parse::duration(text).map_err(error)
 }
 

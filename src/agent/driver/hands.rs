@@ -11,7 +11,7 @@ use crate::agent::cache::ResourceCache;
 use crate::agent::fsm::{Culprit, Effect, Event, Files, Ground, Order, Standing, TransferFailure};
 use crate::agent::link::ToLink;
 use crate::agent::outbox::Outbox;
-use crate::agent::stage::{self, StageError};
+use crate::agent::stage::{self, KnownSums, StageError};
 use crate::agent::telemetry::Sampler;
 use crate::agent::workdir::TaskDirs;
 use crate::agent::{files, token};
@@ -19,10 +19,11 @@ use crate::api::link::{Heartbeat, Hello, PROTOCOL, Up};
 use crate::clock::SystemClock;
 use crate::domain::worker::{Machine, WorkerSettings};
 use crate::domain::{Clock, ExecutionId};
-use crate::storage::{Note, Transfer};
+use crate::storage::{Note, Scratch, Transfer};
 
 use super::commands::Commands;
 use super::containers::fetch_image;
+use super::desk::CacheDesk;
 use super::folders::{self, Folders, Maker};
 use super::output::Output;
 
@@ -48,6 +49,8 @@ pub struct Hands {
     pub commands: Commands,
     pub folders: Folders,
     pub cache: ResourceCache,
+    pub desk: CacheDesk,
+    pub sums: KnownSums,
     pub sampler: Arc<Mutex<Sampler>>,
     pub link: UnboundedSender<ToLink>,
     pub output: Output,
@@ -80,6 +83,9 @@ struct Download {
     dirs: TaskDirs,
     cache: ResourceCache,
     ground: Ground,
+    desk: CacheDesk,
+    sums: KnownSums,
+    events: UnboundedSender<Event>,
 }
 
 impl Identity {
@@ -185,7 +191,7 @@ impl Hands {
         let spec = &order.spec;
         let has_data =
             !(spec.input.is_empty() && spec.resource.is_empty()) || spec.container.is_some();
-        if !has_data && ground != Ground::Edited {
+        if !has_data && !spec.use_cache && ground != Ground::Edited {
             return self.folders.make(order, ground);
         }
         self.folders.hold(order.execution);
@@ -194,6 +200,9 @@ impl Hands {
             dirs: TaskDirs::new(&self.workdir, order.execution),
             cache: self.cache.clone(),
             ground,
+            desk: self.desk.clone(),
+            sums: self.sums.clone(),
+            events: self.events.clone(),
         };
         self.start_transfer(&order, async move |order, transfer| {
             let result = download.run(&order, &transfer).await;
@@ -203,17 +212,22 @@ impl Hands {
 
     fn upload(&mut self, order: &Arc<Order>) {
         let dirs = TaskDirs::new(&self.workdir, order.execution);
+        // One whose outputs are sent once more was not held until now.
+        self.folders.hold(order.execution);
+        let events = self.events.clone();
         self.start_transfer(order, async move |order, transfer| {
             let execution = order.execution;
             let uri = order.spec.output.as_deref().unwrap_or_default();
-            let result = match stage::upload(&dirs, uri, &transfer).await {
-                Ok(uploaded) => {
-                    log_notes(execution, &uploaded.notes);
-                    Ok(())
-                }
-                Err(error) => Err(failure(&error)),
+            let result = if dirs.output().is_dir() {
+                stage::upload(&dirs, uri, &transfer).await.map_err(|error| failure(&error))
+            } else {
+                Err(files_are_gone(execution))
             };
-            Event::Uploaded { execution, result }
+            if let Ok(uploaded) = &result {
+                log_notes(execution, &uploaded.notes);
+                tell_made(&order, &dirs, &transfer, &events).await;
+            }
+            Event::Uploaded { execution, result: result.map(|_| ()) }
         });
     }
 
@@ -224,7 +238,9 @@ impl Hands {
     ) where
         F: Future<Output = Event> + Send + 'static,
     {
-        let transfer = Transfer::default();
+        // Goes with the task's directory.
+        let scratch = Scratch::within(&TaskDirs::new(&self.workdir, order.execution).scratch());
+        let transfer = Transfer { scratch, ..Transfer::default() };
         let events = self.events.clone();
         let work = work(order.clone(), transfer.clone());
         let task = tokio::spawn(async move { drop(events.send(work.await)) });
@@ -278,7 +294,7 @@ impl Hands {
 
 impl Download {
     async fn run(self, order: &Arc<Order>, transfer: &Transfer) -> Result<(), TransferFailure> {
-        let Self { maker, dirs, cache, ground } = self;
+        let Self { maker, dirs, cache, ground, desk, sums, events } = self;
         let making = order.clone();
         match tokio::task::spawn_blocking(move || maker.make(&making, ground)).await {
             Ok(made) => made.map_err(|error| folders::no_folder(&error))?,
@@ -306,8 +322,74 @@ impl Download {
             }
         };
         let (data, image) = tokio::join!(data, image);
-        data.and(image)
+        data.and(image)?;
+        if order.spec.use_cache {
+            let found = look_for_outputs(order, &dirs, &desk, &sums, transfer, &events).await;
+            found.map_err(|error| failure(&error))?;
+        }
+        Ok(())
     }
+}
+
+/// Tells the key of what an execution was given, and what it can take over.
+async fn look_for_outputs(
+    order: &Order,
+    dirs: &TaskDirs,
+    desk: &CacheDesk,
+    sums: &KnownSums,
+    transfer: &Transfer,
+    events: &UnboundedSender<Event>,
+) -> Result<(), StageError> {
+    let execution = order.execution;
+    let output = order.spec.output.as_deref().unwrap_or_default();
+    let key = stage::content_key(&order.spec, dirs, sums, transfer).await?;
+    drop(events.send(Event::Keyed { execution, key: key.clone() }));
+    let found = tokio::select! {
+        found = desk.find(execution, &key) => found,
+        () = transfer.cancel.cancelled() => Vec::new(),
+    };
+    for hit in found {
+        let other = hit.execution;
+        match stage::take_over(hit, output, dirs, transfer).await {
+            Ok(Some(reuse)) => {
+                drop(events.send(Event::Reusable { execution, reuse: Box::new(reuse) }));
+                return Ok(());
+            }
+            Ok(None) => {
+                tracing::info!(%execution, of = %other, "outputs have changed: not taken over");
+            }
+            Err(error) if error.is_cancelled() => return Err(error),
+            // What cannot be read cannot be taken over.
+            Err(error) => {
+                tracing::warn!(%execution, of = %other, %error, "outputs are not taken over");
+            }
+        }
+    }
+    stage::clear_outputs(dirs).await
+}
+
+/// Tells what an execution has made, for others to take over. Where that cannot
+/// be found out, nobody does.
+async fn tell_made(
+    order: &Order,
+    dirs: &TaskDirs,
+    transfer: &Transfer,
+    events: &UnboundedSender<Event>,
+) {
+    if !order.spec.use_cache {
+        return;
+    }
+    let execution = order.execution;
+    match stage::list_made(dirs, transfer).await {
+        Ok(Some(files)) => drop(events.send(Event::Made { execution, files })),
+        Ok(None) => tracing::info!(%execution, "its outputs cannot be taken over by others"),
+        Err(error) => tracing::warn!(%execution, %error, "cannot sum up what it made"),
+    }
+}
+
+fn files_are_gone(execution: ExecutionId) -> TransferFailure {
+    let reason = format!("the files of execution {execution} are no longer on this worker");
+    TransferFailure { reason, transient: false, culprit: Culprit::Worker }
 }
 
 fn failure(error: &StageError) -> TransferFailure {

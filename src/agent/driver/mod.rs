@@ -6,6 +6,7 @@
 
 mod commands;
 mod containers;
+mod desk;
 mod folders;
 mod hands;
 mod oom;
@@ -14,6 +15,7 @@ mod turn;
 
 pub use commands::Commands;
 pub use containers::describe_engine;
+pub use desk::CacheDesk;
 pub use folders::{FolderCare, Folders, HeldFolders, Maker};
 pub use hands::{Hands, Identity};
 pub use output::Output;

@@ -159,6 +159,14 @@ impl Driver {
             Event::Prepared { execution, .. } | Event::Uploaded { execution, .. } => {
                 self.hands.on_transfer_over(*execution);
             }
+            Event::LinkDown { .. } => self.hands.desk.on_link(None),
+            Event::Frame { link, frame: Down::Welcome(welcome) } => {
+                self.hands.desk.on_link(Some(*link));
+                self.notice_welcome(welcome);
+            }
+            Event::Frame { frame: Down::Cached { execution, found }, .. } => {
+                self.hands.desk.on_found(*execution, found.clone());
+            }
             Event::Frame { frame, .. } => self.notice_frame(frame),
             Event::Started { execution, .. } => tracing::debug!(%execution, "started"),
             Event::Ended { execution, end } => {
@@ -196,7 +204,9 @@ impl Driver {
             }
             Down::Clean { what } => tracing::info!(?what, "cleaning as the server wants"),
             Down::Restart => tracing::info!("restarting as the server wants; commands run on"),
-            Down::Welcome(welcome) => self.notice_welcome(welcome),
+            Down::Resend(resend) => {
+                tracing::info!(execution = %resend.start.execution, "sending its outputs once more");
+            }
             _ => {}
         }
     }

@@ -8,7 +8,7 @@ use crate::domain::{ExecutionId, Timestamp};
 
 use super::effect::Files;
 use super::execution::{Execution, Order, Reported, RunClock, Stage};
-use super::record::Record;
+use super::record::{Record, ResentRecord};
 use super::state::AgentState;
 
 impl AgentState {
@@ -40,6 +40,10 @@ impl AgentState {
                 Record::Resumed { execution, at } => {
                     self.restored(execution, |held| held.resume_clock(at));
                 }
+                Record::Keyed { execution, key } => {
+                    self.restored(execution, |held| held.cache.key = Some(key));
+                }
+                Record::Resent(resent) => self.restore_resent(*resent),
                 Record::Stopping { execution, reason } => {
                     self.restored(execution, |held| held.stop = held.stop.max(Some(reason)));
                 }
@@ -52,6 +56,12 @@ impl AgentState {
     fn restore_order(&mut self, order: Arc<Order>, at: Timestamp) {
         let orphaned = self.store.as_ref() != Some(&order.store);
         let execution = Execution { orphaned, ..Execution::new(order, at, Stage::Restored) };
+        self.executions.insert(execution.id(), execution);
+    }
+
+    fn restore_resent(&mut self, resent: ResentRecord) {
+        let orphaned = self.store.as_ref() != Some(&resent.order.store);
+        let execution = Execution { orphaned, ..Execution::resent(resent) };
         self.executions.insert(execution.id(), execution);
     }
 

@@ -377,6 +377,9 @@ impl Session {
                     self.answer(Down::Ack { number, verdicts: Vec::new() }).await;
                 }
             }
+            Up::FindCached { execution, .. } => {
+                self.answer(Down::Cached { execution, found: Vec::new() }).await;
+            }
         }
     }
 

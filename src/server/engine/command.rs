@@ -20,6 +20,7 @@ use crate::domain::task::TaskState;
 use crate::domain::worker::{Machine, WantedState, WorkerSettings, WorkerStats};
 use crate::domain::{BatchName, Epoch, ExecutionId, StoreId, TaskId, TokenId, WorkerId};
 
+use super::change::ExecutionRow;
 use super::state::{LinkId, Requirement};
 
 /// Everything that can happen.
@@ -29,6 +30,13 @@ pub enum Command {
     RelaunchTasks {
         tasks: Vec<TaskId>,
         unfit: Unfit,
+    },
+    /// Has the outputs of failed uploads sent once more.
+    RetryUploads {
+        tasks: Vec<TaskId>,
+        unfit: Unfit,
+        /// Their latest executions, as the database has them.
+        executions: Vec<(ExecutionId, ExecutionRow)>,
     },
     CancelTasks {
         tasks: Vec<TaskId>,
@@ -242,6 +250,10 @@ pub enum Refusal {
     NoBatch(BatchName),
     #[error("task {0} is {1}, and no command of it runs")]
     NotRunning(TaskId, TaskState),
+    #[error("task {0} did not fail for want of an upload: there is nothing to send once more")]
+    NoFailedUpload(TaskId),
+    #[error("the worker that has the files of task {0} is deleted")]
+    FilesAreGone(TaskId),
     #[error("task {0} is {1}, not paused")]
     NotPaused(TaskId, TaskState),
     #[error("task {0} is paused already")]
@@ -309,6 +321,12 @@ pub enum Effect {
         execution: ExecutionId,
         task: TaskId,
         revision: u32,
+    },
+    /// Send what an ended execution has made.
+    Resend {
+        worker: WorkerId,
+        execution: ExecutionId,
+        row: Box<ExecutionRow>,
     },
     Adopt {
         worker: WorkerId,

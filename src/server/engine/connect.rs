@@ -267,6 +267,9 @@ impl State {
                     revision: live.row.revision,
                 });
                 self.tell_suspension_if_any(context, execution);
+            } else if live.row.outcome.is_some() {
+                let row = Box::new(live.row.clone());
+                context.effects.push(Effect::Resend { worker: id, execution, row });
             } else {
                 self.lose_execution(context, execution, "the agent came back without it");
             }

@@ -17,6 +17,7 @@ use rustc_hash::FxHashMap;
 use serde::Deserialize;
 use tokio::sync::mpsc;
 
+use crate::api::cache::CacheKey;
 use crate::api::link::{
     Down, Edit, Heartbeat, OutputChunk, Report, ReportEvent, Start, Up, Welcome,
 };
@@ -186,6 +187,10 @@ fn order_frame(order: LinkMessage, mine: &Mine) -> Result<String, End> {
         LinkMessage::Adopt { executions } => serde_json::to_string(&Down::Adopt { executions }),
         LinkMessage::Abandon { executions } => serde_json::to_string(&Down::Abandon { executions }),
         LinkMessage::Clean { what } => serde_json::to_string(&Down::Clean { what }),
+        LinkMessage::Resend(order) => {
+            serde_json::value::RawValue::from_string(order.spec.to_string())
+                .and_then(|spec| serde_json::to_string(&Down::Resend(Box::new(order.resend(spec)))))
+        }
         LinkMessage::Restart => serde_json::to_string(&Down::Restart),
         LinkMessage::Close => return Err(End::Closed),
     };
@@ -223,6 +228,7 @@ impl Reader {
             Up::Hello(_) => Err(End::Malformed("a second hello".to_owned())),
             Up::Heartbeat(heartbeat) => Ok(Some(self.on_heartbeat(*heartbeat))),
             Up::Reports { number, reports } => self.on_reports(number, reports).await.map(Some),
+            Up::FindCached { execution, key } => Ok(Some(self.on_find_cached(execution, key))),
         }
     }
 
@@ -237,6 +243,18 @@ impl Reader {
         };
         let reply = self.app.engine.submit(&self.caller.name, command);
         Box::pin(async move { reply.await.map(|_| Down::HeartbeatAck { number }) })
+    }
+
+    /// Looks for outputs that an execution can take over.
+    fn on_find_cached(&self, execution: ExecutionId, key: CacheKey) -> Answer {
+        let readers = Arc::clone(&self.app.store.readers);
+        Box::pin(async move {
+            let found = readers.find_cached(key).await.unwrap_or_else(|error| {
+                tracing::error!(%error, "cannot look for outputs to take over");
+                Vec::new()
+            });
+            Ok(Down::Cached { execution, found })
+        })
     }
 
     /// Passes reports on. What they say has ended has its output on disk first:

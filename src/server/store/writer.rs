@@ -14,7 +14,9 @@ use thiserror::Error;
 use crate::domain::{BatchId, ExecutionId, TaskId};
 
 use super::super::engine::ChangeSet;
-use super::{StoreError, audit, batch, execution, meta, reply, requirement, task, token, worker};
+use super::{
+    StoreError, audit, batch, cached, execution, meta, reply, requirement, task, token, worker,
+};
 
 /// The log is written back to the database when it is idle and larger than this.
 const IDLE_CHECKPOINT_BYTES: u64 = 4 << 20;
@@ -166,6 +168,7 @@ fn write(
     task::edit(&transaction, &changes.edited_tasks)?;
     task::move_to_batch(&transaction, &changes.moved_tasks)?;
     execution::write(&transaction, &changes.executions)?;
+    cached::write(&transaction, &changes.cached)?;
     let mut deleted = task::delete(&transaction, &changes.deleted_tasks)?;
     let (purged, gone) =
         task::delete_of_batches(&transaction, &changes.purged_batches, PURGED_AT_ONCE)?;

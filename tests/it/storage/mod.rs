@@ -3,7 +3,8 @@
 mod commands;
 mod faults;
 mod matrix;
-mod peers;
+pub mod peers;
 mod resources;
-mod tree;
+mod runs;
+pub mod tree;
 mod web;

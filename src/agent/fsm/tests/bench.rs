@@ -316,6 +316,8 @@ pub fn brief(effect: &Effect) -> String {
                 Record::Held { suspension, .. } => format!("held {suspension:?}"),
                 Record::Suspended { left, .. } => format!("suspended {left:?}"),
                 Record::Resumed { .. } => "resumed".to_owned(),
+                Record::Keyed { .. } => "keyed".to_owned(),
+                Record::Resent(_) => "resent".to_owned(),
                 Record::Stopping { reason, .. } => format!("stopping {reason:?}"),
                 Record::Finished { files, .. } => format!("finished {files:?}"),
                 Record::Gone { files, .. } => format!("gone {files:?}"),

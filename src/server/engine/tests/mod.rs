@@ -13,5 +13,6 @@ mod ends;
 mod holds;
 mod leases;
 mod requirements;
+mod resend;
 mod service;
 mod tasks;
