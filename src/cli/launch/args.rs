@@ -78,7 +78,7 @@ pub struct TaskOptions {
     #[arg(short, long, value_name = "URI")]
     pub output: Option<String>,
     /// Take over the outputs of an execution that was given the same, if there is one
-    #[arg(long, requires = "output")]
+    #[arg(long)]
     pub use_cache: bool,
     /// Start when these tasks have succeeded; - reads their ids; repeatable
     #[arg(short = 'R', long, visible_alias = "requirements", value_name = "ID")]

@@ -221,7 +221,7 @@ async fn an_archive_that_is_busy_is_asked_again() {
     let listing = scitq::storage::list(&uri, &peer.transfer()).await.unwrap();
     assert_eq!((archive.asked("filereport"), listing.file_count()), (3, 1));
     archive.change(|shelf| shelf.busy = 1);
-    let uri = "run+fastq@https://ERR1".parse().unwrap();
+    let uri = "run+fastq@https@filter_r1://ERR1".parse().unwrap();
     let listing = scitq::storage::list(&uri, &peer.transfer()).await.unwrap();
     archive.change(|shelf| shelf.busy = 2);
     let (placement, transfer) = (scitq::storage::Placement::Input, peer.transfer());
