@@ -13,6 +13,7 @@ use tokio::sync::mpsc::{Receiver, Sender, channel, unbounded_channel};
 use crate::clock::SystemClock;
 use crate::domain::Clock;
 use crate::domain::worker::Machine;
+use crate::storage::RateLimit;
 
 use super::cache::ResourceCache;
 use super::config::{AgentConfig, Departure, Stop};
@@ -150,6 +151,7 @@ async fn start(config: AgentConfig, workdir: PathBuf) -> Result<(Driver, Event),
         cache,
         desk: CacheDesk::new(frames_sender.clone()),
         sums: KnownSums::default(),
+        limit: config.bandwidth.map(RateLimit::of).unwrap_or_default(),
         sampler: Arc::new(Mutex::new(sampler)),
         link: frames_sender,
         events: events_sender,

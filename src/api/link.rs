@@ -11,10 +11,12 @@
 //! JSON in text frames; output bytes in binary frames ([`OutputChunk`]).
 //! Heartbeats: every [`HEARTBEAT_SECONDS`].
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::domain::execution::{Outcome, OutputSizes, Phase, Stream, Suspension};
+use crate::domain::execution::{Outcome, OutputSizes, Phase, Stream, Suspension, TransferProgress};
 use crate::domain::signal::Signal;
 use crate::domain::worker::{Machine, WantedState, WorkerSettings, WorkerStats};
 use crate::domain::{Epoch, ExecutionId, StoreId, TaskId, Timestamp, WorkerId};
@@ -115,6 +117,9 @@ pub struct Heartbeat {
     /// All executions that the agent holds and this server does not know.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub orphans: Vec<Orphan>,
+    /// All downloads and uploads under way.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub transfers: Vec<(ExecutionId, TransferProgress)>,
 }
 
 /// What became of an execution. Dates are the agent's.
@@ -181,6 +186,9 @@ pub enum Down {
     },
     HeartbeatAck {
         number: u64,
+        /// As in [`Welcome::storage`], when that has changed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        storage: Option<SiteStorage>,
     },
     /// The server has output up to here and no further: send on from there.
     OutputFrom {
@@ -268,6 +276,20 @@ pub struct Welcome {
     pub verdicts: Vec<(ExecutionId, Verdict)>,
     /// What the server has of the output of the held executions.
     pub output: Vec<(ExecutionId, OutputSizes)>,
+    /// The site's storage, if the server has any to tell and nobody else hears it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage: Option<SiteStorage>,
+}
+
+/// The text of a `storage.toml`. It is kept in memory alone, and no log shows it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SiteStorage(pub String);
+
+impl fmt::Debug for SiteStorage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SiteStorage")
+    }
 }
 
 /// What shall become of an execution that an agent holds.

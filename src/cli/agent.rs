@@ -75,6 +75,9 @@ struct AgentOptions {
     /// Try so long to send outputs before the task fails: 12h, 7d [default: 1d]
     #[arg(long, value_name = "DURATION")]
     upload_patience: Option<String>,
+    /// Move at most so many bytes of data in a second, as in 100M [default: no limit]
+    #[arg(long, value_name = "SIZE")]
+    bandwidth: Option<String>,
 }
 
 pub async fn cmd_agent(global: &GlobalArgs, args: AgentArgs) -> Result<u8, CliError> {
@@ -103,6 +106,7 @@ pub async fn cmd_agent(global: &GlobalArgs, args: AgentArgs) -> Result<u8, CliEr
             .upload_patience
             .as_deref()
             .map_or(Ok(UPLOAD_PATIENCE), upload_patience)?,
+        bandwidth: options.bandwidth.as_deref().map(bandwidth).transpose()?,
         program: std::env::current_exe()
             .map_err(|error| CliError::internal("cannot find this program").caused_by(&error))?,
     };
@@ -165,6 +169,7 @@ fn merged(flags: AgentOptions, file: AgentOptions) -> AgentOptions {
         flavor: flags.flavor.or(file.flavor),
         keep_failed: flags.keep_failed.or(file.keep_failed),
         upload_patience: flags.upload_patience.or(file.upload_patience),
+        bandwidth: flags.bandwidth.or(file.bandwidth),
     }
 }
 
@@ -173,6 +178,11 @@ fn keep_failed(text: &str) -> Result<Duration, CliError> {
         CliError::configuration(format!("cannot keep failed tasks for `{text}`: {reason}"))
     };
     parse::duration(text).map_err(error)
+}
+
+fn bandwidth(text: &str) -> Result<u64, CliError> {
+    let error = |reason| CliError::configuration(format!("no bandwidth is `{text}`: {reason}"));
+    parse::size(text).map_err(error)
 }
 
 fn upload_patience(text: &str) -> Result<Duration, CliError> {

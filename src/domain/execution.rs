@@ -64,6 +64,17 @@ pub enum Phase {
     Uploading,
 }
 
+/// How a download or an upload gets on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TransferProgress {
+    /// Bytes that have moved.
+    pub bytes: u64,
+    /// Bytes of all that is known to be wanted, what was there already included.
+    pub total: u64,
+    /// Since the transfer began.
+    pub bytes_per_second: u64,
+}
+
 /// How far an execution shall be held back.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Hash, Serialize, Deserialize,

@@ -16,6 +16,7 @@ use crate::domain::uri::Uri;
 
 use super::copy::{CopyFile, copy_file};
 use super::error::{StorageError, Subject};
+use super::limit::RateLimit;
 use super::listing::{Entry, EntryKind, Listing, Note};
 use super::local::{Links, list_folder, list_local};
 use super::remote::{
@@ -45,6 +46,7 @@ pub struct Transfer {
     pub remotes: Remotes,
     /// For what is made on the way.
     pub scratch: Scratch,
+    pub limit: RateLimit,
 }
 
 /// Counts the bytes that were copied, those of attempts that failed included,

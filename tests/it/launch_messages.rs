@@ -211,6 +211,5 @@ fn a_cache_needs_an_output() {
     exit 2
     --
     error: `use_cache` makes sense with an output only: there is nothing else to take over
-    hint: `scitq launch --help` tells more
     "#);
 }

@@ -17,9 +17,10 @@ use crate::agent::workdir::TaskDirs;
 use crate::agent::{files, token};
 use crate::api::link::{Heartbeat, Hello, PROTOCOL, Up};
 use crate::clock::SystemClock;
+use crate::domain::execution::TransferProgress;
 use crate::domain::worker::{Machine, WorkerSettings};
-use crate::domain::{Clock, ExecutionId};
-use crate::storage::{Note, Scratch, Transfer};
+use crate::domain::{Clock, ExecutionId, Monotonic};
+use crate::storage::{Note, RateLimit, Scratch, Transfer};
 
 use super::commands::Commands;
 use super::containers::fetch_image;
@@ -51,6 +52,8 @@ pub struct Hands {
     pub cache: ResourceCache,
     pub desk: CacheDesk,
     pub sums: KnownSums,
+    /// How fast all transfers together may be.
+    pub limit: RateLimit,
     pub sampler: Arc<Mutex<Sampler>>,
     pub link: UnboundedSender<ToLink>,
     pub output: Output,
@@ -64,6 +67,7 @@ pub struct Hands {
 #[derive(Debug)]
 pub struct Moving {
     transfer: Transfer,
+    since: Monotonic,
     task: JoinHandle<()>,
 }
 
@@ -86,6 +90,16 @@ struct Download {
     desk: CacheDesk,
     sums: KnownSums,
     events: UnboundedSender<Event>,
+}
+
+impl Moving {
+    fn progress(&self, now: Monotonic) -> TransferProgress {
+        let (bytes, total) = (self.transfer.progress.bytes(), self.transfer.progress.total());
+        let milliseconds = now.since(self.since).as_millis().max(1);
+        let rate = u128::from(bytes) * 1000 / milliseconds;
+        let bytes_per_second = u64::try_from(rate).unwrap_or(u64::MAX);
+        TransferProgress { bytes, total, bytes_per_second }
+    }
 }
 
 impl Identity {
@@ -240,11 +254,13 @@ impl Hands {
     {
         // Goes with the task's directory.
         let scratch = Scratch::within(&TaskDirs::new(&self.workdir, order.execution).scratch());
-        let transfer = Transfer { scratch, ..Transfer::default() };
+        let limit = self.limit.clone();
+        let transfer = Transfer { scratch, limit, ..Transfer::default() };
         let events = self.events.clone();
         let work = work(order.clone(), transfer.clone());
         let task = tokio::spawn(async move { drop(events.send(work.await)) });
-        self.transfers.insert(order.execution, Moving { transfer, task });
+        let since = SystemClock.now().monotonic;
+        self.transfers.insert(order.execution, Moving { transfer, since, task });
     }
 
     fn stop_transfer(&mut self, execution: ExecutionId) {
@@ -278,11 +294,15 @@ impl Hands {
     ) {
         let sampler = self.sampler.clone();
         let frames = self.link.clone();
+        let now = SystemClock.now().monotonic;
+        let transfers =
+            self.transfers.iter().map(|(id, moving)| (*id, moving.progress(now))).collect();
         tokio::task::spawn_blocking(move || {
             let now = SystemClock.now().monotonic;
             let stats = sampler.lock().unwrap_or_else(PoisonError::into_inner).sample(now);
             let Standing { draining, lease_seconds, orphans } = standing;
-            let heartbeat = Heartbeat { number, stats, phases, draining, lease_seconds, orphans };
+            let heartbeat =
+                Heartbeat { number, stats, phases, draining, lease_seconds, orphans, transfers };
             drop(frames.send(ToLink::Frame { link, frame: Up::Heartbeat(Box::new(heartbeat)) }));
         });
     }

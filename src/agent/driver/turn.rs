@@ -11,9 +11,10 @@ use crate::agent::error::AgentError;
 use crate::agent::fsm::{AgentState, Event};
 use crate::agent::link::LinkError;
 use crate::agent::outbox::Outbox;
-use crate::api::link::{Down, HEARTBEAT_SECONDS, Verdict, Welcome};
+use crate::api::link::{Down, HEARTBEAT_SECONDS, SiteStorage, Verdict, Welcome};
 use crate::clock::SystemClock;
 use crate::domain::{Clock, Monotonic};
+use crate::storage::Remotes;
 
 use super::hands::{Hands, Next};
 
@@ -162,7 +163,11 @@ impl Driver {
             Event::LinkDown { .. } => self.hands.desk.on_link(None),
             Event::Frame { link, frame: Down::Welcome(welcome) } => {
                 self.hands.desk.on_link(Some(*link));
+                learn(welcome.storage.as_ref());
                 self.notice_welcome(welcome);
+            }
+            Event::Frame { frame: Down::HeartbeatAck { storage, .. }, .. } => {
+                learn(storage.as_ref());
             }
             Event::Frame { frame: Down::Cached { execution, found }, .. } => {
                 self.hands.desk.on_found(*execution, found.clone());
@@ -252,6 +257,16 @@ impl Driver {
         if tokio::time::timeout(patience, removed).await.is_err() {
             tracing::warn!("leaving files behind for the next agent to remove");
         }
+    }
+}
+
+/// Lets transfers find the storage that the server tells of. It is nowhere but
+/// in memory.
+fn learn(storage: Option<&SiteStorage>) {
+    let Some(SiteStorage(text)) = storage else { return };
+    match Remotes::default().learn(text) {
+        Ok(()) => tracing::info!("the server has told of the site's storage"),
+        Err(error) => tracing::error!(%error, "cannot understand the site's storage"),
     }
 }
 

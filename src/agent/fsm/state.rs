@@ -215,7 +215,7 @@ impl AgentState {
             Down::Start(start) => self.on_start(turn, &start),
             Down::Order { execution, verdict } => self.on_verdict(turn, execution, verdict),
             Down::Ack { number, verdicts } => self.on_ack(turn, number, &verdicts),
-            Down::HeartbeatAck { number } => self.on_heartbeat_ack(turn, number),
+            Down::HeartbeatAck { number, .. } => self.on_heartbeat_ack(turn, number),
             Down::OutputFrom { execution, have } => self.on_output_from(turn, execution, have),
             Down::Settings { settings, wanted, lost_after_seconds } => {
                 self.apply_settings(settings);

@@ -105,6 +105,7 @@ impl Bench {
             workdir: self.workdir.clone(),
             flavor: None,
             keep_failed: self.keep_failed,
+            bandwidth: None,
             upload_patience: Duration::from_mins(1),
             program: self.program.clone(),
         }
@@ -232,6 +233,7 @@ pub fn welcome() -> Welcome {
         lost_after_seconds: Some(600),
         verdicts: Vec::new(),
         output: Vec::new(),
+        storage: None,
     }
 }
 
@@ -363,7 +365,7 @@ impl Session {
             Up::Hello(_) => panic!("a second hello"),
             Up::Heartbeat(heartbeat) => {
                 self.heartbeats += 1;
-                self.answer(Down::HeartbeatAck { number: heartbeat.number }).await;
+                self.answer(Down::HeartbeatAck { number: heartbeat.number, storage: None }).await;
                 self.last_heartbeat = Some(*heartbeat);
             }
             Up::Reports { number, reports } => {

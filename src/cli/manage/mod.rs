@@ -2,6 +2,7 @@
 
 mod batch;
 mod change;
+mod config;
 mod execution;
 mod file;
 mod options;
@@ -30,6 +31,7 @@ pub struct ManageArgs {
 #[derive(Debug, Subcommand)]
 enum Object {
     File(file::FileArgs),
+    Config(config::ConfigArgs),
     #[command(flatten)]
     OfServer(ObjectOfServer),
 }
@@ -48,6 +50,7 @@ enum ObjectOfServer {
 pub async fn cmd_manage(global: &GlobalArgs, args: ManageArgs) -> Result<u8, CliError> {
     let object = match args.object {
         Object::File(args) => return file::cmd_file(global, args).await,
+        Object::Config(args) => return config::cmd_config(global, args),
         Object::OfServer(object) => object,
     };
     let session = Session::open(global)?;

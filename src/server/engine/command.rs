@@ -14,7 +14,7 @@ use crate::api::task::{Dependents, EditEnded, EditRunning, Unfit};
 use crate::api::token::Role;
 use crate::api::worker::{Clean, HandledOrphans, Orphan, UpdateWorker};
 use crate::domain::demand::Demand;
-use crate::domain::execution::{OutputSizes, Phase, Suspension};
+use crate::domain::execution::{OutputSizes, Phase, Suspension, TransferProgress};
 use crate::domain::signal::Signal;
 use crate::domain::task::TaskState;
 use crate::domain::worker::{Machine, WantedState, WorkerSettings, WorkerStats};
@@ -144,6 +144,7 @@ pub struct Pulse {
     /// The silence after which the agent takes its tasks for lost; none: never.
     pub lease: Option<Duration>,
     pub orphans: Vec<Orphan>,
+    pub transfers: Vec<(ExecutionId, TransferProgress)>,
 }
 
 /// A task to be queued, checked already.
@@ -360,6 +361,7 @@ pub enum Effect {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LiveTask {
     pub phase: Option<Phase>,
+    pub transfer: Option<TransferProgress>,
     pub why: Option<String>,
 }
 

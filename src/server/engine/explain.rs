@@ -46,7 +46,8 @@ impl State {
             }
             TaskLife::Running(_) | TaskLife::Succeeded | TaskLife::Failed => None,
         };
-        LiveTask { phase, why }
+        let transfer = execution.and_then(|execution| execution.transfer);
+        LiveTask { phase, transfer, why }
     }
 
     /// Why none of a batch's tasks runs, when some could.

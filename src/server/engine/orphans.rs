@@ -125,6 +125,7 @@ impl State {
             },
             worker: id,
             phase: if started { Phase::Running } else { Phase::Downloading },
+            transfer: None,
             ready_at: None,
             slots,
         };

@@ -66,7 +66,8 @@ impl State {
         row.revision = task.revision;
         let order = Box::new(row.clone());
         let slots = self.slots_of(id, worker);
-        let live = Execution { row, worker, phase: Phase::Uploading, ready_at: None, slots };
+        let phase = Phase::Uploading;
+        let live = Execution { row, worker, phase, transfer: None, ready_at: None, slots };
         self.attach_execution(execution, live);
         self.record_execution(context, execution);
         let former = task.life.state();

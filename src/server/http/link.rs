@@ -1,11 +1,13 @@
 //! `/api/v2/agent/link`: an agent's link, from its hello to its end.
 //! What is said over it is in [`crate::api::link`].
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::State;
+use axum::Extension;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
+use axum::extract::{ConnectInfo, State};
 use axum::response::Response;
 use futures_util::StreamExt;
 use tokio::sync::mpsc;
@@ -19,7 +21,8 @@ use super::super::engine::Refusal;
 use super::super::engine::command::{Command, Connect, Connected, Reply};
 use super::App;
 use super::gate::Caller;
-use super::link_session::Session;
+use super::link_session::{Session, Speaker};
+use super::site_storage::{Audience, StorageFile};
 
 /// How long a new link may take to say hello.
 const HELLO_WITHIN: Duration = Duration::from_secs(10);
@@ -40,21 +43,24 @@ struct NotWelcome {
 pub(super) async fn open(
     State(app): State<Arc<App>>,
     caller: Caller,
+    peer: Option<Extension<ConnectInfo<SocketAddr>>>,
     upgrade: WebSocketUpgrade,
 ) -> Response {
+    let audience = Audience::of_plain(peer.map(|Extension(ConnectInfo(address))| address));
+    let storage = StorageFile::new(&app, audience);
     upgrade
         .max_frame_size(MAX_FRAME)
         .max_message_size(MAX_FRAME)
-        .on_upgrade(move |socket| serve(app, caller, socket))
+        .on_upgrade(move |socket| serve(app, caller, storage, socket))
 }
 
-async fn serve(app: Arc<App>, caller: Caller, mut socket: WebSocket) {
+async fn serve(app: Arc<App>, caller: Caller, storage: StorageFile, mut socket: WebSocket) {
     let hello = tokio::select! {
         hello = read_hello(&mut socket) => hello,
         () = app.stop_asked() => return,
     };
     let outcome = match hello {
-        Some(Ok(hello)) => welcome(&app, &caller, hello).await,
+        Some(Ok(hello)) => welcome(&app, &caller, storage, hello).await,
         Some(Err(refused)) => Err(refused),
         None => return,
     };
@@ -117,6 +123,7 @@ async fn read_hello(socket: &mut WebSocket) -> Option<Result<Hello, NotWelcome>>
 async fn welcome(
     app: &Arc<App>,
     caller: &Caller,
+    storage: StorageFile,
     hello: Hello,
 ) -> Result<Option<(Session, Welcome)>, NotWelcome> {
     let link = app.next_link_id();
@@ -166,7 +173,9 @@ async fn welcome(
         .map(|(id, _)| *id)
         .collect();
     let Ok(mine) = app.store.readers.output_limits(kept).await else { return Ok(None) };
-    let session = Session::new(app, caller, connected.worker, link, orders, mine);
+    let news = storage.news();
+    let caller = Speaker { caller: caller.clone(), worker: connected.worker, link, storage };
+    let session = Session::new(app, caller, orders, mine);
     let Ok(sizes) = app.output.sizes_of(held.clone()).await else { return Ok(None) };
     let identity = app.engine.query(|state| (state.store.clone(), state.epoch)).await;
     let Ok((store, epoch)) = identity else { return Ok(None) };
@@ -181,6 +190,7 @@ async fn welcome(
         lost_after_seconds: connected.lost_after.map(|lost_after| lost_after.as_secs()),
         verdicts: connected.verdicts,
         output: held.into_iter().zip(sizes).collect(),
+        storage: news,
     };
     Ok(Some((session, welcome)))
 }

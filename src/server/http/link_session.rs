@@ -32,6 +32,7 @@ use super::super::output::OutputError;
 use super::super::store::OwnLimit;
 use super::App;
 use super::gate::Caller;
+use super::site_storage::StorageFile;
 
 /// Orders that are put into one write.
 const MOST_AT_ONCE: usize = 256;
@@ -48,10 +49,17 @@ pub(super) struct Session {
 #[derive(Debug)]
 struct Reader {
     app: Arc<App>,
-    caller: Caller,
-    worker: WorkerId,
-    link: LinkId,
+    speaker: Speaker,
     mine: Mine,
+}
+
+/// The agent at the other end.
+#[derive(Debug)]
+pub(super) struct Speaker {
+    pub caller: Caller,
+    pub worker: WorkerId,
+    pub link: LinkId,
+    pub storage: StorageFile,
 }
 
 /// The executions for which this agent may send output, and how much of it is
@@ -69,23 +77,21 @@ enum End {
 impl Session {
     pub(super) fn new(
         app: &Arc<App>,
-        caller: &Caller,
-        worker: WorkerId,
-        link: LinkId,
+        speaker: Speaker,
         orders: mpsc::UnboundedReceiver<LinkMessage>,
         mine: FxHashMap<ExecutionId, OwnLimit>,
     ) -> Self {
         let mine = Arc::new(Mutex::new(mine));
-        let reader = Reader { app: Arc::clone(app), caller: caller.clone(), worker, link, mine };
+        let reader = Reader { app: Arc::clone(app), speaker, mine };
         Self { reader, orders }
     }
 
     pub(super) const fn worker(&self) -> WorkerId {
-        self.reader.worker
+        self.reader.speaker.worker
     }
 
     pub(super) const fn link(&self) -> LinkId {
-        self.reader.link
+        self.reader.speaker.link
     }
 
     /// Talks until one side leaves.
@@ -233,16 +239,18 @@ impl Reader {
     }
 
     fn on_heartbeat(&self, heartbeat: Heartbeat) -> Answer {
-        let Heartbeat { number, stats, phases, draining, lease_seconds, orphans } = heartbeat;
+        let Heartbeat { number, stats, phases, draining, lease_seconds, orphans, transfers } =
+            heartbeat;
         let lease = lease_seconds.map(Duration::from_secs);
-        let (worker, link) = (self.worker, self.link);
+        let Speaker { worker, link, .. } = self.speaker;
         let command = Command::Heartbeat {
             worker,
             link,
-            pulse: Pulse { stats, phases, draining, lease, orphans },
+            pulse: Pulse { stats, phases, draining, lease, orphans, transfers },
         };
-        let reply = self.app.engine.submit(&self.caller.name, command);
-        Box::pin(async move { reply.await.map(|_| Down::HeartbeatAck { number }) })
+        let reply = self.app.engine.submit(&self.speaker.caller.name, command);
+        let storage = self.speaker.storage.news();
+        Box::pin(async move { reply.await.map(|_| Down::HeartbeatAck { number, storage }) })
     }
 
     /// Looks for outputs that an execution can take over.
@@ -290,9 +298,9 @@ impl Reader {
         for execution in ended {
             self.mine.lock().unwrap_or_else(PoisonError::into_inner).remove(&execution);
         }
-        let (worker, link) = (self.worker, self.link);
+        let Speaker { worker, link, .. } = self.speaker;
         let command = Command::Report { worker, link, reports: received };
-        let reply = self.app.engine.submit(&self.caller.name, command);
+        let reply = self.app.engine.submit(&self.speaker.caller.name, command);
         Ok(Box::pin(async move {
             let verdicts = match reply.await? {
                 Reply::Reported(verdicts) => verdicts,

@@ -16,6 +16,7 @@ mod listener;
 mod openapi;
 mod output;
 mod request;
+mod site_storage;
 mod specs;
 mod status;
 mod task_changes;

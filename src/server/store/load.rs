@@ -104,6 +104,7 @@ fn load_workers(connection: &Connection, state: &mut State, now: Now) -> Result<
                 last_heard: now.monotonic,
                 last_contact: None,
                 stats: None,
+                transfers: Vec::new(),
                 executions: rustc_hash::FxHashSet::default(),
                 held: 0,
                 candidate_key: None,

@@ -241,6 +241,11 @@ impl Remote {
         error.without(&self.secrets)
     }
 
+    /// The same for those who do not know what an error is.
+    pub(in crate::storage) fn cleaned(&self, error: RemoteError) -> RemoteError {
+        self.clean(error)
+    }
+
     pub(super) async fn patiently<T, F: Future<Output = Result<T>>>(
         &self,
         attempt: impl FnMut() -> F,

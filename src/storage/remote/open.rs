@@ -61,6 +61,11 @@ impl Remotes {
         Self { settings, patience, opened: Arc::default() }
     }
 
+    /// Takes over what the server has in its `storage.toml`.
+    pub fn learn(&self, text: &str) -> std::result::Result<(), SettingsError> {
+        self.settings.learn(text)
+    }
+
     /// Makes these the ones that transfers of this process use unless they are
     /// told otherwise. Only the first call counts.
     pub fn serve_process(self) {

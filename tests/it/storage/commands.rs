@@ -52,6 +52,26 @@ fn data_is_listed_copied_and_deleted_from_the_command_line() {
 }
 
 #[test]
+fn folders_are_drawn_and_files_printed() {
+    let Some(peer) = peers::sftp() else { return };
+    for (name, content) in [("run/a.fq", "ACGT"), ("run/sub/b.fq", "TT"), ("run/sub/c", "")] {
+        write(&peer.folder.join(name), content.as_bytes());
+    }
+    let there = format!("{}run/", peer.base);
+    let drawn = file(&peer, &["tree", &there]).ok();
+    let expected = "├── a.fq  4 B\n└── sub/  2 B\n    ├── b.fq  2 B\n    └── c  0 B";
+    assert_eq!(drawn.text(), expected);
+    assert!(drawn.stderr.contains("1 folder, 3 files, 6 B"), "{drawn}");
+    let one = file(&peer, &["tree", &there, "--depth", "1"]).ok();
+    assert_eq!(one.text(), "├── a.fq  4 B\n└── sub/  2 B");
+    let printed = file(&peer, &["cat", &format!("{there}**/*.fq")]).ok();
+    assert_eq!(printed.stdout, b"ACGTTT");
+    file(&peer, &["cat", &format!("{there}none")]).refused(1, "there is no");
+    let limited = file(&peer, &["copy", &there, "here/", "--limit", "1M"]).ok();
+    assert!(limited.stderr.contains("copied 3 files"), "{limited}");
+}
+
+#[test]
 fn what_is_copied_can_be_unpacked_on_the_way() {
     let peer = peers::local();
     write(&peer.path("packed/a"), b"a");

@@ -55,6 +55,7 @@ pub fn welcome(name: &str) -> Welcome {
         lost_after_seconds: Some(600),
         verdicts: Vec::new(),
         output: Vec::new(),
+        storage: None,
     }
 }
 
@@ -194,7 +195,7 @@ impl Bench {
             Effect::SendHeartbeat { number, .. } => Some(*number),
             _ => None,
         });
-        self.frame(Down::HeartbeatAck { number: number.unwrap() });
+        self.frame(Down::HeartbeatAck { number: number.unwrap(), storage: None });
     }
 
     pub fn pass(&mut self, seconds: u64) -> Vec<Effect> {

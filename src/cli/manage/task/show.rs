@@ -71,6 +71,7 @@ fn describe(detail: &TaskDetail, moment: &Moment) -> Details {
         .maybe("held by", held_by(task.hold))
         .maybe("reason", task.failure_reason.as_deref())
         .maybe("why", detail.why.as_deref())
+        .maybe("moved", detail.transfer.map(format::transfer))
         .add("batch", &task.batch)
         .maybe("worker", task.worker_name.as_deref())
         .add("command", &task.command);
