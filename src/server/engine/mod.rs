@@ -34,6 +34,7 @@ mod recall;
 mod report;
 mod requirements;
 mod stop;
+mod task_table;
 mod token;
 mod track;
 mod waiting;
