@@ -5,6 +5,11 @@
 //! table of tasks, never copy a million of them to grow, and a lookup costs the
 //! same. A page that holds but one task wastes a kilobyte until that task ends.
 
+#![expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the interface of a map, whose place it has"
+)]
+
 use rustc_hash::FxHashMap;
 
 use crate::domain::TaskId;
@@ -28,8 +33,8 @@ struct Page {
 }
 
 /// The page of a task, and its place there.
+#[expect(clippy::cast_possible_truncation, reason = "the remainder is below the length of a page")]
 const fn place(id: TaskId) -> (u64, usize) {
-    // The remainder is below the page's length.
     (id.0 / PAGE as u64, (id.0 % PAGE as u64) as usize)
 }
 
