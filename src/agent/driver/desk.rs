@@ -102,8 +102,8 @@ impl Desk {
         Some(next.since(now))
     }
 
-    /// Writes and sends what there is: the agent leaves.
-    pub fn close(mut self, now: Monotonic) {
+    /// Writes and sends what there is: the agent is about to leave.
+    pub fn clear(&mut self, now: Monotonic) {
         self.outbox.write(now);
     }
 

@@ -113,8 +113,9 @@ impl Driver {
     async fn leave(mut self, patience: Option<Duration>) {
         tracing::info!("leaving");
         self.hands.stop_all_transfers();
-        self.desk.close(SystemClock.now().monotonic);
+        self.desk.clear(SystemClock.now().monotonic);
         self.hands.do_late();
+        drop(self.desk);
         let Hands { commands, folders, link, .. } = self.hands;
         drop(link);
         if tokio::time::timeout(LAST_WORDS, &mut self.link).await.is_err() {
