@@ -2,12 +2,12 @@
 //! heartbeat and a report mean to the engine, and what its orders look like.
 //! `http` carries it over a WebSocket.
 
+use std::collections::HashMap;
 use std::future::Future;
+use std::hash::BuildHasher;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
-
-use rustc_hash::FxHashMap;
 
 use crate::api::link::{
     Down, Edit, Heartbeat, Hello, PROTOCOL, RefusedLink, Report, ReportEvent, Start, Up, Verdict,
@@ -186,7 +186,7 @@ pub fn ended(reports: &[Report]) -> Vec<ExecutionId> {
 /// agent says hello and learns from where to send.
 pub fn receive(
     reports: Vec<Report>,
-    safe: &FxHashMap<ExecutionId, OutputSizes>,
+    safe: &HashMap<ExecutionId, OutputSizes, impl BuildHasher>,
     is_mine: impl Fn(ExecutionId) -> bool,
 ) -> Result<Vec<Received>, OutputMissing> {
     let mut received = Vec::with_capacity(reports.len());

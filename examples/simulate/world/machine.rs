@@ -207,8 +207,8 @@ impl World {
             };
             return self.tell_from_supervisor(agent, life, event);
         }
-        let line = order.spec.command.to_string();
-        let style = Style::of(&line);
+        let command = order.spec.command.to_string();
+        let style = Style::of(&command);
         let mut chance = Chance::new(self.plan.seed, &[11, style.number, u64::from(order.attempt)]);
         if style.cannot_start(&mut chance) {
             let failure = NotStarted { exit_code: Some(127), reason: "not found".to_owned() };

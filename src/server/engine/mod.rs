@@ -35,6 +35,7 @@ mod recall;
 mod report;
 mod requirements;
 mod stop;
+mod task_table;
 mod token;
 mod track;
 mod waiting;

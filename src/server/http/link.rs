@@ -24,6 +24,8 @@ use super::link_session::Session;
 const HELLO_WITHIN: Duration = Duration::from_secs(10);
 /// Largest frame that is taken, bytes.
 pub(super) const MAX_FRAME: usize = 64 << 20;
+/// Room for one read, bytes. It is zeroed before each, and every link has one.
+const READ_BUFFER: usize = 8 << 10;
 
 /// Open an agent's link (WebSocket)
 #[utoipa::path(get, path = "/api/v2/agent/link", tag = "agents",
@@ -34,6 +36,7 @@ pub(super) async fn open(
     upgrade: WebSocketUpgrade,
 ) -> Response {
     upgrade
+        .read_buffer_size(READ_BUFFER)
         .max_frame_size(MAX_FRAME)
         .max_message_size(MAX_FRAME)
         .on_upgrade(move |socket| serve(app, caller, socket))
