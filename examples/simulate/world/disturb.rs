@@ -234,10 +234,10 @@ impl World {
         let is_home = |batch| state.batch_ids.get(&home) == Some(&batch);
         let live = || state.tasks.iter().filter(|(_, task)| !task.hidden);
         let mut held: Vec<TaskId> =
-            live().filter(|(_, task)| task.life.is_paused()).map(|(id, _)| *id).collect();
+            live().filter(|(_, task)| task.life.is_paused()).map(|(id, _)| id).collect();
         let mut away: Vec<TaskId> = live()
             .filter(|(_, task)| !is_home(task.batch) && !task.life.state().is_final())
-            .map(|(id, _)| *id)
+            .map(|(id, _)| id)
             .collect();
         held.sort_unstable();
         away.sort_unstable();

@@ -21,7 +21,7 @@ impl World {
         }
         let is_done = |state: &State| {
             state.tasks.iter().all(|(id, task)| {
-                task.life.state().is_final() || Rules::is_blocked(state, *id, task.life)
+                task.life.state().is_final() || Rules::is_blocked(state, id, task.life)
             })
         };
         if self.engine_state().is_some_and(is_done) {

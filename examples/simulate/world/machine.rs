@@ -197,6 +197,7 @@ impl World {
         }
     }
 
+    #[expect(clippy::similar_names, reason = "a line and a life are what they are")]
     fn spawn(&mut self, agent: AgentNumber, life: u64, order: &Order) {
         let execution = order.execution;
         let entry = &mut self.agents[agent];
@@ -207,8 +208,8 @@ impl World {
             };
             return self.tell_from_supervisor(agent, life, event);
         }
-        let command = order.spec.command.to_string();
-        let style = Style::of(&command);
+        let line = order.spec.command.to_string();
+        let style = Style::of(&line);
         let mut chance = Chance::new(self.plan.seed, &[11, style.number, u64::from(order.attempt)]);
         if style.cannot_start(&mut chance) {
             let failure = NotStarted { exit_code: Some(127), reason: "not found".to_owned() };

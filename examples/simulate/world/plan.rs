@@ -117,8 +117,8 @@ fn wish(chance: &mut Chance, agents: u64) -> Disturbance {
                 WorkerChange::Restart,
                 WorkerChange::Delete,
             ];
-            let change = chance.pick(&changes).copied().unwrap_or(WorkerChange::Run);
-            Disturbance::Worker { agent, change }
+            let wanted = chance.pick(&changes).copied().unwrap_or(WorkerChange::Run);
+            Disturbance::Worker { agent, change: wanted }
         }
     }
 }
