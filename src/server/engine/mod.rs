@@ -13,6 +13,7 @@ pub mod ready;
 pub mod runtimes;
 pub mod service;
 pub mod state;
+pub mod stepped;
 pub mod throughput;
 
 mod assign;
