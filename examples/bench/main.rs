@@ -6,11 +6,13 @@
 //!
 //! Starts the release binary on free ports and in temporary directories, loads
 //! it, and prints one table. The load runs on the same cores as scitq: the
-//! figures are lower bounds. PART is one of `launch`, `queue`, `agents`, `tui`.
+//! figures are lower bounds. PART is one of `launch`, `queue`, `agents`,
+//! `hyperqueue` (where its `hq` is in the search path) and `tui`.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a table is what it is for")]
 
 mod agents;
+mod hyperqueue;
 mod launch;
 mod queue;
 mod scene;
@@ -46,6 +48,9 @@ fn main() -> anyhow::Result<()> {
         }
         if is_wanted("agents") {
             agents::measure(&program, &mut table).await.context("agents")?;
+        }
+        if is_wanted("hyperqueue") {
+            hyperqueue::measure(options.tasks, &mut table).context("hyperqueue")?;
         }
         if is_wanted("tui") {
             tui::measure(&program, options.tasks, &mut table).await.context("tui")?;
