@@ -214,7 +214,7 @@ fn processes(folder: &Path) -> Vec<u32> {
 }
 
 /// CPU time of one process so far: fields 14 and 15 of `/proc/PID/stat`.
-fn cpu_of(pid: u32) -> anyhow::Result<Duration> {
+pub fn cpu_of(pid: u32) -> anyhow::Result<Duration> {
     let text = fs::read_to_string(format!("/proc/{pid}/stat"))?;
     // The second field is a name that may hold anything, also brackets and blanks.
     let (_, rest) = text.rsplit_once(')').context("a stat file without name")?;

@@ -72,6 +72,7 @@ pub enum Command {
     OpenTasks,
     Charts,
     Shell,
+    Retries,
     Recruit,
     RetryFailed,
     MoveWorkersIn,
@@ -85,6 +86,7 @@ pub enum Command {
     Save,
     Pager,
     Streams,
+    Times,
 }
 
 /// Where a key counts.
@@ -196,6 +198,7 @@ pub const TABLE: &[Binding] = &[
     at(WORKER, C::OpenTasks, "t", "tasks", "Show its tasks"),
     at(WORKER, C::Charts, "i", "charts", "Show its processor, memory, disk and network"),
     at(WORKER, C::Delete, "D del", "destroy", "Destroy the worker; its tasks go to others"),
+    at(WORKER, C::Retries, "A", "", "Count all executions, or the latest of each task only"),
     at(WORKER, C::Recruit, "n", "recruit", "Recruit workers"),
     at(WORKER, C::Clean, "x", "clean", "Delete kept folders of tasks that have ended"),
     at(WORKER, C::DropCache, "X", "", "Delete resources that no task uses"),
@@ -216,7 +219,8 @@ pub const TABLE: &[Binding] = &[
     at(&[S::Jobs], C::Delete, "D del", "delete", "Delete jobs that have ended"),
     at(&[S::Jobs, S::Recruiters], C::Recruit, "n", "recruit", "Recruit workers"),
     at(LOG, C::Follow, "f", "follow", "Follow the end; scrolling up stops it"),
-    at(LOG, C::Streams, "tab", "streams", "Show stdout, stderr, or both"),
+    at(LOG, C::Streams, "tab", "streams", "Show both, one, or both as one"),
+    at(LOG, C::Times, "T", "times", "Show when each line came"),
     at(LOG, C::Search, "/", "search", "Search; the whole stream is looked through"),
     at(LOG, C::NextHit, "n", "next", "Next hit"),
     at(LOG, C::PreviousHit, "N", "previous", "Previous hit"),

@@ -191,6 +191,15 @@ pub fn moment(time: Timestamp, now: Timestamp, zone: &TimeZone) -> String {
     }
 }
 
+/// `11-25 14:05:12`: always as wide.
+#[must_use]
+pub fn day_and_time(time: Timestamp, zone: &TimeZone) -> String {
+    jiff::Timestamp::from_microsecond(time.0).map_or_else(
+        |_| "?".to_owned(),
+        |time| time.to_zoned(zone.clone()).strftime("%m-%d %H:%M:%S").to_string(),
+    )
+}
+
 /// Date and time with the offset from UTC.
 #[must_use]
 pub fn full_moment(time: Timestamp, zone: &TimeZone) -> String {

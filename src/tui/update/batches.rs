@@ -5,9 +5,9 @@ use super::tasks::{ask, known_batches};
 use crate::api::batch::{BatchView, DeleteBatch, DeleteRunning, WithTasks};
 use crate::api::task::Dependents;
 use crate::domain::BatchName;
+use crate::domain::filter::quoted;
 use crate::domain::task::TaskState;
 use crate::tui::effect::{BatchVerb, Change, Effect};
-use crate::tui::filter::quoted;
 use crate::tui::keymap::Command;
 use crate::tui::state::{Popup, Prompt, PromptKind, Question, State};
 

@@ -6,9 +6,9 @@ use crossterm::event::{KeyCode, KeyEvent};
 use super::popups::{cancels, edit_line};
 use super::{command_line, commands, completion, log, tasks};
 use crate::api::worker::UpdateWorker;
+use crate::domain::filter::Filter;
 use crate::domain::{BatchName, WorkerId};
 use crate::tui::effect::{Change, Effect};
-use crate::tui::filter::Filter;
 use crate::tui::state::{LineEdit, Popup, Prompt, PromptKind, Question, State};
 
 pub(super) fn on_key(

@@ -8,8 +8,8 @@ use crate::api::ClientError;
 use crate::api::server::ServerStatus;
 use crate::domain::ExecutionId;
 use crate::domain::task::TaskState;
-use crate::tui::effect::{Effect, Reply};
-use crate::tui::state::{Marker, Popup, Source, State, Tails, ToastKind};
+use crate::tui::effect::{Effect, Fetch, Reply};
+use crate::tui::state::{Files, Marker, Popup, Source, State, Tails, ToastKind};
 
 /// Pause between two markers of the sparkline, and how long they are kept.
 const MARKERS: (Duration, Duration) = (Duration::from_secs(5), Duration::from_hours(1));
@@ -59,6 +59,7 @@ pub(super) fn on_reply(state: &mut State, reply: Reply, effects: &mut Vec<Effect
             if state.detail.task == Some(task) {
                 state.detail.error = refusal.map(|error| error.to_string());
                 state.detail.detail = detail.or_else(|| state.detail.detail.take());
+                ask_for_files(state, effects);
             }
         }
         Reply::Spec { task, is_outside, result } => match result {
@@ -80,12 +81,44 @@ pub(super) fn on_reply(state: &mut State, reply: Reply, effects: &mut Vec<Effect
                 state.failures = Some(failures);
             }
         }
+        Reply::Latest(result) => {
+            if let Some(counts) = answered(state, Source::Latest, result)
+                && let Some(latest) = &mut state.workers.latest
+            {
+                latest.extend(counts);
+            }
+        }
+        Reply::Files { task, result } => {
+            if let Files::Asked(execution) = state.detail.files
+                && state.detail.task == Some(task)
+            {
+                state.detail.files = Files::Found(execution, result);
+            }
+        }
         Reply::Output { request, result } => log::on_output(state, request, result),
         Reply::Found { search, result } => log::on_found(state, &search, result, effects),
         Reply::Changed(result) => on_changed(state, result),
         Reply::Edited { task, revision, text } => {
             editor::on_edited_outside(state, task, revision, text, effects);
         }
+    }
+}
+
+/// Looks for the outputs of a task that has put them somewhere, once for each
+/// execution.
+fn ask_for_files(state: &mut State, effects: &mut Vec<Effect>) {
+    let Some(detail) = &state.detail.detail else { return };
+    let (Some(execution), Some(place)) = (detail.task.execution, &detail.spec.output) else {
+        return;
+    };
+    let is_known = match &state.detail.files {
+        Files::None => false,
+        Files::Asked(of) | Files::Found(of, _) => *of == execution,
+    };
+    if detail.task.state == TaskState::Succeeded && !is_known {
+        let (task, place) = (detail.task.id, place.clone());
+        effects.push(Effect::Fetch(Fetch::Files { task, place }));
+        state.detail.files = Files::Asked(execution);
     }
 }
 

@@ -4,9 +4,9 @@ use super::navigate;
 use super::tasks::{ask, known_batches};
 use crate::api::worker::{Clean, UpdateWorker, WorkerView};
 use crate::domain::WorkerId;
+use crate::domain::filter::quoted;
 use crate::domain::worker::WantedState;
 use crate::tui::effect::{Change, Effect};
-use crate::tui::filter::quoted;
 use crate::tui::keymap::Command;
 use crate::tui::state::{Popup, Prompt, PromptKind, Question, Source, State, ToastKind};
 
@@ -67,6 +67,13 @@ pub(super) fn run(state: &mut State, command: Command, effects: &mut Vec<Effect>
                 error: None,
             });
             state.feeds.mark(Source::Samples);
+        }
+        C::Retries => {
+            state.workers.latest = match state.workers.latest {
+                None => Some(std::collections::BTreeMap::new()),
+                Some(_) => None,
+            };
+            state.feeds.mark(Source::Latest);
         }
         C::Shell => effects.push(Effect::Shell { host: first.machine.hostname.clone() }),
         _ => {}

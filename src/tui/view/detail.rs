@@ -8,8 +8,8 @@ use crate::api::execution::ExecutionView;
 use crate::api::task::{RelatedTask, TaskDetail};
 use crate::domain::execution::ExecutionState;
 use crate::domain::task::TaskState;
-use crate::tui::state::State;
-use crate::tui::text::{bytes, clean, full_moment, moment, pad, span, wrap};
+use crate::tui::state::{Files, State};
+use crate::tui::text::{bytes, clean, count, full_moment, moment, pad, pad_left, span, wrap};
 use crate::tui::theme::{Theme, Tone, task_glyph};
 
 /// Width of the names in front of the values.
@@ -121,6 +121,7 @@ fn describe(page: &mut Page, state: &State, detail: &TaskDetail) {
     related(page, "requires", &detail.requirements);
     related(page, "required by", &detail.dependents);
     settings(page, detail);
+    output_files(page, &state.detail.files);
     let queued =
         format!("{} by {}", full_moment(task.created_at, &state.zone), clean(&task.created_by));
     page.field("queued", &queued, plain);
@@ -180,6 +181,29 @@ fn settings(page: &mut Page, detail: &TaskDetail) {
     }
     if detail.spec.retry.is_some() {
         page.field("retries left", &detail.retries_left.to_string(), Style::new());
+    }
+}
+
+fn output_files(page: &mut Page, files: &Files) {
+    let (faint, bad) = (page.theme.tone(Tone::Faint), page.theme.tone(Tone::Warning));
+    match files {
+        Files::None => {}
+        Files::Asked(_) => page.field("output files", "looking …", faint),
+        Files::Found(_, Err(reason)) => {
+            page.field("output files", &format!("cannot be listed from here: {reason}"), bad);
+        }
+        Files::Found(_, Ok(files)) => {
+            let total = format!("{} files, {}", count(files.count), bytes(files.bytes));
+            page.field("output files", &total, Style::new());
+            for (name, size) in &files.some {
+                let size = size.map_or_else(|| "-".to_owned(), bytes);
+                page.field("", &format!("{} {name}", pad_left(&size, 10)), Style::new());
+            }
+            let left = files.count.saturating_sub(files.some.len() as u64);
+            if left > 0 {
+                page.field("", &format!("and {} more", count(left)), faint);
+            }
+        }
     }
 }
 

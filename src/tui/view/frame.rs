@@ -210,10 +210,7 @@ fn draw_status(canvas: &mut Canvas<'_>, state: &State) {
     }
     let (left, right) = match state.screen {
         Screen::Tasks => (task_note(state), task_rows(state)),
-        Screen::Workers => (
-            list_note(state.workers.list.filter.text(), state.workers.list.marks.len()),
-            list_rows(&state.workers.list),
-        ),
+        Screen::Workers => (workers_note(state), list_rows(&state.workers.list)),
         Screen::Batches => (
             list_note(state.batches.list.filter.text(), state.batches.list.marks.len()),
             list_rows(&state.batches.list),
@@ -236,6 +233,16 @@ fn list_note(filter: &str, marks: usize) -> String {
         parts.push(format!("{marks} marked"));
     }
     parts.join(" · ")
+}
+
+fn workers_note(state: &State) -> String {
+    let list = &state.workers.list;
+    let note = list_note(list.filter.text(), list.marks.len());
+    match (&state.workers.latest, note.is_empty()) {
+        (None, _) => note,
+        (Some(_), true) => "ok and fail: latest executions only".to_owned(),
+        (Some(_), false) => format!("{note} · ok and fail: latest executions only"),
+    }
 }
 
 fn task_note(state: &State) -> String {

@@ -22,7 +22,7 @@ pub fn draw(canvas: &mut Canvas<'_>, state: &State) {
         Some(Popup::Help { filter, offset }) => help::draw(canvas, state, filter, *offset),
         Some(Popup::History { offset }) => draw_history(canvas, state, *offset),
         Some(Popup::Editor(editor)) => draw_editor(canvas, editor),
-        Some(Popup::Recruit(form)) => recruit::draw(canvas, form),
+        Some(Popup::Recruit(form)) => recruit::draw(canvas, state, form),
         Some(Popup::Charts { name, samples, error, .. }) => {
             charts::draw(canvas, name, samples.as_ref(), error.as_deref());
         }
