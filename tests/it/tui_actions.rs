@@ -101,13 +101,13 @@ fn workers_go_into_a_batch_and_out_of_it_and_its_failed_tasks_run_again() {
     fs::write(&marker, "").unwrap();
     // The default batch sorts before it.
     tui.type_keys("Gr");
-    tui.wait_for("Run the 3 failed tasks of `one` again?");
+    tui.wait_for("Run 3 failed tasks of `one` again?");
     tui.type_keys("y");
     tui.wait_for("✓3");
     tui.type_keys("W");
     tui.wait_for("Batch for all workers of one");
     tui.type_keys(&format!("two{ENTER}"));
-    tui.wait_for("Give 1 workers of `one` to another batch?");
+    tui.wait_for("Give 1 worker of `one` to another batch?");
     tui.type_keys("y");
     until("the worker to be in the other batch", || {
         (worker(&server, "node1")["batch"] == "two").then_some(())
@@ -115,7 +115,7 @@ fn workers_go_into_a_batch_and_out_of_it_and_its_failed_tasks_run_again() {
     tui.wait_until("a batch with workers only", |screen| {
         screen.lines().any(|line| line.contains("two ") && line.contains("none"))
     });
-    tui.type_keys("gjw");
+    tui.type_keys("gw");
     tui.wait_for("Workers for one");
     // Completed from what is known.
     tui.type_keys(&format!("no\t{ENTER}"));
@@ -156,7 +156,9 @@ fn tasks_are_found_by_any_filter_marked_together_moved_signalled_cancelled_and_d
     tui.type_keys(&format!("/{CLEAR}other{ENTER}"));
     tui.wait_for("rows 1-1 of 1");
     server.agent(AgentOptions::default());
-    tui.wait_for("● running");
+    tui.wait_until("the task to run", |screen| {
+        screen.lines().any(|line| line.contains("● running") && line.contains("sleep 600"))
+    });
     tui.type_keys("!");
     tui.wait_for("Send to task 13");
     tui.type_keys(&format!("G{ENTER}"));

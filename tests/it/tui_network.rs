@@ -40,7 +40,7 @@ fn all_that_one_does_works_over_a_long_way() {
     tui.wait_for("● live");
     tui.wait_for("● running 2");
     tui.type_keys("G");
-    tui.wait_for("rows 15-40 of 40");
+    tui.wait_for("rows 16-40 of 40");
     // Several keys on their way at once: none waits for the answer to another.
     tui.type_keys("gjjjjj");
     tui.type_keys("\r");

@@ -105,6 +105,10 @@ pub struct WorkerScreen {
     pub list: List<WorkerView>,
     /// CPU figures of each worker lately, for the trend.
     pub trends: BTreeMap<WorkerId, VecDeque<f64>>,
+    /// Concurrency and prefetch that were asked for: they are shown until a list
+    /// comes that was asked for after the server had answered.
+    pub wanted: BTreeMap<WorkerId, (u32, u32)>,
+    pub answered: Option<Monotonic>,
     /// Tasks that succeeded and failed in their latest execution, on the
     /// workers on screen. None: all executions are counted, retries as well.
     pub latest: Option<BTreeMap<WorkerId, (u64, u64)>>,

@@ -140,7 +140,10 @@ fn submit(
             if ids.is_empty() {
                 return Err(format!("no worker is in `{name}`"));
             }
-            let text = format!("Give {} workers of `{name}` to another batch?", ids.len());
+            let text = format!(
+                "Give {} of `{name}` to another batch?",
+                crate::tui::text::counted(ids.len() as u64, "worker")
+            );
             let change = Change::UpdateWorkers(ids, update);
             state.popup = Some(Popup::Question(Question::new(text, change)));
         }

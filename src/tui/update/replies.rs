@@ -6,8 +6,10 @@ use std::time::Duration;
 use super::{editor, events, log};
 use crate::api::ClientError;
 use crate::api::server::ServerStatus;
+use crate::api::worker::WorkerView;
 use crate::domain::ExecutionId;
 use crate::domain::task::TaskState;
+use crate::domain::time::Monotonic;
 use crate::tui::effect::{Effect, Fetch, Reply};
 use crate::tui::state::{Files, Marker, Popup, Source, State, Tails, ToastKind};
 
@@ -28,7 +30,9 @@ pub(super) fn on_reply(state: &mut State, reply: Reply, effects: &mut Vec<Effect
             }
         }
         Reply::Workers(result) => {
-            if let Some(list) = answered(state, Source::Workers, result) {
+            let asked = state.feeds.of(Source::Workers).asked;
+            if let Some(mut list) = answered(state, Source::Workers, result) {
+                keep_wanted(state, asked, &mut list.workers);
                 on_workers(state, list.workers);
             }
         }
@@ -181,7 +185,19 @@ fn on_status(state: &mut State, status: ServerStatus) {
     state.server = Some(status);
 }
 
-fn on_workers(state: &mut State, workers: Vec<crate::api::worker::WorkerView>) {
+/// A list that was asked for before a change was made does not undo it.
+fn keep_wanted(state: &mut State, asked: Option<Monotonic>, workers: &mut [WorkerView]) {
+    if state.workers.answered.is_some_and(|answered| asked.is_some_and(|asked| asked > answered)) {
+        state.workers.wanted.clear();
+    }
+    for worker in workers {
+        if let Some(wanted) = state.workers.wanted.get(&worker.id) {
+            (worker.concurrency, worker.prefetch) = *wanted;
+        }
+    }
+}
+
+fn on_workers(state: &mut State, workers: Vec<WorkerView>) {
     let trends = &mut state.workers.trends;
     trends.retain(|id, _| workers.iter().any(|worker| worker.id == *id));
     for worker in &workers {
@@ -243,5 +259,6 @@ fn on_changed(state: &mut State, result: Result<String, String>) {
         Ok(text) => state.toasts.tell(ToastKind::Done, text, state.now),
         Err(text) => fail(state, &text),
     }
+    state.workers.answered = Some(state.now.monotonic);
     state.feeds.mark_all();
 }

@@ -168,6 +168,25 @@ fn concurrency_counts_on_from_what_was_pressed_before() {
 }
 
 #[test]
+fn a_list_that_was_asked_for_before_does_not_undo_what_was_pressed() {
+    let mut state = full();
+    press(&mut state, "1 > >");
+    let prefetch = |state: &State| state.workers.list.current().unwrap().prefetch;
+    assert_eq!(prefetch(&state), 3);
+    let list = |prefetch| {
+        let mut worker = worker(1, "node1");
+        worker.prefetch = prefetch;
+        Reply::Workers(Ok(WorkerList { workers: vec![worker] }))
+    };
+    reply(&mut state, list(1));
+    assert_eq!(prefetch(&state), 3);
+    let _ = update(&mut state, later(1), Action::Reply(Box::new(Reply::Changed(Ok("x".into())))));
+    let _ = update(&mut state, later(2), Action::Tick);
+    let _ = update(&mut state, later(2), Action::Reply(Box::new(list(2))));
+    assert_eq!(prefetch(&state), 2, "the server's word counts in the end");
+}
+
+#[test]
 fn a_batch_is_deleted_only_with_its_name() {
     let mut state = full();
     press(&mut state, "3 j D");

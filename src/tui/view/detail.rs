@@ -219,7 +219,12 @@ fn executions(page: &mut Page, state: &State, detail: &TaskDetail) {
         let is_chosen = number == state.detail.execution;
         let mark = if is_chosen { "▸ " } else { "  " };
         let word = match execution.phase {
-            Some(phase) if !execution.state.is_final() => format!("{} {phase}", execution.state),
+            Some(phase)
+                if !execution.state.is_final()
+                    && phase.to_string() != execution.state.to_string() =>
+            {
+                format!("{} {phase}", execution.state)
+            }
             _ => execution.state.to_string(),
         };
         let style = page.theme.task(match execution.state {

@@ -11,7 +11,7 @@ use super::tasks::Names;
 use super::{batches, detail, jobs, keybar, log, overview, popup, tasks, workers};
 use crate::domain::task::TaskState;
 use crate::tui::state::{Access, Marks, Screen, State, Stream, ToastKind};
-use crate::tui::text::{clean, clock, count, fit, short_count, sparkline, width};
+use crate::tui::text::{clean, clock, count, counted, fit, short_count, sparkline, width};
 use crate::tui::theme::Tone;
 
 /// The least that a frame needs.
@@ -273,12 +273,13 @@ fn task_rows(state: &State) -> String {
         None => format!("{} or more", count(state.tasks.walk.len() as u64)),
     };
     if rows.is_empty() {
-        return format!("{total} rows");
+        return if known == Some(0) { "no rows".to_owned() } else { format!("{total} rows") };
     }
     format!("rows {}-{} of {total}", number(rows.first()), number(rows.last()))
 }
 
 fn list_rows<T: crate::tui::state::Item>(list: &crate::tui::state::List<T>) -> String {
     let all = list.all.as_ref().map_or(0, Vec::len);
-    if list.len() == all { format!("{all} rows") } else { format!("{} of {all} rows", list.len()) }
+    let rows = counted(all as u64, "row");
+    if list.len() == all { rows } else { format!("{} of {rows}", list.len()) }
 }
