@@ -27,7 +27,7 @@ mod shrink;
 mod trace;
 mod wire;
 
-pub use life::{Failure, Outcome, live};
+pub use life::{Failure, live};
 pub use plan::Plan;
 pub use shrink::shrink;
 pub use trace::Trace;
