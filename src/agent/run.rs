@@ -18,8 +18,8 @@ use crate::storage::RateLimit;
 use super::cache::ResourceCache;
 use super::config::{AgentConfig, Departure, Stop};
 use super::driver::{
-    CacheDesk, Commands, Driver, FolderCare, Folders, Hands, HeldFolders, Identity, Maker, Output,
-    describe_engine,
+    Commands, Desk, Driver, FolderCare, Folders, Hands, HeldFolders, Identity, Inquiries, Maker,
+    Output, describe_engine,
 };
 use super::error::AgentError;
 use super::files;
@@ -94,7 +94,7 @@ fn release(lock: File) {
 }
 
 async fn start(config: AgentConfig, workdir: PathBuf) -> Result<(Driver, Event), AgentError> {
-    let mut machine = detect_machine(&workdir, config.flavor.clone())?;
+    let mut machine = detect_machine(&workdir, config.kind.clone())?;
     machine.engine = describe_engine().await;
     let store = files::read_store(&workdir)?;
     let token_path = files::token(&workdir);
@@ -149,7 +149,7 @@ async fn start(config: AgentConfig, workdir: PathBuf) -> Result<(Driver, Event),
         commands,
         folders,
         cache,
-        desk: CacheDesk::new(frames_sender.clone()),
+        inquiries: Inquiries::new(frames_sender.clone()),
         sums: KnownSums::default(),
         limit: config.bandwidth.map(RateLimit::of).unwrap_or_default(),
         sampler: Arc::new(Mutex::new(sampler)),
@@ -159,7 +159,7 @@ async fn start(config: AgentConfig, workdir: PathBuf) -> Result<(Driver, Event),
         discarded: Vec::new(),
     };
     let link = tokio::spawn(link.run());
-    Ok((Driver { state, hands, outbox, events, link, late_at: None }, first))
+    Ok((Driver { desk: Desk::new(state, outbox), hands, events, link }, first))
 }
 
 fn open_journal(workdir: &Path) -> Result<(Journal, Replay), AgentError> {

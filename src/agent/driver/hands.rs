@@ -10,7 +10,6 @@ use tokio::task::JoinHandle;
 use crate::agent::cache::ResourceCache;
 use crate::agent::fsm::{Culprit, Effect, Event, Files, Ground, Order, Standing, TransferFailure};
 use crate::agent::link::ToLink;
-use crate::agent::outbox::Outbox;
 use crate::agent::stage::{self, KnownSums, StageError};
 use crate::agent::telemetry::Sampler;
 use crate::agent::workdir::TaskDirs;
@@ -24,8 +23,9 @@ use crate::storage::{Note, RateLimit, Scratch, Transfer};
 
 use super::commands::Commands;
 use super::containers::fetch_image;
-use super::desk::CacheDesk;
+use super::desk::Carrier;
 use super::folders::{self, Folders, Maker};
+use super::inquiry::Inquiries;
 use super::output::Output;
 
 /// So many directories are handed to the cleaner at once: some of those that it
@@ -50,7 +50,7 @@ pub struct Hands {
     pub commands: Commands,
     pub folders: Folders,
     pub cache: ResourceCache,
-    pub desk: CacheDesk,
+    pub inquiries: Inquiries,
     pub sums: KnownSums,
     /// How fast all transfers together may be.
     pub limit: RateLimit,
@@ -71,23 +71,13 @@ pub struct Moving {
     task: JoinHandle<()>,
 }
 
-/// What the agent does after an effect.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Next {
-    GoOn,
-    /// It leaves: nothing is left to do.
-    Leave,
-    /// It makes place for a new process.
-    Restart,
-}
-
 /// What it takes to fetch the data of a task.
 struct Download {
     maker: Maker,
     dirs: TaskDirs,
     cache: ResourceCache,
     ground: Ground,
-    desk: CacheDesk,
+    inquiries: Inquiries,
     sums: KnownSums,
     events: UnboundedSender<Event>,
 }
@@ -123,12 +113,13 @@ impl Identity {
     }
 }
 
-impl Hands {
-    /// Carries out one effect; what is to be written down is noted in the
-    /// outbox.
-    pub fn perform(&mut self, effect: Effect, concurrency: u32, outbox: &mut Outbox) -> Next {
+impl Carrier for Hands {
+    fn notice(&mut self, event: &Event) {
+        self.note_event(event);
+    }
+
+    fn perform(&mut self, effect: Effect, concurrency: u32) {
         match effect {
-            Effect::Journal(record) => outbox.note(&record),
             Effect::Prepare { order, ground } => self.prepare(order, ground),
             Effect::Spawn(order) => self.commands.spawn(&order, concurrency),
             Effect::Signal { execution, signal } => self.commands.signal(execution, signal),
@@ -164,31 +155,28 @@ impl Hands {
                 }
             }
             Effect::Clean(what) => self.folders.clean_on_demand(what),
-            Effect::Restart => return Next::Restart,
-            Effect::Exit => return Next::Leave,
+            // The inquiries's own affairs.
+            Effect::Journal(_) | Effect::Restart | Effect::Exit => {}
         }
-        Next::GoOn
     }
 
-    /// Whether [`Self::do_late`] shall not wait.
-    pub const fn has_much(&self) -> bool {
+    fn has_much(&self) -> bool {
         self.discarded.len() >= MANY_DISCARDED
     }
 
-    /// Whether something waits for [`Self::do_late`].
-    pub fn has_late(&self) -> bool {
+    fn has_late(&self) -> bool {
         self.output.has_fresh() || !self.discarded.is_empty()
     }
 
-    /// Does what was put off. The records of it are written, or the disk takes
-    /// none: what is told twice does no harm.
-    pub fn do_late(&mut self) {
+    fn do_late(&mut self) {
         self.output.hand_over();
         if !self.discarded.is_empty() {
             self.folders.discard(std::mem::take(&mut self.discarded));
         }
     }
+}
 
+impl Hands {
     /// Notes that a transfer has answered.
     pub fn on_transfer_over(&mut self, execution: ExecutionId) {
         self.transfers.remove(&execution);
@@ -214,7 +202,7 @@ impl Hands {
             dirs: TaskDirs::new(&self.workdir, order.execution),
             cache: self.cache.clone(),
             ground,
-            desk: self.desk.clone(),
+            inquiries: self.inquiries.clone(),
             sums: self.sums.clone(),
             events: self.events.clone(),
         };
@@ -314,7 +302,7 @@ impl Hands {
 
 impl Download {
     async fn run(self, order: &Arc<Order>, transfer: &Transfer) -> Result<(), TransferFailure> {
-        let Self { maker, dirs, cache, ground, desk, sums, events } = self;
+        let Self { maker, dirs, cache, ground, inquiries, sums, events } = self;
         let making = order.clone();
         match tokio::task::spawn_blocking(move || maker.make(&making, ground)).await {
             Ok(made) => made.map_err(|error| folders::no_folder(&error))?,
@@ -344,7 +332,7 @@ impl Download {
         let (data, image) = tokio::join!(data, image);
         data.and(image)?;
         if order.spec.use_cache {
-            let found = look_for_outputs(order, &dirs, &desk, &sums, transfer, &events).await;
+            let found = look_for_outputs(order, &dirs, &inquiries, &sums, transfer, &events).await;
             found.map_err(|error| failure(&error))?;
         }
         Ok(())
@@ -355,7 +343,7 @@ impl Download {
 async fn look_for_outputs(
     order: &Order,
     dirs: &TaskDirs,
-    desk: &CacheDesk,
+    inquiries: &Inquiries,
     sums: &KnownSums,
     transfer: &Transfer,
     events: &UnboundedSender<Event>,
@@ -365,7 +353,7 @@ async fn look_for_outputs(
     let key = stage::content_key(&order.spec, dirs, sums, transfer).await?;
     drop(events.send(Event::Keyed { execution, key: key.clone() }));
     let found = tokio::select! {
-        found = desk.find(execution, &key) => found,
+        found = inquiries.find(execution, &key) => found,
         () = transfer.cancel.cancelled() => Vec::new(),
     };
     for hit in found {

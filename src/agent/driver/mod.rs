@@ -9,14 +9,17 @@ mod containers;
 mod desk;
 mod folders;
 mod hands;
+mod inquiry;
+mod notice;
 mod oom;
 mod output;
 mod turn;
 
 pub use commands::Commands;
 pub use containers::describe_engine;
-pub use desk::CacheDesk;
+pub use desk::{Carrier, Desk, Next};
 pub use folders::{FolderCare, Folders, HeldFolders, Maker};
 pub use hands::{Hands, Identity};
+pub use inquiry::Inquiries;
 pub use output::Output;
 pub use turn::Driver;

@@ -13,6 +13,7 @@ pub mod ready;
 pub mod runtimes;
 pub mod service;
 pub mod state;
+pub mod stepped;
 pub mod throughput;
 
 mod assign;
@@ -35,6 +36,7 @@ mod report;
 mod requirements;
 mod resend;
 mod stop;
+mod task_table;
 mod token;
 mod track;
 mod waiting;

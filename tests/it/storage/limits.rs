@@ -116,6 +116,27 @@ fn a_worker_whose_disk_is_full_waits_for_room_and_goes_on() {
 }
 
 #[test]
+fn an_agent_keeps_its_bandwidth_and_tells_how_data_get_on() {
+    let mut server = Server::start();
+    let env = [("SCITQ_AGENT_BANDWIDTH".to_owned(), "1M".to_owned())].into();
+    server.agent(AgentOptions { env, ..AgentOptions::default() });
+    make_sparse(&server.path().join("big"), 200 << 20);
+    let input = format!("file://{}/big", server.path().display());
+    let task = server.launch(&["-i", &input, "true"]);
+    let transfer = until("the transfer to be told", || {
+        let transfer = server.task(&task)["transfer"].clone();
+        (transfer["bytes"].as_u64()? > 0).then_some(transfer)
+    });
+    assert_eq!(transfer["total"], 200 << 20);
+    let rate = transfer["bytes_per_second"].as_u64().unwrap();
+    assert!((1..3 << 20).contains(&rate), "{rate} bytes in a second");
+    let shown = server.scitq(&["manage", "task", "show", &task]).ok();
+    assert!(shown.text().contains("of 200.0 MiB") && shown.text().contains("left"), "{shown}");
+    server.scitq(&["manage", "task", "cancel", &task]).ok();
+    assert!(server.wait_for(&task, &["failed"])["transfer"].is_null());
+}
+
+#[test]
 fn a_slow_server_ends_with_the_download_limit() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
