@@ -134,7 +134,6 @@ impl World {
                     draining: standing.draining,
                     lease_seconds: standing.lease_seconds,
                     orphans: standing.orphans,
-                    transfers: Vec::new(),
                 };
                 let named = hello.held.iter().map(|held| format!("e{}", held.execution));
                 let named = named.collect::<Vec<_>>().join(" ");

@@ -4,8 +4,9 @@ use std::fs;
 use std::process::Command;
 
 use super::peers::{self, Peer};
-use super::tree::{names, write};
+use super::tree::{make_sparse, names, write};
 use crate::harness::{AgentOptions, Ran, SCITQ, Server};
+use crate::screen::Terminal;
 
 fn file(peer: &Peer, arguments: &[&str]) -> Ran {
     let mut command = peer.world.command(SCITQ);
@@ -69,6 +70,20 @@ fn folders_are_drawn_and_files_printed() {
     file(&peer, &["cat", &format!("{there}none")]).refused(1, "there is no");
     let limited = file(&peer, &["copy", &there, "here/", "--limit", "1M"]).ok();
     assert!(limited.stderr.contains("copied 3 files"), "{limited}");
+}
+
+#[test]
+fn a_bar_shows_how_a_copy_gets_on() {
+    let peer = peers::local();
+    make_sparse(&peer.path("big"), 30 << 20);
+    let mut command = peer.world.command(SCITQ);
+    command.args(["manage", "file", "copy", "big", "here/", "--limit", "10M"]);
+    command.env("TERM", "xterm-256color");
+    let mut terminal = Terminal::start(&command, (80, 24));
+    let shown = terminal.wait_for("MiB/s");
+    assert!(shown.contains("[=") && shown.contains('%'), "{shown}");
+    assert!(terminal.wait().success());
+    assert_eq!(names(&peer.path("here")), ["big"]);
 }
 
 #[test]
