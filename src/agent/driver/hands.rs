@@ -332,48 +332,54 @@ impl Download {
         let (data, image) = tokio::join!(data, image);
         data.and(image)?;
         if order.spec.use_cache {
-            let found = look_for_outputs(order, &dirs, &inquiries, &sums, transfer, &events).await;
+            let (dirs, inquiries, sums, events) = (&dirs, &inquiries, &sums, &events);
+            let found = Search { order, dirs, inquiries, sums, events }.run(transfer).await;
             found.map_err(|error| failure(&error))?;
         }
         Ok(())
     }
 }
 
-/// Tells the key of what an execution was given, and what it can take over.
-async fn look_for_outputs(
-    order: &Order,
-    dirs: &TaskDirs,
-    inquiries: &Inquiries,
-    sums: &KnownSums,
-    transfer: &Transfer,
-    events: &UnboundedSender<Event>,
-) -> Result<(), StageError> {
-    let execution = order.execution;
-    let output = order.spec.output.as_deref().unwrap_or_default();
-    let key = stage::content_key(&order.spec, dirs, sums, transfer).await?;
-    drop(events.send(Event::Keyed { execution, key: key.clone() }));
-    let found = tokio::select! {
-        found = inquiries.find(execution, &key) => found,
-        () = transfer.cancel.cancelled() => Vec::new(),
-    };
-    for hit in found {
-        let other = hit.execution;
-        match stage::take_over(hit, output, dirs, transfer).await {
-            Ok(Some(reuse)) => {
-                drop(events.send(Event::Reusable { execution, reuse: Box::new(reuse) }));
-                return Ok(());
-            }
-            Ok(None) => {
-                tracing::info!(%execution, of = %other, "outputs have changed: not taken over");
-            }
-            Err(error) if error.is_cancelled() => return Err(error),
-            // What cannot be read cannot be taken over.
-            Err(error) => {
-                tracing::warn!(%execution, of = %other, %error, "outputs are not taken over");
+/// Looks for outputs that an execution can take over.
+struct Search<'a> {
+    order: &'a Order,
+    dirs: &'a TaskDirs,
+    inquiries: &'a Inquiries,
+    sums: &'a KnownSums,
+    events: &'a UnboundedSender<Event>,
+}
+
+impl Search<'_> {
+    /// Tells the key of what it was given, and what it can take over.
+    async fn run(self, transfer: &Transfer) -> Result<(), StageError> {
+        let Self { order, dirs, inquiries, sums, events } = self;
+        let execution = order.execution;
+        let output = order.spec.output.as_deref().unwrap_or_default();
+        let key = stage::content_key(&order.spec, dirs, sums, transfer).await?;
+        drop(events.send(Event::Keyed { execution, key: key.clone() }));
+        let found = tokio::select! {
+            found = inquiries.find(execution, &key) => found,
+            () = transfer.cancel.cancelled() => Vec::new(),
+        };
+        for hit in found {
+            let other = hit.execution;
+            match stage::take_over(hit, output, dirs, transfer).await {
+                Ok(Some(reuse)) => {
+                    drop(events.send(Event::Reusable { execution, reuse: Box::new(reuse) }));
+                    return Ok(());
+                }
+                Ok(None) => {
+                    tracing::info!(%execution, of = %other, "outputs have changed: not taken over");
+                }
+                Err(error) if error.is_cancelled() => return Err(error),
+                // What cannot be read cannot be taken over.
+                Err(error) => {
+                    tracing::warn!(%execution, of = %other, %error, "outputs are not taken over");
+                }
             }
         }
+        stage::clear_outputs(dirs).await
     }
-    stage::clear_outputs(dirs).await
 }
 
 /// Tells what an execution has made, for others to take over. Where that cannot

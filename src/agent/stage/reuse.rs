@@ -23,6 +23,20 @@ use super::sums::md5_of;
 /// The files of an entry by name; none stands for a folder.
 type Wanted = BTreeMap<PathBuf, Option<CachedContent>>;
 
+/// Outputs of another execution, as they should still be.
+struct Former<'a> {
+    output: &'a str,
+    files: Wanted,
+    place: Place,
+}
+
+/// Whether this task wants them where they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Same,
+    Other,
+}
+
 /// What a command has made. None: it cannot be taken over, since it is too
 /// much or has names that are no text.
 pub async fn list_made(
@@ -63,10 +77,14 @@ pub async fn take_over(
     dirs: &TaskDirs,
     transfer: &Transfer,
 ) -> Result<Option<Reuse>, StageError> {
-    let wanted: Wanted =
-        hit.files.iter().map(|file| (PathBuf::from(&file.name), file.content.clone())).collect();
+    let files = hit.files.iter();
     let is_same = hit.output.trim_end_matches('/') == output.trim_end_matches('/');
-    match look(&hit.output, &wanted, is_same, dirs, transfer).await {
+    let former = Former {
+        output: &hit.output,
+        files: files.map(|file| (PathBuf::from(&file.name), file.content.clone())).collect(),
+        place: if is_same { Place::Same } else { Place::Other },
+    };
+    match former.look(dirs, transfer).await {
         Ok(true) => {}
         Ok(false) => return Ok(None),
         Err(error) if is_change(&error) => return Ok(None),
@@ -83,39 +101,37 @@ pub async fn clear_outputs(dirs: &TaskDirs) -> Result<(), StageError> {
     run_blocking(move || clear_folder(&folder, |_| None)).await
 }
 
-async fn look(
-    output: &str,
-    wanted: &Wanted,
-    is_same: bool,
-    dirs: &TaskDirs,
-    transfer: &Transfer,
-) -> Result<bool, StageError> {
-    if wanted.is_empty() {
-        return Ok(true);
-    }
-    let mut listing = storage::list(&folder_of(output)?, transfer).await?;
-    listing.retain(|name, _| wanted.contains_key(name));
-    let is_there = |(name, content): (&PathBuf, &Option<CachedContent>)| {
-        listing.entries().any(|(other, entry)| other == name && looks_like(entry, content.as_ref()))
-    };
-    if listing.entries().count() != wanted.len() || !wanted.iter().all(is_there) {
-        return Ok(false);
-    }
-    if is_same {
-        // What storage tells no sum of has to be read.
-        listing.retain(|_, entry| !entry.is_folder() && told_sum(entry).is_none());
-        if listing.entries().all(|(_, entry)| entry.remote.is_none()) {
-            let places = listing.entries().map(|(name, entry)| (name, entry.source.clone()));
-            return have_content(wanted, places, &transfer.cancel).await;
+impl Former<'_> {
+    /// Whether all of it is what it was; brings it where that is needed.
+    async fn look(&self, dirs: &TaskDirs, transfer: &Transfer) -> Result<bool, StageError> {
+        let wanted = &self.files;
+        if wanted.is_empty() {
+            return Ok(true);
         }
+        let mut listing = storage::list(&folder_of(self.output)?, transfer).await?;
+        listing.retain(|name, _| wanted.contains_key(name));
+        let is_right = |(name, entry): (&Path, &Entry)| {
+            wanted.get(name).is_some_and(|content| looks_like(entry, content.as_ref()))
+        };
+        if listing.entries().count() != wanted.len() || !listing.entries().all(is_right) {
+            return Ok(false);
+        }
+        if self.place == Place::Same {
+            // What storage tells no sum of has to be read.
+            listing.retain(|_, entry| !entry.is_folder() && told_sum(entry).is_none());
+            if listing.entries().all(|(_, entry)| entry.remote.is_none()) {
+                let places = listing.entries().map(|(name, entry)| (name, entry.source.clone()));
+                return have_content(wanted, places, &transfer.cancel).await;
+            }
+        }
+        clear_outputs(dirs).await?;
+        let listing = Arc::new(listing);
+        let folder = dirs.output();
+        storage::fetch(Arc::clone(&listing), &folder, Placement::Output, transfer).await?;
+        let files = listing.entries().filter(|(_, entry)| !entry.is_folder());
+        let places = files.map(|(name, _)| (name, folder.join(name)));
+        have_content(wanted, places, &transfer.cancel).await
     }
-    clear_outputs(dirs).await?;
-    let listing = Arc::new(listing);
-    let folder = dirs.output();
-    storage::fetch(Arc::clone(&listing), &folder, Placement::Output, transfer).await?;
-    let files = listing.entries().filter(|(_, entry)| !entry.is_folder());
-    let places = files.map(|(name, _)| (name, folder.join(name)));
-    have_content(wanted, places, &transfer.cancel).await
 }
 
 /// Whether an entry may be what it was, as far as it tells without being read.
