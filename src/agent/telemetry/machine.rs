@@ -8,7 +8,7 @@ use std::thread;
 
 use thiserror::Error;
 
-use crate::domain::worker::Machine;
+use crate::domain::worker::{Machine, Protocol};
 
 use super::memory::{effective_memory, memory_groups};
 use super::proc::parse_memory;
@@ -44,6 +44,7 @@ pub fn detect_machine(workdir: &Path, flavor: Option<String>) -> Result<Machine,
             .map_or(0, |memory| effective_memory(memory, &memory_groups()).total),
         flavor,
         engine: None,
+        protocol: Protocol::Link,
     })
 }
 
