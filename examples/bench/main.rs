@@ -6,12 +6,13 @@
 //!
 //! Starts the release binary on free ports and in temporary directories, loads
 //! it, and prints one table. The load runs on the same cores as scitq: the
-//! figures are lower bounds. PART is one of `launch`, `queue`, `agents`, `tui`.
+//! figures are lower bounds. PART is one of `launch`, `queue`, `agents`, `tui`, `legacy`.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a table is what it is for")]
 
 mod agents;
 mod launch;
+mod legacy;
 mod queue;
 mod scene;
 mod table;
@@ -52,6 +53,9 @@ fn main() -> anyhow::Result<()> {
         }
         anyhow::Ok(())
     })?;
+    if is_wanted("legacy") {
+        legacy::measure(&program, &mut table).context("legacy")?;
+    }
     println!("{table}");
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     println!("{cores} cores, shared by scitq, its load and whatever else runs on this machine.");

@@ -5,6 +5,7 @@
 //! address of its own on the loopback network, all of which is this machine.
 
 mod command_line;
+mod import;
 mod library;
 mod outage;
 mod shapes;
