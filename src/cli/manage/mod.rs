@@ -5,6 +5,7 @@ mod change;
 mod config;
 mod execution;
 mod file;
+mod import;
 mod options;
 mod select;
 mod server;

@@ -14,7 +14,9 @@ use crate::api::cache::CacheKey;
 use crate::api::token::Role;
 use crate::domain::batch::{BatchPause, BatchSettings};
 use crate::domain::demand::Demand;
-use crate::domain::execution::{ExecutionState, Failure, FailureClass, Outcome, OutputSizes};
+use crate::domain::execution::{
+    ExecutionState, Failure, FailureClass, Keepsake, Outcome, OutputSizes,
+};
 use crate::domain::task::{Hold, TaskState};
 use crate::domain::worker::{Machine, WantedState, WorkerSettings};
 use crate::domain::{BatchId, BatchName, ExecutionId, TaskId, Timestamp, TokenId, WorkerId};
@@ -107,6 +109,8 @@ pub struct ExecutionRow {
     /// before.
     pub outcome: Option<Box<Outcome>>,
     pub output: OutputSizes,
+    /// None but on workers of the original.
+    pub keepsake: Option<Box<Keepsake>>,
 }
 
 /// What an execution has made that others may take over.

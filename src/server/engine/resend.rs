@@ -10,6 +10,7 @@ use rustc_hash::FxHashMap;
 use crate::api::task::Unfit;
 use crate::domain::execution::{ExecutionState, FailureClass, Phase};
 use crate::domain::task::{TaskEvent, TaskLife};
+use crate::domain::worker::Protocol;
 use crate::domain::{ExecutionId, TaskId, WorkerId};
 
 use super::change::ExecutionRow;
@@ -48,6 +49,9 @@ impl State {
         };
         let worker_id = row.worker.ok_or(Refusal::FilesAreGone(id))?;
         let worker = self.workers.get(&worker_id).ok_or(Refusal::FilesAreGone(id))?;
+        if worker.machine.protocol != Protocol::Link {
+            return Err(Refusal::FilesAreGone(id));
+        }
         if worker.link.is_none() {
             return Err(Refusal::NotConnected(worker.name.clone()));
         }

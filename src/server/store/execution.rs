@@ -11,7 +11,7 @@ use crate::domain::execution::{
 use crate::domain::{ExecutionId, TaskId, Timestamp, WorkerId};
 
 use super::super::engine::change::{Ending, ExecutionRow};
-use super::{StoreError, cached, count_from_sql, count_to_sql, word};
+use super::{StoreError, cached, count_from_sql, count_to_sql, from_json, json, word};
 
 /// The limit that a task sets on the output that is kept, bytes; none: as the
 /// server has it.
@@ -22,7 +22,7 @@ pub struct OwnLimit(pub Option<u64>);
 const COLUMNS: &str = "SELECT id, task, attempt, worker, worker_name, state, ending, assigned_at,
      accepted_at, started_at, ended_at, finished_at, failure, failure_reason, exit_code, signal,
      user_seconds, system_seconds, peak_memory_bytes, stdout_bytes, stderr_bytes,
-     revision, ready_at, reused_execution, reused_task FROM execution";
+     revision, ready_at, keepsake, reused_execution, reused_task FROM execution";
 
 pub(super) fn write(
     transaction: &Transaction<'_>,
@@ -32,14 +32,15 @@ pub(super) fn write(
         "INSERT INTO execution (id, task, attempt, worker, worker_name, state, ending, assigned_at,
              accepted_at, started_at, ended_at, finished_at, failure, failure_reason, exit_code,
              signal, user_seconds, system_seconds, peak_memory_bytes, stdout_bytes, stderr_bytes,
-             revision, ready_at, reused_execution, reused_task)
+             revision, ready_at, keepsake, reused_execution, reused_task)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18,
-             ?19, ?20, ?21, ?22, ?23, ?24, ?25)
+             ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26)
          ON CONFLICT (id) DO UPDATE SET state = ?6, ending = ?7, accepted_at = ?9,
              started_at = ?10, ended_at = ?11, finished_at = ?12, failure = ?13,
              failure_reason = ?14, exit_code = ?15, signal = ?16, user_seconds = ?17,
              system_seconds = ?18, peak_memory_bytes = ?19, stdout_bytes = ?20, stderr_bytes = ?21,
-             revision = ?22, ready_at = ?23, reused_execution = ?24, reused_task = ?25",
+             revision = ?22, ready_at = ?23, keepsake = ?24, reused_execution = ?25,
+             reused_task = ?26",
     )?;
     for (id, row) in rows {
         let outcome = row.outcome.as_deref();
@@ -70,6 +71,7 @@ pub(super) fn write(
             count_to_sql(row.output.stderr),
             row.revision,
             row.ready_at.map(|date| date.0),
+            row.keepsake.as_deref().map(json).transpose()?,
             reused.map(|reused| reused.execution.to_sql()),
             reused.map(|reused| reused.task.to_sql()),
         ])?;
@@ -136,9 +138,7 @@ pub(super) fn find(
     connection: &Connection,
     id: ExecutionId,
 ) -> Result<Option<ExecutionView>, StoreError> {
-    let mut statement = connection.prepare_cached(&format!("{COLUMNS} WHERE id = ?1"))?;
-    let mut rows = statement.query([id.to_sql()])?;
-    rows.next()?.map(|row| read(row).map(|(id, row)| view(id, row))).transpose()
+    Ok(find_row(connection, id)?.map(|row| view(id, row)))
 }
 
 /// The row of one, ended or not.
@@ -265,6 +265,10 @@ fn read(row: &Row<'_>) -> Result<(ExecutionId, ExecutionRow), StoreError> {
                 stdout: count_from_sql(row.get(19)?),
                 stderr: count_from_sql(row.get(20)?),
             },
+            keepsake: row
+                .get::<_, Option<String>>(23)?
+                .map(|text| from_json("keepsake", text).map(Box::new))
+                .transpose()?,
         },
     ))
 }
@@ -288,7 +292,7 @@ fn read_outcome(row: &Row<'_>) -> Result<Outcome, StoreError> {
             peak_memory_bytes: count_from_sql(row.get(18)?),
         }),
     };
-    let reused = match (row.get::<_, Option<i64>>(23)?, row.get::<_, Option<i64>>(24)?) {
+    let reused = match (row.get::<_, Option<i64>>(24)?, row.get::<_, Option<i64>>(25)?) {
         (Some(execution), Some(task)) => Some(Reused {
             execution: ExecutionId::from_sql(execution),
             task: TaskId::from_sql(task),

@@ -132,7 +132,7 @@ fn an_agent_keeps_its_bandwidth_and_tells_how_data_get_on() {
     assert!((1..3 << 20).contains(&rate), "{rate} bytes in a second");
     let shown = server.scitq(&["manage", "task", "show", &task]).ok();
     assert!(shown.text().contains("of 200.0 MiB") && shown.text().contains("left"), "{shown}");
-    server.scitq(&["manage", "task", "cancel", &task]).ok();
+    server.scitq(&["manage", "task", "cancel", &task, "--yes"]).ok();
     assert!(server.wait_for(&task, &["failed"])["transfer"].is_null());
 }
 

@@ -14,5 +14,6 @@ mod holds;
 mod leases;
 mod requirements;
 mod resend;
+mod rest;
 mod service;
 mod tasks;
