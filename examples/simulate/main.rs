@@ -52,6 +52,9 @@ fn main() -> anyhow::Result<ExitCode> {
         }
         steps += outcome.steps;
         tasks += outcome.tasks;
+        if (seed + 1 - options.seed).is_multiple_of(1_000) {
+            eprintln!("{} rounds", seed + 1 - options.seed);
+        }
         if let Some(failure) = outcome.failure {
             tell_failure(plan, &failure, folder.path())?;
             return Ok(ExitCode::FAILURE);

@@ -34,6 +34,7 @@ mod scheduling;
 mod schemathesis;
 mod screen;
 mod serving;
+mod simulation;
 mod storage;
 mod surroundings;
 mod terminal;

@@ -82,6 +82,7 @@ impl World {
     /// The machine goes and comes back: no process is left, and the end of what
     /// was written may be missing.
     fn crash(&mut self, agent: AgentNumber, down: Moment) {
+        self.excuse_losses(agent);
         self.kill_agent(agent, down);
         let now = self.now;
         let alive: Vec<_> = self.agents[agent].supervisor.commands.keys().copied().collect();
@@ -200,7 +201,10 @@ impl World {
                 UpdateWorker { batch: Some(batch_name(batch)), ..UpdateWorker::default() }
             }
             WorkerChange::Restart => return self.ask(Command::RestartWorker(worker), About::Other),
-            WorkerChange::Delete => return self.ask(Command::DeleteWorker(worker), About::Other),
+            WorkerChange::Delete => {
+                self.deleted_workers.push(worker);
+                return self.ask(Command::DeleteWorker(worker), About::Other);
+            }
         };
         self.ask(Command::UpdateWorker { worker, update }, About::Other);
     }
@@ -210,6 +214,13 @@ impl World {
         let name = format!("agent-{agent}");
         let state = self.engine_state()?;
         state.workers.iter().find(|(_, worker)| *worker.name == *name).map(|(id, _)| *id)
+    }
+
+    /// What an agent has may be lost from here on.
+    pub fn excuse_losses(&mut self, agent: AgentNumber) {
+        if let Some(worker) = self.worker_of(agent) {
+            self.rules.excuse_losses(worker);
+        }
     }
 
     fn known_task(&self, number: u64) -> Option<TaskId> {

@@ -340,6 +340,7 @@ impl World {
         let entry = &mut self.agents[agent];
         entry.supervisor.is_dead = true;
         self.tell_agent(agent, format_args!("its supervisor dies"));
+        self.excuse_losses(agent);
         let Some(process) = &mut self.agents[agent].process else { return };
         process.has_supervisor = false;
         self.agent_event(agent, Event::SupervisorDown);

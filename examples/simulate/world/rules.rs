@@ -2,6 +2,7 @@
 //! all machines at once.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use scitq::agent::fsm::Exit;
 use scitq::domain::execution::Suspension;
@@ -40,6 +41,8 @@ pub struct Seen {
     pub written: Option<u64>,
     pub uploaded_at: Option<Moment>,
     is_forgiven: bool,
+    /// Something went wrong that may cost an execution.
+    may_be_lost: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +56,13 @@ type Slept = Option<(Moment, Moment)>;
 
 impl Rules {
     /// Notes what the engine decided, and says what a reader would like to know.
-    pub fn note_engine(&mut self, now: Moment, clock: Monotonic, state: &State) -> Vec<String> {
+    /// `awake`: for how long the server could have heard of its workers.
+    pub fn note_engine(
+        &mut self,
+        now: Moment,
+        (clock, awake): (Monotonic, Duration),
+        state: &State,
+    ) -> Vec<String> {
         let mut notes = Vec::new();
         self.forget_undone(state);
         let first = self.next.map_or(1, |next| next.0);
@@ -77,7 +86,9 @@ impl Rules {
             let limit = worker.and_then(|worker| state.lost_after(worker.batch));
             let heard = self.last_heard.get(&seen.worker);
             let silent = match (heard, limit) {
-                (Some(heard), Some(limit)) if clock.since(*heard) > limit => Silent::ForLong,
+                (Some(heard), Some(limit)) if clock.since(*heard).min(awake) > limit => {
+                    Silent::ForLong
+                }
                 _ => Silent::No,
             };
             if silent == Silent::ForLong {
@@ -185,6 +196,21 @@ impl Rules {
         }
     }
 
+    /// Something goes wrong that may cost a worker what it has.
+    pub fn excuse_losses(&mut self, worker: WorkerId) {
+        for id in &self.live {
+            if let Some(seen) = self.executions.get_mut(id).filter(|seen| seen.worker == worker) {
+                seen.may_be_lost = true;
+            }
+        }
+    }
+
+    /// Whether there was a reason to take an execution for lost.
+    pub fn has_cause_of_loss(&self, id: ExecutionId) -> bool {
+        let seen = self.executions.get(&id);
+        seen.is_some_and(|seen| seen.may_be_lost || seen.is_forgiven || seen.was_silent())
+    }
+
     /// All of its output has been sent.
     pub fn on_upload(&mut self, now: Moment, id: ExecutionId, slept: Slept) -> Option<String> {
         let seen = self.executions.get_mut(&id)?;
@@ -239,6 +265,7 @@ impl Seen {
             written: None,
             uploaded_at: None,
             is_forgiven: false,
+            may_be_lost: false,
         }
     }
 

@@ -18,6 +18,9 @@ use super::{ChangeSet, Command, Context, Effect, Refusal, Reply, State};
 
 /// Time between two looks at the leases.
 const TICK: Duration = Duration::from_secs(1);
+/// A tick that is later than this shows that the process stood still, in which
+/// time nobody could be heard.
+const STOOD_STILL: Duration = Duration::from_secs(5);
 /// Old replies are forgotten once in so many ticks.
 const FORGET_REPLIES_EVERY: u32 = 600;
 /// Commands that are applied before the writer is looked at again.
@@ -109,6 +112,10 @@ impl Owner {
         }
         let now = self.outside.clock.now().monotonic;
         if now >= self.next_tick {
+            if now.since(self.next_tick) > STOOD_STILL {
+                tracing::warn!("the server stood still: workers get their time anew");
+                self.state.restart_leases(now);
+            }
             self.next_tick = now.after(TICK);
             self.on_tick();
         }

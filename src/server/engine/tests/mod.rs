@@ -13,5 +13,6 @@ mod ends;
 mod holds;
 mod leases;
 mod requirements;
-mod service;
+pub(super) mod service;
+mod stepped;
 mod tasks;

@@ -25,7 +25,7 @@ use super::super::{Command, Refusal, Reply};
 use super::bench::{finished, hello, lasting, new_task};
 
 #[derive(Debug, Default)]
-struct Ear {
+pub(super) struct Ear {
     ended: Mutex<Vec<TaskId>>,
 }
 
