@@ -13,6 +13,7 @@ mod ends;
 mod holds;
 mod leases;
 mod requirements;
-pub(super) mod service;
+mod rest;
+mod service;
 mod stepped;
 mod tasks;
