@@ -218,9 +218,7 @@ impl World {
 
     /// What an agent has may be lost from here on.
     pub fn excuse_losses(&mut self, agent: AgentNumber) {
-        if let Some(worker) = self.worker_of(agent) {
-            self.rules.excuse_losses(worker);
-        }
+        self.rules.excuse_losses(&format!("agent-{agent}"));
     }
 
     fn known_task(&self, number: u64) -> Option<TaskId> {

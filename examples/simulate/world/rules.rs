@@ -20,6 +20,8 @@ pub struct Rules {
     /// Those that the engine has as live.
     live: BTreeSet<ExecutionId>,
     last_heard: BTreeMap<WorkerId, Monotonic>,
+    /// Workers by name, as the last server had them.
+    workers: BTreeMap<String, WorkerId>,
     next: Option<ExecutionId>,
     /// What agents were told to hold back, until their tasks went on.
     held: BTreeMap<ExecutionId, Suspension>,
@@ -102,6 +104,7 @@ impl Rules {
         });
         for (id, worker) in &state.workers {
             self.last_heard.insert(*id, worker.last_heard);
+            self.workers.insert(worker.name.to_string(), *id);
         }
         notes
     }
@@ -185,6 +188,7 @@ impl Rules {
         if let Some(seen) = self.executions.get_mut(&id) {
             seen.runs = false;
             seen.exit = Some(exit.clone());
+            seen.may_be_lost |= matches!(exit, Exit::Lost { .. });
             seen.written = Some(written);
         }
     }
@@ -197,7 +201,8 @@ impl Rules {
     }
 
     /// Something goes wrong that may cost a worker what it has.
-    pub fn excuse_losses(&mut self, worker: WorkerId) {
+    pub fn excuse_losses(&mut self, worker: &str) {
+        let Some(worker) = self.workers.get(worker).copied() else { return };
         for id in &self.live {
             if let Some(seen) = self.executions.get_mut(id).filter(|seen| seen.worker == worker) {
                 seen.may_be_lost = true;
