@@ -3,6 +3,7 @@
 use scitq::api::batch::WithTasks;
 use scitq::api::task::{Dependents, EditEnded, EditRunning, Unfit};
 use scitq::api::worker::UpdateWorker;
+use scitq::domain::batch::BatchPause;
 use scitq::domain::signal::Signal;
 use scitq::domain::worker::WantedState;
 use scitq::domain::{BatchName, TaskId, WorkerId};
@@ -261,6 +262,11 @@ impl World {
             })
             .map(|(id, _)| *id)
             .collect();
+        // What people asked for late may have come after all else.
+        let is_paused = state.find_batch(&home).is_some_and(|home| home.pause != BatchPause::No);
+        if is_paused {
+            self.do_to_batch(BatchVerb::Go, home.clone());
+        }
         if !held.is_empty() {
             self.ask(Command::ResumeTasks { tasks: held, unfit: Unfit::Skip }, About::Other);
         }
