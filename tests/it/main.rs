@@ -22,6 +22,7 @@ mod harness;
 mod launch_messages;
 mod launching;
 mod leases;
+mod legacy;
 mod managing;
 mod many;
 mod messages;
