@@ -6,10 +6,11 @@ use std::time::Duration;
 use super::{batches, editor, events, log};
 use crate::api::ClientError;
 use crate::api::server::ServerStatus;
+use crate::api::task::TaskDetail;
 use crate::api::worker::WorkerView;
-use crate::domain::ExecutionId;
 use crate::domain::task::TaskState;
 use crate::domain::time::Monotonic;
+use crate::domain::{ExecutionId, TaskId};
 use crate::tui::effect::{Effect, Fetch, Reply};
 use crate::tui::state::{Files, Marker, Popup, PromptKind, Source, State, Tails, ToastKind};
 
@@ -60,15 +61,7 @@ pub(super) fn on_reply(state: &mut State, reply: Reply, effects: &mut Vec<Effect
                 on_tails(state, tails);
             }
         }
-        Reply::Detail { task, result } => {
-            let refusal = result.as_ref().err().filter(|error| !error.is_transient()).cloned();
-            let detail = answered(state, Source::Detail, result);
-            if state.detail.task == Some(task) {
-                state.detail.error = refusal.map(|error| error.to_string());
-                state.detail.detail = detail.or_else(|| state.detail.detail.take());
-                ask_for_files(state, effects);
-            }
-        }
+        Reply::Detail { task, result } => on_detail(state, task, result, effects),
         Reply::Spec { task, is_outside, result } => match result {
             Ok(detail) => editor::open(state, &detail, is_outside, effects),
             Err(error) => fail(state, &format!("task {task}: {}", told(&error))),
@@ -108,6 +101,21 @@ pub(super) fn on_reply(state: &mut State, reply: Reply, effects: &mut Vec<Effect
         Reply::Edited { task, revision, text } => {
             editor::on_edited_outside(state, task, revision, text, effects);
         }
+    }
+}
+
+fn on_detail(
+    state: &mut State,
+    task: TaskId,
+    result: Result<TaskDetail, ClientError>,
+    effects: &mut Vec<Effect>,
+) {
+    let refusal = result.as_ref().err().filter(|error| !error.is_transient()).cloned();
+    let detail = answered(state, Source::Detail, result);
+    if state.detail.task == Some(task) {
+        state.detail.error = refusal.map(|error| error.to_string());
+        state.detail.detail = detail.or_else(|| state.detail.detail.take());
+        ask_for_files(state, effects);
     }
 }
 
