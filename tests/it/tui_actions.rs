@@ -119,7 +119,9 @@ fn workers_go_into_a_batch_and_out_of_it_and_its_failed_tasks_run_again() {
     tui.wait_for("Workers for one");
     // Completed from what is known.
     tui.type_keys("no");
-    tui.wait_for("node1");
+    tui.wait_until("the worker as a completion", |screen| {
+        screen.lines().any(|line| line.contains('│') && line.contains("node1"))
+    });
     tui.type_keys(&format!("\t{ENTER}"));
     until("the worker to be back", || (worker(&server, "node1")["batch"] == "one").then_some(()));
 }
