@@ -18,13 +18,13 @@ use crate::agent::supervisor::{
     SpawnRefusal, SpawnRequest, SupervisorClient, SupervisorClientError, SupervisorEvent,
     connect_or_start,
 };
+use crate::agent::telemetry::OomCounter;
 use crate::agent::waits::Waits;
 use crate::agent::workdir::TaskDirs;
 use crate::domain::ExecutionId;
 use crate::domain::signal::Signal;
 
 use super::containers::Containers;
-use super::oom::OomCounter;
 
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);

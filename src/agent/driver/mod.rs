@@ -8,7 +8,6 @@ mod commands;
 mod containers;
 mod folders;
 mod hands;
-mod oom;
 mod output;
 mod turn;
 

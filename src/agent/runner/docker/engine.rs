@@ -15,6 +15,7 @@ use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
 use thiserror::Error as ThisError;
 
+use super::facts::EngineFacts;
 use super::login::{self, Login, LoginError};
 use super::order::{EXECUTION_LABEL, WORKDIR_LABEL};
 use crate::domain::container::Pull;
@@ -113,23 +114,18 @@ impl Engine {
     /// What people are told of it: whose it is, its version, and whether the
     /// users in its containers are others than they seem to be.
     pub async fn describe(&self) -> String {
-        let options = match tokio::time::timeout(ANSWER, self.docker.info()).await {
-            Ok(Ok(info)) => info.security_options.unwrap_or_default(),
-            _ => Vec::new(),
-        };
-        let has = |name: &str| options.iter().any(|option| option.contains(name));
+        let facts = self.facts().await.unwrap_or_default();
         let name = match self.brand {
             Brand::Docker => "Docker",
             Brand::Podman => "Podman",
         };
-        let mut text = format!("{name} {}", self.version);
-        if has("name=rootless") {
-            text.push_str(", rootless");
-        }
-        if has("name=userns") {
-            text.push_str(", users remapped");
-        }
-        text
+        format!("{name} {}{}", self.version, facts.remarks())
+    }
+
+    /// What it tells of itself; none when it does not.
+    pub async fn facts(&self) -> Option<EngineFacts> {
+        let told = tokio::time::timeout(ANSWER, self.docker.info()).await;
+        told.ok()?.ok().map(|info| EngineFacts::of(&info))
     }
 
     #[must_use]

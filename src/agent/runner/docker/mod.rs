@@ -14,6 +14,7 @@
 
 pub mod body;
 pub mod engine;
+pub mod facts;
 mod give_back;
 pub mod login;
 pub mod order;

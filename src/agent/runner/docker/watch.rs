@@ -19,11 +19,12 @@ use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{Instant, sleep};
 
-use super::engine::{Engine, told};
+use super::engine::{Brand, Engine, told};
 use super::give_back::give_back;
 use super::order::{ContainerOrder, End, Report};
 use super::usage::Meter;
 use super::words::{Word, listen};
+use crate::agent::telemetry::OomCounter;
 
 /// How long an engine may be away before its container is given up for lost.
 const ENGINE_PATIENCE: Duration = Duration::from_mins(2);
@@ -31,6 +32,10 @@ const ENGINE_PAUSE: Duration = Duration::from_millis(200);
 
 /// How long the last output of a container that has ended may take to come.
 const LAST_OUTPUT: Duration = Duration::from_secs(5);
+
+/// It would run the container, and without them.
+const NO_GPUS_BY_PODMAN: &str = "Podman leaves out `--gpus` when it is asked through its Docker \
+    API: there are no GPUs for containers here";
 
 /// Exit code of a command that was killed.
 const KILLED: i32 = 137;
@@ -63,6 +68,9 @@ struct Watcher {
     words: UnboundedReceiver<Word>,
     /// It was told to kill the container.
     killing: bool,
+    /// The container may use only so much memory.
+    is_limited: bool,
+    oom: OomCounter,
     sink: Sink,
 }
 
@@ -101,7 +109,11 @@ pub async fn watch(path: &Path) -> Result<u8, WatchError> {
     let file = order.report.clone();
     let mut sink = Sink::new().map_err(WatchError::Process)?;
     let report = match Engine::connect(&order.engine).await {
-        Ok(engine) => Watcher { order, engine, words, killing: false, sink }.run().await,
+        Ok(engine) => {
+            let oom = OomCounter::new();
+            let (killing, is_limited) = (false, false);
+            Watcher { order, engine, words, killing, is_limited, oom, sink }.run().await
+        }
         Err(error) => {
             let reason = error.to_string();
             sink.say(&reason);
@@ -146,6 +158,13 @@ impl Watcher {
             .order
             .body(self.engine.brand())
             .map_err(|error| refused(Some(NOT_STARTED), error.to_string()))?;
+        let host = body.host_config.as_ref();
+        if self.engine.brand() == Brand::Podman
+            && host.is_some_and(|host| host.device_requests.is_some())
+        {
+            return Err(refused(Some(NOT_STARTED), NO_GPUS_BY_PODMAN.to_owned()));
+        }
+        self.is_limited = host.is_some_and(|host| host.memory.is_some());
         let docker = self.engine.docker();
         let name = self.order.name.as_str();
         let create = async || {
@@ -228,13 +247,13 @@ impl Watcher {
     /// None when the engine does not answer any more: it may have ended the
     /// container itself. That memory was the reason of a kill the engine learns on
     /// a way of its own, which can be the longer one.
-    async fn how_it_ended(&self) -> Option<End> {
+    async fn how_it_ended(&mut self) -> Option<End> {
         let deadline = Instant::now() + LATE_REASON;
         loop {
             let found = self.engine.docker().inspect_container(&self.order.name, None).await;
             let state = found.ok()?.state?;
             let code = i32::try_from(state.exit_code.unwrap_or_default()).unwrap_or(i32::MAX);
-            if state.oom_killed == Some(true) && code != 0 {
+            if code != 0 && (state.oom_killed == Some(true) || self.seems_out_of_memory(code)) {
                 return Some(End::OutOfMemory { code });
             }
             if code != KILLED || Instant::now() > deadline {
@@ -242,6 +261,16 @@ impl Watcher {
             }
             sleep(REASON_PAUSE).await;
         }
+    }
+
+    /// Podman does not always notice. A container with a limit that was killed by
+    /// none of us, while the kernel has killed for want of memory, was meant.
+    fn seems_out_of_memory(&mut self, code: i32) -> bool {
+        let is_candidate = self.engine.brand() == Brand::Podman
+            && code == KILLED
+            && self.is_limited
+            && !self.killing;
+        is_candidate && self.oom.has_moved()
     }
 
     /// The rest of the output of a container whose engine was away. An engine
@@ -267,10 +296,7 @@ impl Watcher {
             }
             sleep(ENGINE_PAUSE).await;
         };
-        let restores = match self.engine.docker().info().await {
-            Ok(info) => info.live_restore_enabled.unwrap_or(false),
-            Err(_) => false,
-        };
+        let restores = self.engine.facts().await.unwrap_or_default().restores;
         if state.running != Some(true) && !restores {
             return lost("the container engine was stopped, and the container with it");
         }
