@@ -8,12 +8,15 @@ mod commands;
 mod containers;
 mod folders;
 mod hands;
+mod images;
 mod output;
+mod progress;
 mod turn;
 
 pub use commands::Commands;
 pub use containers::describe_engine;
 pub use folders::{FolderCare, Folders, HeldFolders, Maker};
 pub use hands::{Hands, Identity};
+pub use images::Images;
 pub use output::Output;
 pub use turn::Driver;

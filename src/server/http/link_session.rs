@@ -227,13 +227,14 @@ impl Reader {
     }
 
     fn on_heartbeat(&self, heartbeat: Heartbeat) -> Answer {
-        let Heartbeat { number, stats, phases, draining, lease_seconds, orphans } = heartbeat;
+        let Heartbeat { number, stats, phases, transfers, draining, lease_seconds, orphans } =
+            heartbeat;
         let lease = lease_seconds.map(Duration::from_secs);
         let (worker, link) = (self.worker, self.link);
         let command = Command::Heartbeat {
             worker,
             link,
-            pulse: Pulse { stats, phases, draining, lease, orphans },
+            pulse: Pulse { stats, phases, transfers, draining, lease, orphans },
         };
         let reply = self.app.engine.submit(&self.caller.name, command);
         Box::pin(async move { reply.await.map(|_| Down::HeartbeatAck { number }) })

@@ -19,6 +19,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{Instant, sleep};
 
+use super::body::lacking;
 use super::engine::{Brand, Engine, told};
 use super::give_back::give_back;
 use super::order::{ContainerOrder, End, Report};
@@ -32,10 +33,6 @@ const ENGINE_PAUSE: Duration = Duration::from_millis(200);
 
 /// How long the last output of a container that has ended may take to come.
 const LAST_OUTPUT: Duration = Duration::from_secs(5);
-
-/// It would run the container, and without them.
-const NO_GPUS_BY_PODMAN: &str = "Podman leaves out `--gpus` when it is asked through its Docker \
-    API: there are no GPUs for containers here";
 
 /// Exit code of a command that was killed.
 const KILLED: i32 = 137;
@@ -158,13 +155,10 @@ impl Watcher {
             .order
             .body(self.engine.brand())
             .map_err(|error| refused(Some(NOT_STARTED), error.to_string()))?;
-        let host = body.host_config.as_ref();
-        if self.engine.brand() == Brand::Podman
-            && host.is_some_and(|host| host.device_requests.is_some())
-        {
-            return Err(refused(Some(NOT_STARTED), NO_GPUS_BY_PODMAN.to_owned()));
+        if let Some(reason) = lacking(&body, self.engine.brand()) {
+            return Err(refused(Some(NOT_STARTED), reason.to_owned()));
         }
-        self.is_limited = host.is_some_and(|host| host.memory.is_some());
+        self.is_limited = body.host_config.as_ref().is_some_and(|host| host.memory.is_some());
         let docker = self.engine.docker();
         let name = self.order.name.as_str();
         let create = async || {
