@@ -168,6 +168,8 @@ impl ByHand {
         order.name = format!("scitq-by-hand-{}-{}", self.task, std::process::id());
         // No agent shall take it for one of its own that nobody watches.
         order.labels.retain(|label, _| label != order::WORKDIR_LABEL);
+        let folder = self.folder.to_string_lossy().into_owned();
+        order.labels.insert(order::BY_HAND_LABEL.to_owned(), folder);
         Ok(run_here(&engine, &order).await?)
     }
 }

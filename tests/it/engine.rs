@@ -23,6 +23,7 @@ const PROGRAMS: [&str; 22] = [
 pub struct Engine {
     address: String,
     process: Option<Child>,
+    options: Vec<&'static str>,
 }
 
 impl Engine {
@@ -31,7 +32,8 @@ impl Engine {
     pub fn of_this_machine() -> Option<Self> {
         let address =
             std::env::var_os("DOCKER_HOST").unwrap_or_else(|| "unix:///var/run/docker.sock".into());
-        let engine = Self { address: address.to_string_lossy().into_owned(), process: None };
+        let address = address.to_string_lossy().into_owned();
+        let engine = Self { address, process: None, options: Vec::new() };
         let answers = engine.try_docker(&["version"]).is_some_and(|out| out.status.success());
         if !answers || !Path::new("/bin/busybox").exists() {
             let said = "SKIPPED: no container engine answers, or /bin/busybox is missing";
@@ -45,7 +47,7 @@ impl Engine {
     }
 
     /// An engine of the test's own, which it may stop; none where that cannot be.
-    pub fn of_its_own(world: &World) -> Option<Self> {
+    pub fn of_its_own(world: &World, options: &[&'static str]) -> Option<Self> {
         let here = Self::of_this_machine()?;
         if !rustix::process::getuid().is_root()
             || here.try_run("unshare", &["--net", "dockerd", "--version"]).is_none()
@@ -54,7 +56,7 @@ impl Engine {
             return None;
         }
         let address = format!("unix://{}/engine/socket", world.path().display());
-        let mut engine = Self { address, process: None };
+        let mut engine = Self { address, process: None, options: options.to_vec() };
         engine.start(world);
         engine.load_image();
         Some(engine)
@@ -70,6 +72,7 @@ impl Engine {
             .args(["--net", "dockerd"])
             .args(["--host", &self.address, "--bridge", "none", "--iptables=false"])
             .args(["--ip6tables=false", "--ip-forward=false", "--ip-masq=false"])
+            .args(&self.options)
             .arg("--data-root")
             .arg(folder.join("data"))
             .arg("--exec-root")
@@ -87,6 +90,11 @@ impl Engine {
         let mut process = self.process.take().expect("the engine runs");
         kill_process(Pid::from_child(&process), Signal::TERM).unwrap();
         until("the engine to end", || process.try_wait().unwrap());
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> &str {
+        &self.address
     }
 
     /// An agent that uses this engine.

@@ -440,6 +440,14 @@ mod tests {
     }
 
     #[test]
+    fn the_oldest_files_are_the_first_to_go() {
+        let bench = Bench::new(Duration::from_hours(2), 100.0);
+        let order: Vec<u64> =
+            bench.cleaner.kept().unwrap().into_iter().map(|kept| kept.execution.0).collect();
+        assert_eq!(order, [1, 2]);
+    }
+
+    #[test]
     fn what_is_kept_is_dated_anew() {
         let bench = Bench::new(Duration::from_mins(30), 100.0);
         bench.cleaner.date(ExecutionId(1));

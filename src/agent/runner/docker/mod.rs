@@ -20,6 +20,7 @@ pub mod here;
 pub mod login;
 pub mod order;
 pub mod pull;
+mod sink;
 mod usage;
 pub mod watch;
 mod words;

@@ -1,8 +1,7 @@
 //! The process that makes a container, stays with it, and removes it.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
-use std::os::fd::AsFd;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::time::Duration;
@@ -23,6 +22,7 @@ use super::body::lacking;
 use super::engine::{Brand, Engine, told};
 use super::give_back::give_back;
 use super::order::{ContainerOrder, End, Report};
+use super::sink::Sink;
 use super::usage::Meter;
 use super::words::{Word, listen};
 use crate::agent::telemetry::OomCounter;
@@ -33,6 +33,11 @@ const ENGINE_PAUSE: Duration = Duration::from_millis(200);
 
 /// How long the last output of a container that has ended may take to come.
 const LAST_OUTPUT: Duration = Duration::from_secs(5);
+
+/// An engine that restores its containers has heard nothing of one that ended
+/// before it was there again.
+const UNHEARD: &str = "the container ended while its engine was restarted: what it wrote \
+    meanwhile may be missing";
 
 /// Exit code of a command that was killed.
 const KILLED: i32 = 137;
@@ -69,19 +74,6 @@ struct Watcher {
     is_limited: bool,
     oom: OomCounter,
     sink: Sink,
-}
-
-/// Where output goes.
-struct Sink {
-    stdout: OutputFile,
-    stderr: OutputFile,
-}
-
-struct OutputFile {
-    file: File,
-    written: u64,
-    /// So much of what comes is there already.
-    skip: u64,
 }
 
 /// How the watching of a container that ran ended.
@@ -290,9 +282,14 @@ impl Watcher {
             }
             sleep(ENGINE_PAUSE).await;
         };
-        let restores = self.engine.facts().await.unwrap_or_default().restores;
+        // Podman's containers have never been its service's.
+        let restores = self.engine.brand() == Brand::Podman
+            || self.engine.facts().await.unwrap_or_default().restores;
         if state.running != Some(true) && !restores {
             return lost("the container engine was stopped, and the container with it");
+        }
+        if state.running != Some(true) && self.engine.brand() == Brand::Docker {
+            self.sink.say(UNHEARD);
         }
         if self.killing {
             self.obey(Word::Kill).await;
@@ -328,41 +325,6 @@ impl Watcher {
         if let Err(error) = outcome {
             tracing::debug!(?word, error = %told(&error), "the engine does not obey");
         }
-    }
-}
-
-impl Sink {
-    fn new() -> io::Result<Self> {
-        let stream = |file: File| OutputFile { file, written: 0, skip: 0 };
-        Ok(Self {
-            stdout: stream(File::from(io::stdout().as_fd().try_clone_to_owned()?)),
-            stderr: stream(File::from(io::stderr().as_fd().try_clone_to_owned()?)),
-        })
-    }
-
-    fn write(&mut self, piece: LogOutput) -> io::Result<()> {
-        let stream = match piece {
-            LogOutput::StdErr { .. } => &mut self.stderr,
-            _ => &mut self.stdout,
-        };
-        let bytes = piece.into_bytes();
-        let known = usize::try_from(stream.skip).unwrap_or(usize::MAX).min(bytes.len());
-        stream.skip -= known as u64;
-        let fresh = bytes.get(known..).unwrap_or_default();
-        stream.file.write_all(fresh)?;
-        stream.written += fresh.len() as u64;
-        Ok(())
-    }
-
-    fn skip_what_is_there(&mut self) {
-        for stream in [&mut self.stdout, &mut self.stderr] {
-            stream.skip = stream.written;
-        }
-    }
-
-    /// A word of scitq's own in the task's stderr.
-    fn say(&mut self, text: &str) {
-        drop(self.stderr.file.write_all(format!("scitq: {text}\n").as_bytes()));
     }
 }
 

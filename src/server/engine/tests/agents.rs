@@ -249,7 +249,8 @@ fn a_task_says_how_far_its_data_is() {
     let worker = bench.connect("w", 1, 0);
     let link = bench.link_of(worker);
     let task = bench.create(0, &[]);
-    let execution = bench.accept(task);
+    bench.accept(task);
+    let execution = bench.execution(task);
     let mut tell = |transfers| {
         let pulse = Pulse { transfers, ..Pulse::default() };
         bench.apply(Command::Heartbeat { worker, link, pulse }).unwrap();

@@ -96,7 +96,6 @@ pub(in crate::server) fn hello(link: LinkId, name: &str, slots: u32, prefetch: u
         held: Vec::new(),
         draining: false,
         orphans: Vec::new(),
-        transfers: Vec::new(),
     }
 }
 
