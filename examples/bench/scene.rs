@@ -101,21 +101,27 @@ impl Scene {
 
     /// CPU time so far of the agent and its supervisor, without their commands'.
     pub fn agent_cpu(&self) -> anyhow::Result<Duration> {
-        let own = self.server.id();
-        let mine = processes(self.path()).into_iter().filter(|pid| *pid != own);
-        let program = self.program.as_os_str().as_bytes();
-        let scitq = mine.filter(|pid| {
-            fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.starts_with(program))
-        });
-        scitq.map(cpu_of).sum()
+        self.agents().map(cpu_of).sum()
+    }
+
+    /// Resident memory of the agent and its supervisor, bytes each.
+    pub fn agent_memory(&self) -> anyhow::Result<Vec<u64>> {
+        self.agents().map(memory_of).collect()
     }
 
     /// Resident memory of the server, bytes.
     pub fn memory(&self) -> anyhow::Result<u64> {
-        let text = fs::read_to_string(format!("/proc/{}/status", self.server.id()))?;
-        let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kibibytes = line.and_then(|line| line.split_whitespace().next());
-        Ok(kibibytes.context("no VmRSS")?.parse::<u64>()? << 10)
+        memory_of(self.server.id())
+    }
+
+    /// The agent and its supervisor.
+    fn agents(&self) -> impl Iterator<Item = u32> {
+        let own = self.server.id();
+        let mine = processes(self.path()).into_iter().filter(move |pid| *pid != own);
+        let program = self.program.as_os_str().as_bytes();
+        mine.filter(move |pid| {
+            fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.starts_with(program))
+        })
     }
 
     /// Waits until the server that runs now answers, and takes its address.
@@ -159,18 +165,24 @@ impl Drop for Scene {
     fn drop(&mut self) {
         let _ = self.server.kill();
         let _ = self.server.wait();
-        for _ in 0..100 {
-            let left = processes(self.path());
-            if left.is_empty() {
-                return;
-            }
-            for pid in left {
-                if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
-                    let _ = kill_process(pid, Signal::KILL);
-                }
-            }
-            std::thread::park_timeout(LOOK_AGAIN);
+        end_processes(self.path());
+    }
+}
+
+/// Kills all that has this folder in its environment or command line.
+pub fn end_processes(folder: &Path) {
+    for _ in 0..100 {
+        let left = processes(folder);
+        if left.is_empty() {
+            return;
         }
+        for pid in left {
+            if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
+                // It may have gone by itself.
+                let _ = kill_process(pid, Signal::KILL);
+            }
+        }
+        std::thread::park_timeout(LOOK_AGAIN);
     }
 }
 
@@ -186,7 +198,7 @@ fn spawn_server(folder: &Path, program: &Path, agent: Option<u32>) -> anyhow::Re
 }
 
 /// A command that sees of the environment only the search path.
-fn command(folder: &Path, program: &OsStr) -> Command {
+pub fn command(folder: &Path, program: &OsStr) -> Command {
     let mut command = Command::new(program);
     command
         .env_clear()
@@ -213,8 +225,16 @@ fn processes(folder: &Path) -> Vec<u32> {
     pids.filter(|pid| *pid != std::process::id()).filter(is_mine).collect()
 }
 
+/// Resident memory of a process, bytes.
+pub fn memory_of(pid: u32) -> anyhow::Result<u64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kibibytes = line.and_then(|line| line.split_whitespace().next());
+    Ok(kibibytes.context("no VmRSS")?.parse::<u64>()? << 10)
+}
+
 /// CPU time of one process so far: fields 14 and 15 of `/proc/PID/stat`.
-fn cpu_of(pid: u32) -> anyhow::Result<Duration> {
+pub fn cpu_of(pid: u32) -> anyhow::Result<Duration> {
     let text = fs::read_to_string(format!("/proc/{pid}/stat"))?;
     // The second field is a name that may hold anything, also brackets and blanks.
     let (_, rest) = text.rsplit_once(')').context("a stat file without name")?;

@@ -18,7 +18,7 @@ use super::runner::docker::{Address, Engine, EngineError, order};
 use super::runner::process::{self, CommandError};
 use super::runner::{Job, UserEnvironment, WorkerFacts};
 use super::stage::{self, StageError, Staged};
-use super::telemetry::{TelemetryError, detect_machine};
+use super::telemetry::{MachineKind, TelemetryError, detect_machine};
 use super::workdir::{TaskDirs, WorkdirError};
 use crate::clock::SystemClock;
 use crate::domain::byte_string::ByteString;
@@ -136,7 +136,7 @@ impl ByHand {
             spec.command = crate::domain::task::Command::Arguments(words);
             (spec.shell, spec.stdin) = (None, None);
         }
-        let machine = detect_machine(&self.folder, None)?;
+        let machine = detect_machine(&self.folder, MachineKind::default())?;
         let worker = WorkerFacts {
             name: machine.hostname,
             server: self.server.clone(),

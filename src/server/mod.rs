@@ -6,12 +6,14 @@ pub mod data_dir;
 pub mod engine;
 pub mod events;
 pub mod http;
+pub mod link;
 mod local_agent;
 pub mod output;
 mod run;
 pub mod store;
 pub mod trust;
+mod v1;
 
-pub use config::{Ready, ServeConfig};
+pub use config::{Ready, ServeConfig, V1Settings};
 pub use engine::state::Policy;
 pub use run::{ServeError, run};

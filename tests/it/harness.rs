@@ -64,15 +64,35 @@ impl Server {
 
     /// A server on a free port with further options of `scitq serve`.
     pub fn start_with(options: &[&str]) -> Self {
+        Self::start_in(World::new(), options)
+    }
+
+    /// The same in a world that was made before.
+    pub fn start_in(world: World, options: &[&str]) -> Self {
+        Self::start_in_at(world, "127.0.0.1:0", options)
+    }
+
+    /// The same on a given address and port.
+    pub fn start_at(address: &str, options: &[&str]) -> Self {
+        Self::start_in_at(World::new(), address, options)
+    }
+
+    fn start_in_at(world: World, address: &str, options: &[&str]) -> Self {
         let mut server = Self {
-            world: World::new(),
+            world,
             process: None,
             serve_options: options.iter().map(ToString::to_string).collect(),
-            address: "127.0.0.1:0".to_owned(),
+            address: address.to_owned(),
             agents: Vec::new(),
         };
         server.run();
         server
+    }
+
+    /// A server that the test has started itself in this world.
+    pub fn of(world: World, address: &str) -> Self {
+        let address = address.to_owned();
+        Self { world, process: None, serve_options: Vec::new(), address, agents: Vec::new() }
     }
 
     pub fn world(&self) -> &World {

@@ -61,7 +61,7 @@ impl Commands {
     ) -> Result<(Self, Event), SupervisorClientError> {
         let (client, known, told) = connect_or_start(&workdir, &program).await?;
         let client = Some(Arc::new(client));
-        let oom = OomCounter::new();
+        let oom = OomCounter::start();
         let containers = Containers::new(workdir.clone());
         let mut commands = Self {
             workdir,

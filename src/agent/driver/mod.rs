@@ -6,15 +6,18 @@
 
 mod commands;
 mod containers;
+mod desk;
 mod folders;
 mod hands;
 mod images;
+mod notice;
 mod output;
 mod progress;
 mod turn;
 
 pub use commands::Commands;
 pub use containers::describe_engine;
+pub use desk::{Carrier, Desk, Next};
 pub use folders::{FolderCare, Folders, HeldFolders, Maker};
 pub use hands::{Hands, Identity};
 pub use images::Images;

@@ -11,6 +11,6 @@ mod oom;
 mod proc;
 mod sampler;
 
-pub use machine::{TelemetryError, boot_id, detect_machine};
+pub use machine::{MachineKind, TelemetryError, boot_id, detect_machine};
 pub use oom::OomCounter;
 pub use sampler::Sampler;

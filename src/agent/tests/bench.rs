@@ -103,7 +103,7 @@ impl Bench {
             name: "w".to_owned(),
             settings: settings(2),
             workdir: self.workdir.clone(),
-            flavor: None,
+            kind: crate::agent::telemetry::MachineKind::default(),
             keep_failed: self.keep_failed,
             max_used_percent: 100.0,
             upload_patience: Duration::from_mins(1),

@@ -5,6 +5,7 @@ mod change;
 mod debug;
 mod execution;
 mod file;
+mod import;
 mod options;
 mod select;
 mod server;

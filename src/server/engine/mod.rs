@@ -13,6 +13,7 @@ pub mod ready;
 pub mod runtimes;
 pub mod service;
 pub mod state;
+pub mod stepped;
 pub mod throughput;
 
 mod assign;
@@ -26,6 +27,7 @@ mod explain;
 mod faults;
 mod finish;
 mod hold;
+mod import;
 mod invariants;
 mod launch;
 mod orphans;
@@ -33,7 +35,9 @@ mod owner;
 mod recall;
 mod report;
 mod requirements;
+mod rest;
 mod stop;
+mod task_table;
 mod token;
 mod track;
 mod waiting;
@@ -114,6 +118,18 @@ impl State {
             Command::Report { worker, link, reports } => {
                 self.report(context, worker, link, reports)
             }
+            Command::RegisterWorker(new) => Ok(self.register_worker(context, &new)),
+            Command::Attach { worker, link } => self.attach(context, worker, link),
+            Command::DescribeWorker { worker, machine } => {
+                self.describe_worker(context, worker, machine)
+            }
+            Command::Freeze { worker, link, execution } => {
+                self.freeze(context, worker, link, execution)
+            }
+            Command::Keep { execution, keepsake } => Ok(self.keep(context, execution, keepsake)),
+            Command::ReserveExecutions(count) => Ok(self.reserve_executions(context, count)),
+            Command::ImportTasks(tasks) => self.import_tasks(context, tasks),
+            Command::AssignTask { task, worker } => self.assign_task(context, task, worker),
             Command::Tick => {
                 self.expire(context);
                 self.reserve_workers(context);

@@ -99,7 +99,7 @@ pub async fn watch(path: &Path) -> Result<u8, WatchError> {
     let mut sink = Sink::new().map_err(WatchError::Process)?;
     let report = match Engine::connect(&order.engine).await {
         Ok(engine) => {
-            let oom = OomCounter::new();
+            let oom = OomCounter::start();
             let (killing, is_limited) = (false, false);
             Watcher { order, engine, words, killing, is_limited, oom, sink }.run().await
         }

@@ -13,5 +13,6 @@ mod ends;
 mod holds;
 mod leases;
 mod requirements;
+mod rest;
 mod service;
 mod tasks;
