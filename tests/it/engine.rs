@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -24,6 +24,8 @@ pub struct Engine {
     address: String,
     process: Option<Child>,
     options: Vec<&'static str>,
+    /// Where it keeps its things, if it is a test's own.
+    folder: Option<PathBuf>,
 }
 
 impl Engine {
@@ -33,7 +35,7 @@ impl Engine {
         let address =
             std::env::var_os("DOCKER_HOST").unwrap_or_else(|| "unix:///var/run/docker.sock".into());
         let address = address.to_string_lossy().into_owned();
-        let engine = Self { address, process: None, options: Vec::new() };
+        let engine = Self { address, process: None, options: Vec::new(), folder: None };
         let answers = engine.try_docker(&["version"]).is_some_and(|out| out.status.success());
         if !answers || !Path::new("/bin/busybox").exists() {
             let said = "SKIPPED: no container engine answers, or /bin/busybox is missing";
@@ -56,7 +58,8 @@ impl Engine {
             return None;
         }
         let address = format!("unix://{}/engine/socket", world.path().display());
-        let mut engine = Self { address, process: None, options: options.to_vec() };
+        let folder = Some(world.path().join("engine"));
+        let mut engine = Self { address, process: None, options: options.to_vec(), folder };
         engine.start(world);
         engine.load_image();
         Some(engine)
@@ -158,11 +161,21 @@ impl Engine {
     }
 }
 
+impl Engine {
+    /// Ends an engine of a test's own, before its folder goes: that is a mount
+    /// of its own, which the engine leaves behind.
+    pub fn end(&mut self) {
+        let Some(mut process) = self.process.take() else { return };
+        drop(process.kill());
+        drop(process.wait());
+        if let Some(folder) = &self.folder {
+            drop(Command::new("umount").arg("--lazy").arg(folder.join("data")).status());
+        }
+    }
+}
+
 impl Drop for Engine {
     fn drop(&mut self) {
-        if let Some(mut process) = self.process.take() {
-            drop(process.kill());
-            drop(process.wait());
-        }
+        self.end();
     }
 }

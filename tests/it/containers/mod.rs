@@ -57,5 +57,6 @@ impl Drop for Place {
         for container in self.engine.containers(self.server.world()) {
             self.engine.docker(&["rm", "--force", &container]);
         }
+        self.engine.end();
     }
 }
