@@ -20,9 +20,19 @@ struct OutputFile {
     readable: Option<File>,
     /// Bytes that were in it before the container wrote any.
     base: u64,
+    /// Bytes of the container that are in it.
     written: u64,
-    /// So much of what comes is there already.
-    skip: u64,
+    /// How far the engine has told the output, which begins anew when it is
+    /// asked once more.
+    told: u64,
+    /// Where the engine leaves out so many bytes that are in the file.
+    gaps: Vec<Gap>,
+}
+
+#[derive(Clone, Copy)]
+struct Gap {
+    told: u64,
+    bytes: u64,
 }
 
 impl Sink {
@@ -41,11 +51,10 @@ impl Sink {
         stream.write(&piece.into_bytes())
     }
 
-    /// The output comes once more from its start.
-    pub fn skip_what_is_there(&mut self) {
-        for stream in [&mut self.stdout, &mut self.stderr] {
-            stream.skip = stream.written;
-        }
+    /// The output comes once more from its start; what is there is left out.
+    pub const fn begin_again(&mut self) {
+        self.stdout.told = 0;
+        self.stderr.told = 0;
     }
 
     /// A word of scitq's own in the task's stderr.
@@ -58,41 +67,69 @@ impl OutputFile {
     fn new(file: File) -> Self {
         let base = file.metadata().map_or(0, |metadata| metadata.len());
         let readable = File::open(format!("/proc/self/fd/{}", file.as_raw_fd())).ok();
-        Self { file, readable, base, written: 0, skip: 0 }
+        Self { file, readable, base, written: 0, told: 0, gaps: Vec::new() }
     }
 
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let known = usize::try_from(self.skip).unwrap_or(usize::MAX).min(bytes.len());
-        let (again, fresh) = bytes.split_at(known);
-        let same = self.is_there(again);
-        self.skip = if same == known { self.skip - known as u64 } else { 0 };
-        let fresh = if same == known { fresh } else { from_line_start(bytes, same) };
-        self.file.write_all(fresh)?;
-        self.written += fresh.len() as u64;
+    /// Writes what is not there yet. An engine that was stopped in the middle of
+    /// a line has not kept that line's beginning, which its container does not
+    /// write again: such a line goes on where it was.
+    fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let place = self.place();
+            let known = self.written.saturating_sub(place).min(self.until_next_gap());
+            let known = usize::try_from(known).unwrap_or(usize::MAX).min(bytes.len());
+            if known == 0 {
+                self.file.write_all(bytes)?;
+                self.written += bytes.len() as u64;
+                self.told += bytes.len() as u64;
+                return Ok(());
+            }
+            let (again, fresh) = bytes.split_at(known);
+            let same = self.count_same(place, again);
+            if same == known {
+                self.told += known as u64;
+                bytes = fresh;
+            } else {
+                let start = line_start(again, same);
+                self.told += start as u64;
+                let gap = self.written - (place + start as u64);
+                self.gaps.push(Gap { told: self.told, bytes: gap });
+                bytes = bytes.get(start..).unwrap_or_default();
+            }
+        }
         Ok(())
     }
 
-    /// How many of these bytes are what was written at this place before. An
-    /// engine that was stopped in the middle of a line has not kept that line's
-    /// beginning, which its container does not write again.
-    fn is_there(&self, again: &[u8]) -> usize {
-        let Some(readable) = self.readable.as_ref().filter(|_| !again.is_empty()) else {
-            return again.len();
-        };
+    /// Where in the file the next byte that the engine tells belongs.
+    fn place(&self) -> u64 {
+        let before = self.gaps.iter().filter(|gap| gap.told <= self.told);
+        self.told + before.map(|gap| gap.bytes).sum::<u64>()
+    }
+
+    fn until_next_gap(&self) -> u64 {
+        let ahead = self.gaps.iter().map(|gap| gap.told).filter(|told| *told > self.told);
+        ahead.min().map_or(u64::MAX, |told| told - self.told)
+    }
+
+    /// How many of these bytes are in the file at that place. All, where it
+    /// cannot be read.
+    fn count_same(&self, place: u64, again: &[u8]) -> usize {
         let mut before = vec![0; again.len()];
-        let place = self.base + self.written - self.skip;
-        if readable.read_exact_at(&mut before, place).is_err() {
-            return again.len();
+        let readable = self.readable.as_ref();
+        let read = readable.map(|file| file.read_exact_at(&mut before, self.base + place));
+        match read {
+            Some(Ok(())) => {
+                again.iter().zip(&before).take_while(|(one, other)| one == other).count()
+            }
+            _ => again.len(),
         }
-        again.iter().zip(&before).take_while(|(one, other)| one == other).count()
     }
 }
 
-/// What comes from the beginning of the line on in which `position` is.
-fn from_line_start(bytes: &[u8], position: usize) -> &[u8] {
+/// Where the line begins in which `position` is.
+fn line_start(bytes: &[u8], position: usize) -> usize {
     let (same, _) = bytes.split_at(position);
-    let start = same.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1);
-    bytes.get(start..).unwrap_or_default()
+    same.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1)
 }
 
 #[cfg(test)]
@@ -103,31 +140,37 @@ mod tests {
     use super::*;
 
     /// What is in a file in which `before` was, after `first` was written, and
-    /// then the container's output came again in these pieces.
-    fn again(before: &str, first: &str, pieces: &[&str]) -> String {
+    /// then the container's output was told anew, each time in these pieces.
+    fn again(before: &str, first: &str, times: &[&[&str]]) -> String {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("stdout");
         fs::write(&path, before).unwrap();
         let mut stream = OutputFile::new(OpenOptions::new().append(true).open(&path).unwrap());
         stream.write(first.as_bytes()).unwrap();
-        stream.skip = stream.written;
-        for piece in pieces {
-            stream.write(piece.as_bytes()).unwrap();
+        for pieces in times {
+            stream.told = 0;
+            for piece in *pieces {
+                stream.write(piece.as_bytes()).unwrap();
+            }
         }
         fs::read_to_string(&path).unwrap()
     }
 
     #[test]
     fn what_is_there_is_not_written_again() {
-        assert_eq!(again("", "one\ntwo\n", &["one\n", "two\n", "three"]), "one\ntwo\nthree");
-        assert_eq!(again("x", "one\ntwo", &["one\nt", "wo\nthree"]), "xone\ntwo\nthree");
-        assert_eq!(again("", "one", &[]), "one");
+        assert_eq!(again("", "one\ntwo\n", &[&["one\n", "two\n", "three"]]), "one\ntwo\nthree");
+        assert_eq!(again("x", "one\ntwo", &[&["one\nt", "wo\nthree"]]), "xone\ntwo\nthree");
+        assert_eq!(again("", "one", &[&[]]), "one");
+        assert_eq!(again("", "one", &[&["on"], &["o", "net", "wo"], &["onetwo"]]), "onetwo");
     }
 
     #[test]
     fn a_line_of_which_the_engine_lost_the_beginning_goes_on() {
-        assert_eq!(again("", "first", &["between", "last"]), "firstbetweenlast");
-        assert_eq!(again("x\n", "one\nta", &["one\n", "tb\nend"]), "x\none\ntatb\nend");
-        assert_eq!(again("", "one\nta", &["one\ntb\nend"]), "one\ntatb\nend");
+        assert_eq!(again("", "first", &[&["between", "last"]]), "firstbetweenlast");
+        assert_eq!(again("x\n", "one\nta", &[&["one\n", "tb\nend"]]), "x\none\ntatb\nend");
+        assert_eq!(again("", "one\nta", &[&["one\ntb\nend"]]), "one\ntatb\nend");
+        // Told once more, it is known by then.
+        let told = ["one\ntb\nend"];
+        assert_eq!(again("", "one\nta", &[&told, &told, &["one\ntb\nend!"]]), "one\ntatb\nend!");
     }
 }

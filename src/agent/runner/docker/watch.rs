@@ -185,9 +185,13 @@ impl Watcher {
 
     /// Stays with the container until it has ended.
     async fn stay(&mut self, mut output: Output) -> End {
+        let mut is_again = false;
         loop {
             match self.follow(&mut output).await {
                 Followed::Exited => {
+                    if is_again {
+                        self.read_again().await;
+                    }
                     if let Some(end) = self.how_it_ended().await {
                         return end;
                     }
@@ -198,8 +202,22 @@ impl Watcher {
                 }
             }
             match self.find_again().await {
-                Ok(again) => output = again,
+                Ok(again) => (output, is_again) = (again, true),
                 Err(end) => return end,
+            }
+        }
+    }
+
+    /// Reads all that the engine has kept of the output, once it has ended: an
+    /// engine that has just come back may end the stream before.
+    async fn read_again(&mut self) {
+        self.sink.begin_again();
+        let options = LogsOptionsBuilder::default().stdout(true).stderr(true).build();
+        let mut output = self.engine.docker().logs(&self.order.name, Some(options));
+        while let Some(Ok(piece)) = output.next().await {
+            if let Err(error) = self.sink.write(piece) {
+                tracing::warn!(%error, "cannot write the rest of a container's output");
+                return;
             }
         }
     }
@@ -294,7 +312,7 @@ impl Watcher {
         if self.killing {
             self.obey(Word::Kill).await;
         }
-        self.sink.skip_what_is_there();
+        self.sink.begin_again();
         let options = LogsOptionsBuilder::default().follow(true).stdout(true).stderr(true).build();
         Ok(Box::pin(self.engine.docker().clone().logs(&self.order.name, Some(options))))
     }
