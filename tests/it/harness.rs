@@ -33,6 +33,8 @@ pub struct AgentOptions {
     pub name: String,
     pub concurrency: u32,
     pub batch: Option<String>,
+    /// A program with arguments that starts the agent.
+    pub launcher: Vec<String>,
     /// Variables on top of those that every program of a test has.
     pub env: BTreeMap<String, String>,
 }
@@ -49,7 +51,8 @@ struct Agent {
 
 impl Default for AgentOptions {
     fn default() -> Self {
-        Self { name: "worker".to_owned(), concurrency: 2, batch: None, env: BTreeMap::new() }
+        let (launcher, env) = (Vec::new(), BTreeMap::new());
+        Self { name: "worker".to_owned(), concurrency: 2, batch: None, launcher, env }
     }
 }
 
@@ -191,8 +194,10 @@ impl Server {
     /// Starts an agent that was killed or has ended.
     pub fn start_agent(&mut self, id: AgentId) {
         let options = self.agents[id.0].options.clone();
-        let mut command = self.world.command(SCITQ);
+        let words: Vec<&str> = options.launcher.iter().map(String::as_str).chain([SCITQ]).collect();
+        let mut command = self.world.command(words[0]);
         command
+            .args(&words[1..])
             .args(["agent", "--server", &self.url(), "--name", &options.name])
             .args(["--concurrency", &options.concurrency.to_string()])
             .arg("--workdir")
@@ -210,6 +215,11 @@ impl Server {
                 |worker: &Value| worker["name"] == *options.name && worker["seen"] == "online";
             list.as_array()?.iter().any(is_seen).then_some(())
         });
+    }
+
+    /// Changes how an agent is started the next time.
+    pub fn set_agent_variable(&mut self, id: AgentId, name: &str, value: &str) {
+        self.agents[id.0].options.env.insert(name.to_owned(), value.to_owned());
     }
 
     /// The agent's work folder.

@@ -12,6 +12,7 @@ mod agents;
 mod arguments;
 mod asking;
 mod bad_input;
+mod by_hand;
 mod completions;
 mod containers;
 mod control;

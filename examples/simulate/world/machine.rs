@@ -147,6 +147,7 @@ impl World {
                     number,
                     stats: Default::default(),
                     phases,
+                    transfers: Vec::new(),
                     draining: standing.draining,
                     lease_seconds: standing.lease_seconds,
                     orphans: standing.orphans,

@@ -197,6 +197,8 @@ pub struct NewWorker {
 pub struct Pulse {
     pub stats: WorkerStats,
     pub phases: Vec<(ExecutionId, Phase)>,
+    /// How far the transfers of the worker are, in words.
+    pub transfers: Vec<(ExecutionId, String)>,
     pub draining: bool,
     /// The silence after which the agent takes its tasks for lost; none: never.
     pub lease: Option<Duration>,

@@ -101,13 +101,14 @@ impl State {
         link: LinkId,
         pulse: Pulse,
     ) -> Result<Reply, Refusal> {
-        let Pulse { stats, phases, draining, lease, orphans } = pulse;
+        let Pulse { stats, phases, transfers, draining, lease, orphans } = pulse;
         self.hear(context, id, link)?;
         if let Some(worker) = self.workers.get_mut(&id) {
             worker.stats = Some(stats);
             worker.leaving = draining;
             worker.agent_lease = lease;
             worker.orphans = orphans;
+            worker.transfers = transfers;
             let batch = worker.batch;
             self.rank_worker(id);
             self.assign(context, batch);
@@ -179,6 +180,7 @@ impl State {
             failure: None,
             faults: Vec::new(),
             orphans: Vec::new(),
+            transfers: Vec::new(),
             agent_lease: self.lost_after(batch),
             reserved_for: None,
             version: connect.version.clone(),

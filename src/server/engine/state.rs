@@ -169,6 +169,8 @@ pub struct Worker {
     pub faults: Vec<TaskId>,
     /// What its agent holds and this server does not know.
     pub orphans: Vec<Orphan>,
+    /// How far its downloads and uploads were at its last heartbeat, in words.
+    pub transfers: Vec<(ExecutionId, String)>,
     /// The silence after which its agent believes that it has lost its tasks;
     /// none: never.
     pub agent_lease: Option<Duration>,

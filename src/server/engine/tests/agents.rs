@@ -244,6 +244,25 @@ fn a_worker_that_drains_takes_nothing() {
 }
 
 #[test]
+fn a_task_says_how_far_its_data_is() {
+    let mut bench = Bench::new();
+    let worker = bench.connect("w", 1, 0);
+    let link = bench.link_of(worker);
+    let task = bench.create(0, &[]);
+    bench.accept(task);
+    let execution = bench.execution(task);
+    let mut tell = |transfers| {
+        let pulse = Pulse { transfers, ..Pulse::default() };
+        bench.apply(Command::Heartbeat { worker, link, pulse }).unwrap();
+        bench.state.live_task(task).why.unwrap()
+    };
+    let image = "image: 1 of 2 layers, 1 of 4 MB".to_owned();
+    let why = tell(vec![(ExecutionId(99), "another".to_owned()), (execution, image)]);
+    assert_eq!(why, "worker w fetches its data: image: 1 of 2 layers, 1 of 4 MB");
+    assert_eq!(tell(Vec::new()), "worker w fetches its data");
+}
+
+#[test]
 fn an_agent_that_drains_by_itself_takes_nothing_until_it_stops() {
     let mut bench = Bench::new();
     let worker = bench.connect("w", 1, 0);
