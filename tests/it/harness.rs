@@ -61,13 +61,22 @@ impl Server {
 
     /// A server on a free port with further options of `scitq serve`.
     pub fn start_with(options: &[&str]) -> Self {
-        Self::start_at("127.0.0.1:0", options)
+        Self::start_in(World::new(), options)
     }
 
     /// The same on a given address and port.
     pub fn start_at(address: &str, options: &[&str]) -> Self {
+        Self::start_there(World::new(), address, options)
+    }
+
+    /// The same in a world that was made before.
+    pub fn start_in(world: World, options: &[&str]) -> Self {
+        Self::start_there(world, "127.0.0.1:0", options)
+    }
+
+    fn start_there(world: World, address: &str, options: &[&str]) -> Self {
         let mut server = Self {
-            world: World::new(),
+            world,
             process: None,
             serve_options: options.iter().map(ToString::to_string).collect(),
             address: address.to_owned(),

@@ -13,6 +13,7 @@ pub mod ready;
 pub mod runtimes;
 pub mod service;
 pub mod state;
+pub mod stepped;
 pub mod throughput;
 
 mod assign;
@@ -36,6 +37,7 @@ mod report;
 mod requirements;
 mod rest;
 mod stop;
+mod task_table;
 mod token;
 mod track;
 mod waiting;
