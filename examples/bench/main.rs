@@ -7,10 +7,9 @@
 //! Starts the release binary on free ports and in temporary directories, loads
 //! it, and prints one table. The load runs on the same cores as scitq: the
 //! figures are lower bounds. PART is one of `launch`, `queue`, `agents`,
-//! `hyperqueue` (where its `hq` is in the search path), `tui`, `log` and `legacy`
-//! (where `tests/peers` has installed the original); `--lines` is how many lines
-//! the log of the last one but one has, 110,000,000 (a gigabyte) where nothing is
-//! said.
+//! `hyperqueue` (where its `hq` is in the search path), `tui`, `log` and `legacy`;
+//! `--lines` is how many lines the log of `log` has, 110,000,000 (a gigabyte) where
+//! nothing is said.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a table is what it is for")]
 

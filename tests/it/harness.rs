@@ -64,17 +64,17 @@ impl Server {
         Self::start_in(World::new(), options)
     }
 
-    /// The same on a given address and port.
-    pub fn start_at(address: &str, options: &[&str]) -> Self {
-        Self::start_there(World::new(), address, options)
-    }
-
     /// The same in a world that was made before.
     pub fn start_in(world: World, options: &[&str]) -> Self {
-        Self::start_there(world, "127.0.0.1:0", options)
+        Self::start_in_at(world, "127.0.0.1:0", options)
     }
 
-    fn start_there(world: World, address: &str, options: &[&str]) -> Self {
+    /// The same on a given address and port.
+    pub fn start_at(address: &str, options: &[&str]) -> Self {
+        Self::start_in_at(World::new(), address, options)
+    }
+
+    fn start_in_at(world: World, address: &str, options: &[&str]) -> Self {
         let mut server = Self {
             world,
             process: None,

@@ -21,10 +21,10 @@ use crate::domain::{ExecutionId, TaskId};
 
 use super::super::engine::change::ExecutionRow;
 use super::super::engine::command::{Command, ImportTask, ImportedEnd, NewTask, NewWorker, Reply};
+use super::super::link::MAX_NAME;
 use super::App;
 use super::error::{ApiError, ApiResult};
 use super::gate::Caller;
-use super::link::MAX_NAME;
 use super::request::Change;
 use super::specs;
 use super::tasks::unexpected;

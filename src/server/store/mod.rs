@@ -92,7 +92,7 @@ impl Store {
     ) -> Result<(Self, Writer, SteppedWriter), StoreError> {
         let (store, connection) = Self::prepare(path, new_id)?;
         connection.pragma_update(None, "synchronous", "OFF")?;
-        let (writer, stepped) = Writer::stepped(connection, path);
+        let (writer, stepped) = Writer::stepped(connection, path)?;
         Ok((store, writer, stepped))
     }
 
