@@ -78,6 +78,14 @@ impl Reports {
         self.in_flight.remove(position)
     }
 
+    /// Takes back what is queued of an execution that is not reported any more.
+    pub fn withdraw(&mut self, execution: ExecutionId) {
+        self.queue.retain(|report| report.execution != execution);
+        if self.queue.is_empty() {
+            self.waiting_since = None;
+        }
+    }
+
     /// When the queue has waited for so long; none when nothing waits.
     pub fn due_at(&self, patience: Duration) -> Option<Monotonic> {
         self.waiting_since.map(|since| since.after(patience))
@@ -153,6 +161,10 @@ mod tests {
         assert!(reports.next_batch(at(13), patience).is_none());
         assert_eq!(reports.due_at(patience), Some(at(14)));
         assert_eq!(reports.next_batch(at(14), patience).unwrap().1.len(), 2);
+        assert_eq!(reports.due_at(patience), None);
+        reports.push(report(4));
+        assert!(reports.next_batch(at(15), patience).is_none());
+        reports.withdraw(ExecutionId(4));
         assert_eq!(reports.due_at(patience), None);
         reports.push(report(3));
         assert!(reports.next_batch(at(15), patience).is_none());
