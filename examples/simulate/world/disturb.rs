@@ -38,14 +38,12 @@ impl World {
     fn go_wrong(&mut self, fault: &Disturbance) {
         let now = self.now;
         match *fault {
-            Disturbance::KillServer { down } => {
-                if self.server.process.is_some() {
-                    self.kill_server();
-                    self.calendar.enter(now + down, Happening::ServerStarts);
-                }
+            Disturbance::KillServer { down } if self.server.process.is_some() => {
+                self.kill_server();
+                self.calendar.enter(now + down, Happening::ServerStarts);
             }
             Disturbance::KillAgent { agent, down, when: Dying::Idle } => {
-                self.kill_agent(agent, down)
+                self.kill_agent(agent, down);
             }
             Disturbance::KillAgent { agent, when, .. } => {
                 if let Some(process) = &mut self.agents[agent].process {

@@ -9,6 +9,7 @@ use scitq::agent::fsm::{
 };
 use scitq::api::link::{Heartbeat, Hello, PROTOCOL, Up};
 use scitq::domain::signal::Signal;
+use scitq::domain::worker::WorkerStats;
 use scitq::domain::{Clock, ExecutionId, Timestamp};
 
 use super::agent::{Followed, Transfer, machine};
@@ -145,7 +146,7 @@ impl World {
             Effect::SendHeartbeat { link, number, phases, standing } => {
                 let heartbeat = Heartbeat {
                     number,
-                    stats: Default::default(),
+                    stats: WorkerStats::default(),
                     phases,
                     transfers: Vec::new(),
                     draining: standing.draining,

@@ -64,7 +64,7 @@ impl Plan {
 
 fn moment(chance: &mut Chance, crises: &[Moment], quiet_at: Moment) -> Moment {
     match chance.pick(crises) {
-        Some(crisis) if !chance.one_in(3) => *crisis + chance.spread(SECOND / 1_000, 8 * SECOND),
+        Some(center) if !chance.one_in(3) => *center + chance.spread(SECOND / 1_000, 8 * SECOND),
         _ => chance.below(quiet_at),
     }
 }

@@ -168,7 +168,7 @@ impl Rules {
             return Some(format!("e{id} is started a second time"));
         }
         seen.runs = true;
-        seen.line = line.to_owned();
+        line.clone_into(&mut seen.line);
         let task = seen.task;
         if let Some(at) = seen.is_late(now, slept) {
             let seconds = (now - at) / SECOND;
