@@ -6,11 +6,14 @@ mod world;
 use world::{Plan, Trace, live, shrink};
 
 const ROUNDS: u64 = 200;
+/// Seeds that broke a rule once. 1244: a task that was moved while its end was
+/// on its way to the disk never left the memory of the server.
+const MENDED: [u64; 1] = [1244];
 
 #[test]
 fn whatever_happens_to_a_simulated_world_no_rule_is_broken() {
     let folder = tempfile::tempdir().unwrap();
-    for seed in 1..=ROUNDS {
+    for seed in (1..=ROUNDS).chain(MENDED) {
         let plan = Plan::of(seed);
         let outcome = live(&plan, folder.path(), Trace::default()).unwrap();
         let Some(failure) = outcome.failure else { continue };

@@ -388,10 +388,10 @@ impl Owner {
                     self.state.batches.remove(&batch);
                 }
                 self.purge();
-                for id in std::mem::take(&mut self.evictable) {
-                    if !self.open.tasks.contains_key(&id) {
-                        self.state.evict_task(id);
-                    }
+                // What was changed again since stays until that is on disk too.
+                let ready = self.evictable.extract_if(.., |id| !self.open.tasks.contains_key(id));
+                for id in ready {
+                    self.state.evict_task(id);
                 }
                 self.committing_replies.clear();
                 self.deleting.clear();
