@@ -48,6 +48,7 @@ impl AgentState {
         self.set_stage(id, Stage::Running);
         self.report(id, at, ReportEvent::Started);
         self.control_again(turn, id);
+        self.send_kept_signals(turn, id);
         let orphaned = self.executions.get(&id).is_none_or(|held| held.orphaned);
         if let Link::Up { link } = self.link
             && stop != Some(StopReason::Superseded)

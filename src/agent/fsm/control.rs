@@ -21,11 +21,24 @@ impl AgentState {
     }
 
     /// Sends a signal to a command that runs. What a suspended one does not
-    /// take note of now it takes note of when it goes on.
-    pub(super) fn on_signal(&self, turn: &mut Turn, id: ExecutionId, signal: Signal) {
-        let is_running =
-            self.executions.get(&id).is_some_and(|held| matches!(held.stage, Stage::Running));
-        if is_running && self.is_own(id) {
+    /// take note of now it takes note of when it goes on. One that is just
+    /// being started, or of which the supervisor has not told yet, gets it then.
+    pub(super) fn on_signal(&mut self, turn: &mut Turn, id: ExecutionId, signal: Signal) {
+        if !self.is_own(id) {
+            return;
+        }
+        let Some(held) = self.executions.get_mut(&id) else { return };
+        match held.stage {
+            Stage::Running => turn.wants(Effect::Signal { execution: id, signal }),
+            Stage::Starting | Stage::Restored => held.signals.push(signal),
+            _ => {}
+        }
+    }
+
+    /// Sends what was kept until the command ran.
+    pub(super) fn send_kept_signals(&mut self, turn: &mut Turn, id: ExecutionId) {
+        let Some(held) = self.executions.get_mut(&id) else { return };
+        for signal in std::mem::take(&mut held.signals) {
             turn.wants(Effect::Signal { execution: id, signal });
         }
     }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::api::link::{Held, Report};
 use crate::domain::execution::{Failure, FailureClass, Outcome, OutputSizes, Phase, Suspension};
+use crate::domain::signal::Signal;
 use crate::domain::task::TaskSpec;
 use crate::domain::{Epoch, ExecutionId, Monotonic, StoreId, TaskId, Timestamp};
 
@@ -53,6 +54,8 @@ pub struct Execution {
     /// The server wants it for another worker unless it turns out that it runs.
     pub wanted_back: bool,
     pub stop: Option<StopReason>,
+    /// Signals that came while the command was being started.
+    pub signals: Vec<Signal>,
     /// How far it is held back.
     pub suspension: Suspension,
     /// None before the command has started.
@@ -192,6 +195,7 @@ impl Execution {
             orphaned: false,
             wanted_back: false,
             stop: None,
+            signals: Vec::new(),
             suspension: Suspension::No,
             clock: None,
             deadline: None,

@@ -123,6 +123,9 @@ pub enum Command {
         link: LinkId,
         reports: Vec<Received>,
     },
+    /// These run for longer than they may, and their workers are silent; with
+    /// the limits, in seconds.
+    TimeOut(Vec<(ExecutionId, u32)>),
     /// Time has passed.
     Tick,
 }

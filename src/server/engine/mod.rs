@@ -12,6 +12,7 @@ pub mod command;
 pub mod ready;
 pub mod runtimes;
 pub mod service;
+pub mod settle;
 pub mod state;
 pub mod throughput;
 
@@ -29,6 +30,7 @@ mod hold;
 mod invariants;
 mod launch;
 mod orphans;
+mod overdue;
 mod owner;
 mod recall;
 mod report;
@@ -114,8 +116,13 @@ impl State {
             Command::Report { worker, link, reports } => {
                 self.report(context, worker, link, reports)
             }
+            Command::TimeOut(overdue) => {
+                self.time_out(context, &overdue);
+                Ok(Reply::Done)
+            }
             Command::Tick => {
                 self.expire(context);
+                self.settle_in_time(context);
                 self.reserve_workers(context);
                 Ok(Reply::Done)
             }

@@ -11,6 +11,7 @@ mod execution;
 mod load;
 mod meta;
 mod migrations;
+mod origin;
 mod reader;
 mod reply;
 mod requirement;
@@ -39,6 +40,7 @@ use super::engine::state::{Policy, State};
 
 pub use execution::OwnLimit;
 pub use load::ReadTask;
+pub use origin::Origin;
 pub use reader::{EngineReader, Readers};
 pub use reply::StoredReply;
 pub use task_cursor::{CursorError, Direction, Order, Position};
@@ -57,6 +59,8 @@ pub enum StoreError {
     OldCopy { copy: PathBuf, source: std::io::Error },
     #[error("the database holds {value:?} as {what}, which is no such thing")]
     Malformed { what: &'static str, value: String },
+    #[error("cannot examine the database {path}", path = .path.display())]
+    Examine { path: PathBuf, source: std::io::Error },
     #[error("cannot start the writer thread")]
     Thread(#[source] std::io::Error),
     #[error("database: {0}")]
@@ -67,6 +71,7 @@ pub enum StoreError {
 #[derive(Debug)]
 pub struct Store {
     path: PathBuf,
+    origin: Origin,
     pub readers: Arc<Readers>,
 }
 
@@ -76,9 +81,16 @@ impl Store {
         let mut connection = connection::open_writer(path)?;
         migrations::migrate(&mut connection, path)?;
         meta::initialise(&connection, new_id)?;
+        let origin = origin::note(&mut connection, path)?;
         let writer = Writer::start(connection, path)?;
         let readers = Arc::new(Readers::new(path));
-        Ok((Self { path: path.to_owned(), readers }, writer))
+        Ok((Self { path: path.to_owned(), origin, readers }, writer))
+    }
+
+    /// Whether it was opened where it was closed.
+    #[must_use]
+    pub const fn origin(&self) -> Origin {
+        self.origin
     }
 
     /// Everything that may still change, as the last commit left it.

@@ -250,3 +250,17 @@ fn cleaning_and_restarting_are_for_the_driver() {
     assert_eq!(bench.frame(Down::Clean { what: Clean::Tasks }), [Effect::Clean(Clean::Tasks)]);
     assert_eq!(bench.frame(Down::Restart), [Effect::Restart]);
 }
+
+#[test]
+fn a_signal_to_a_command_that_is_just_being_started_reaches_it() {
+    let mut bench = Bench::linked();
+    bench.accept(1, PLAIN);
+    bench.prepared(1);
+    assert_eq!(bench.spawned(), [1]);
+    bench.frame(Down::Signal { execution: id(1), signal: Signal::Usr1 });
+    assert!(bench.signals().is_empty());
+    bench.started(1);
+    assert_eq!(bench.signals(), [(1, Signal::Usr1)]);
+    bench.frame(Down::Signal { execution: id(1), signal: Signal::Usr2 });
+    assert_eq!(bench.signals(), [(1, Signal::Usr1), (1, Signal::Usr2)]);
+}
