@@ -10,7 +10,7 @@ use std::process::{Child, Command, ExitStatus};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-pub use crate::world::{Ran, World, until};
+pub use crate::world::{Ran, World, until, until_within};
 
 /// The program under test.
 pub const SCITQ: &str = env!("CARGO_BIN_EXE_scitq");
@@ -23,6 +23,7 @@ pub struct Server {
     world: World,
     process: Option<Child>,
     serve_options: Vec<String>,
+    serve_env: BTreeMap<String, String>,
     address: String,
     agents: Vec<Agent>,
 }
@@ -33,6 +34,8 @@ pub struct AgentOptions {
     pub name: String,
     pub concurrency: u32,
     pub batch: Option<String>,
+    /// Another address than the server's own.
+    pub server: Option<String>,
     /// Variables on top of those that every program of a test has.
     pub env: BTreeMap<String, String>,
 }
@@ -49,7 +52,13 @@ struct Agent {
 
 impl Default for AgentOptions {
     fn default() -> Self {
-        Self { name: "worker".to_owned(), concurrency: 2, batch: None, env: BTreeMap::new() }
+        Self {
+            name: "worker".to_owned(),
+            concurrency: 2,
+            batch: None,
+            server: None,
+            env: BTreeMap::new(),
+        }
     }
 }
 
@@ -61,10 +70,16 @@ impl Server {
 
     /// A server on a free port with further options of `scitq serve`.
     pub fn start_with(options: &[&str]) -> Self {
+        Self::start_in(World::new(), options, BTreeMap::new())
+    }
+
+    /// The same in a world that a test has prepared, with further variables.
+    pub fn start_in(world: World, options: &[&str], env: BTreeMap<String, String>) -> Self {
         let mut server = Self {
-            world: World::new(),
+            world,
             process: None,
             serve_options: options.iter().map(ToString::to_string).collect(),
+            serve_env: env,
             address: "127.0.0.1:0".to_owned(),
             agents: Vec::new(),
         };
@@ -173,7 +188,8 @@ impl Server {
         let options = self.agents[id.0].options.clone();
         let mut command = self.world.command(SCITQ);
         command
-            .args(["agent", "--server", &self.url(), "--name", &options.name])
+            .args(["agent", "--server", &options.server.unwrap_or_else(|| self.url())])
+            .args(["--name", &options.name])
             .args(["--concurrency", &options.concurrency.to_string()])
             .arg("--workdir")
             .arg(self.workdir(id))
@@ -246,7 +262,7 @@ impl Server {
         // Left by a server that was killed, it would name an address of the past.
         let _ = fs::remove_file(&file);
         let mut command = Self::serve_command(&self.world, &self.address, &self.data());
-        command.args(&self.serve_options);
+        command.args(&self.serve_options).envs(&self.serve_env);
         let mut process = self.world.spawn("server", command);
         self.address = until("the server to say where it listens", || {
             if let Some(status) = process.try_wait().unwrap() {
