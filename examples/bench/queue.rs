@@ -7,8 +7,9 @@ use rusqlite::{Connection, OpenFlags, params};
 use scitq::api::MAX_PAGE;
 use scitq::api::task::ListTasks;
 
+use super::agents::Swarm;
 use super::scene::Scene;
-use super::table::{Table, millis, rate};
+use super::table::{Table, mebibytes, millis, rate};
 
 /// Tasks in one request.
 const ONE_REQUEST: u64 = 100_000;
@@ -36,6 +37,16 @@ pub async fn measure(program: &Path, tasks: u64, table: &mut Table) -> anyhow::R
     look(&scene, queued, table).await?;
     let restart = scene.restart().await?;
     table.alone(format!("kill -9 with {queued} tasks, start, first answer"), millis(restart));
+    table.alone("server's memory after that", mebibytes(scene.memory()?));
+    let swarm = Swarm { agents: 100, slots: 8, prefetch: 8, tasks: queued };
+    let start = Instant::now();
+    swarm.work(&scene).await?;
+    table.alone(format!("{swarm}: all {queued} of them"), rate(queued, start.elapsed()).0);
+    scene.queue(request(&specs(queued, ONE_REQUEST)), "the rest").await?;
+    let what = format!("server's memory, {queued} finished and {ONE_REQUEST} pending tasks");
+    table.alone(what, mebibytes(scene.memory()?));
+    let restart = scene.restart().await?;
+    table.alone("kill -9 with these, start, first answer", millis(restart));
     table.alone("server's memory after that", mebibytes(scene.memory()?));
     Ok(())
 }
@@ -145,8 +156,4 @@ fn request(specs: &[String]) -> String {
 fn median(mut times: Vec<Duration>) -> Duration {
     times.sort_unstable();
     times.get(times.len() / 2).copied().unwrap_or_default()
-}
-
-fn mebibytes(bytes: u64) -> String {
-    format!("{} MiB", bytes >> 20)
 }

@@ -109,7 +109,11 @@ mod tests {
 
     use super::*;
 
-    const RECORD: Record = Record::Started { execution: ExecutionId(1), at: Timestamp(0) };
+    const RECORD: Record = Record::Started {
+        execution: ExecutionId(1),
+        at: Timestamp(0),
+        since_boot: std::time::Duration::ZERO,
+    };
 
     fn frame() -> Up {
         Up::Reports { number: 1, reports: Vec::new() }

@@ -26,6 +26,9 @@ pub enum Record {
     Started {
         execution: ExecutionId,
         at: Timestamp,
+        /// The same moment since boot, which no change of the date moves.
+        #[serde(default)]
+        since_boot: Duration,
     },
     /// Another order took the place of the accepted one: the task was edited,
     /// or another database has adopted it.
@@ -46,6 +49,8 @@ pub enum Record {
     Resumed {
         execution: ExecutionId,
         at: Timestamp,
+        #[serde(default)]
+        since_boot: Duration,
     },
     /// The command shall end, for this reason.
     Stopping {

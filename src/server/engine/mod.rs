@@ -14,6 +14,7 @@ pub mod runtimes;
 pub mod service;
 pub mod settle;
 pub mod state;
+pub mod stepped;
 pub mod throughput;
 
 mod assign;
@@ -36,6 +37,7 @@ mod recall;
 mod report;
 mod requirements;
 mod stop;
+mod task_table;
 mod token;
 mod track;
 mod waiting;

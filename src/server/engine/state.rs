@@ -27,6 +27,7 @@ use super::change::{BatchRow, ExecutionRow, NextIds};
 use super::ready::Ready;
 use super::runtimes::Runtimes;
 use super::settle::Settling;
+use super::task_table::TaskTable;
 use super::throughput::Throughput;
 
 /// Limits and waiting times that decisions use.
@@ -74,7 +75,7 @@ pub struct State {
     pub store: StoreId,
     pub epoch: Epoch,
     pub next: NextIds,
-    pub tasks: FxHashMap<TaskId, Task>,
+    pub tasks: TaskTable,
     pub executions: FxHashMap<ExecutionId, Execution>,
     pub workers: BTreeMap<WorkerId, Worker>,
     pub batches: FxHashMap<BatchId, Batch>,
@@ -369,7 +370,7 @@ impl State {
             store,
             epoch,
             next,
-            tasks: FxHashMap::default(),
+            tasks: TaskTable::default(),
             executions: FxHashMap::default(),
             workers: BTreeMap::new(),
             batches: FxHashMap::default(),
@@ -471,15 +472,5 @@ impl State {
             }
         }
         total
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_task_takes_little_memory() {
-        assert!(size_of::<(TaskId, Task)>() <= 96, "{}", size_of::<(TaskId, Task)>());
     }
 }
