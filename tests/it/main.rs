@@ -18,6 +18,7 @@ mod control;
 mod engine;
 mod examples;
 mod faults;
+mod guarantees;
 mod harness;
 mod launch_messages;
 mod launching;
