@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 fn every_test_that_the_page_of_guarantees_names_is_there() {
     let page = read(&root().join("docs/guarantees.md"));
     let known = tests();
-    let named: Vec<&str> = page.split('`').skip(1).step_by(2).filter(|name| is_test(name)).collect();
+    let named: Vec<&str> =
+        page.split('`').skip(1).step_by(2).filter(|name| is_test(name)).collect();
     assert!(named.len() > 40, "the page names too few tests: {}", named.len());
     let missing: Vec<&&str> = named.iter().filter(|name| !known.contains(**name)).collect();
     assert!(missing.is_empty(), "docs/guarantees.md names tests that are not there: {missing:?}");

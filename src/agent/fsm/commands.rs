@@ -48,6 +48,7 @@ impl AgentState {
         };
         let since_boot = turn.now.monotonic.0.saturating_sub(Duration::from_micros(passed));
         if held.started_at.is_none() {
+            let since_boot = Some(since_boot);
             turn.wants(Effect::Journal(Record::Started { execution: id, at, since_boot }));
         }
         held.started_at = Some(at);

@@ -109,7 +109,7 @@ impl AgentState {
 
     pub(super) fn resume_running(&mut self, turn: &mut Turn, id: ExecutionId) {
         let Some(held) = self.executions.get_mut(&id) else { return };
-        let (at, since_boot) = (turn.now.wall, turn.now.monotonic.0);
+        let (at, since_boot) = (turn.now.wall, Some(turn.now.monotonic.0));
         held.resume_clock(turn.now.monotonic);
         turn.wants(Effect::Journal(Record::Resumed { execution: id, at, since_boot }));
         turn.wants(Effect::Signal { execution: id, signal: Signal::Cont });

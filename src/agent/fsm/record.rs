@@ -26,9 +26,10 @@ pub enum Record {
     Started {
         execution: ExecutionId,
         at: Timestamp,
-        /// The same moment since boot, which no change of the date moves.
+        /// The same moment since boot, which no change of the date moves. Agents
+        /// of before did not write it.
         #[serde(default)]
-        since_boot: Duration,
+        since_boot: Option<Duration>,
     },
     /// Another order took the place of the accepted one: the task was edited,
     /// or another database has adopted it.
@@ -50,7 +51,7 @@ pub enum Record {
         execution: ExecutionId,
         at: Timestamp,
         #[serde(default)]
-        since_boot: Duration,
+        since_boot: Option<Duration>,
     },
     /// The command shall end, for this reason.
     Stopping {

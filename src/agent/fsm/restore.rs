@@ -28,7 +28,10 @@ impl AgentState {
                 Record::Started { execution, at, since_boot } => {
                     self.restored(execution, |held| {
                         held.started_at = Some(at);
-                        held.start_clock(Monotonic(since_boot));
+                        // Else by the dates, once the supervisor has told of it.
+                        if let Some(since_boot) = since_boot {
+                            held.start_clock(Monotonic(since_boot));
+                        }
                     });
                 }
                 Record::Held { execution, suspension } => {
@@ -38,7 +41,11 @@ impl AgentState {
                     self.restored(execution, |held| held.clock = Some(RunClock::Stands { left }));
                 }
                 Record::Resumed { execution, since_boot, .. } => {
-                    self.restored(execution, |held| held.resume_clock(Monotonic(since_boot)));
+                    self.restored(execution, |held| {
+                        if let Some(since_boot) = since_boot {
+                            held.resume_clock(Monotonic(since_boot));
+                        }
+                    });
                 }
                 Record::Stopping { execution, reason } => {
                     self.restored(execution, |held| held.stop = held.stop.max(Some(reason)));
