@@ -220,7 +220,7 @@ fn processes(folder: &Path) -> Vec<u32> {
 }
 
 /// Resident memory of a process, bytes.
-fn memory_of(pid: u32) -> anyhow::Result<u64> {
+pub fn memory_of(pid: u32) -> anyhow::Result<u64> {
     let text = fs::read_to_string(format!("/proc/{pid}/status"))?;
     let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     let kibibytes = line.and_then(|line| line.split_whitespace().next());
@@ -228,7 +228,7 @@ fn memory_of(pid: u32) -> anyhow::Result<u64> {
 }
 
 /// CPU time of one process so far: fields 14 and 15 of `/proc/PID/stat`.
-fn cpu_of(pid: u32) -> anyhow::Result<Duration> {
+pub fn cpu_of(pid: u32) -> anyhow::Result<Duration> {
     let text = fs::read_to_string(format!("/proc/{pid}/stat"))?;
     // The second field is a name that may hold anything, also brackets and blanks.
     let (_, rest) = text.rsplit_once(')').context("a stat file without name")?;

@@ -44,8 +44,11 @@ fn main() -> anyhow::Result<ExitCode> {
         let plan = Plan::of(seed);
         let trace = if options.trace == Tracing::OfAll { Trace::kept() } else { Trace::default() };
         let outcome = live(&plan, folder.path(), trace)?;
-        for line in outcome.story {
-            println!("{line}");
+        if options.trace == Tracing::OfAll {
+            for line in outcome.story {
+                println!("{line}");
+            }
+            println!("seed {seed}: digest {:016x}", outcome.digest);
         }
         steps += outcome.steps;
         tasks += outcome.tasks;

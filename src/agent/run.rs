@@ -92,7 +92,7 @@ fn release(lock: File) {
 }
 
 async fn start(config: AgentConfig, workdir: PathBuf) -> Result<(Driver, Event), AgentError> {
-    let mut machine = detect_machine(&workdir, config.flavor.clone())?;
+    let mut machine = detect_machine(&workdir, config.kind.clone())?;
     machine.engine = describe_engine().await;
     let store = files::read_store(&workdir)?;
     let token_path = files::token(&workdir);

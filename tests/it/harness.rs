@@ -70,11 +70,16 @@ impl Server {
 
     /// A server on a free port with further options of `scitq serve`.
     pub fn start_with(options: &[&str]) -> Self {
-        Self::start_in(World::new(), options, BTreeMap::new())
+        Self::start_in(World::new(), options)
     }
 
-    /// The same in a world that a test has prepared, with further variables.
-    pub fn start_in(world: World, options: &[&str], env: BTreeMap<String, String>) -> Self {
+    /// The same in a world that was made before.
+    pub fn start_in(world: World, options: &[&str]) -> Self {
+        Self::start_with_env(world, options, BTreeMap::new())
+    }
+
+    /// The same with further variables.
+    pub fn start_with_env(world: World, options: &[&str], env: BTreeMap<String, String>) -> Self {
         let mut server = Self {
             world,
             process: None,

@@ -367,9 +367,6 @@ impl World {
                 return self.dial_later(agent);
             }
             Down::HeartbeatAck { .. } => {}
-            Down::Suspend { execution, suspension } => {
-                self.rules.note_suspension(*execution, *suspension);
-            }
             _ => {}
         }
         if !matches!(frame, Down::HeartbeatAck { .. }) {

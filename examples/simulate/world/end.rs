@@ -19,10 +19,10 @@ impl World {
         if !answered || !self.server.answers(self.now) {
             return;
         }
+        // What has ended leaves the live state when its end is on disk.
         let is_done = |state: &State| {
-            state.tasks.iter().all(|(id, task)| {
-                task.life.state().is_final() || Rules::is_blocked(state, id, task.life)
-            })
+            let mut tasks = state.tasks.iter();
+            tasks.all(|(id, task)| Rules::is_blocked(state, id, task.life))
         };
         if self.engine_state().is_some_and(is_done) {
             self.is_over = true;

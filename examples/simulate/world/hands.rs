@@ -8,7 +8,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use scitq::agent::driver::Carrier;
 use scitq::agent::fsm::{Effect, Event};
 use scitq::agent::journal::Paper;
+use scitq::api::link::Down;
 use scitq::domain::ExecutionId;
+use scitq::domain::execution::Suspension;
 
 /// What an agent wants done.
 #[derive(Debug)]
@@ -23,6 +25,11 @@ pub enum Want {
     FinishFresh {
         execution: ExecutionId,
         link: u64,
+    },
+    /// It has heard how far it shall hold an execution back.
+    Note {
+        execution: ExecutionId,
+        suspension: Suspension,
     },
 }
 
@@ -45,7 +52,11 @@ struct Bytes {
 }
 
 impl Carrier for Hands {
-    fn notice(&mut self, _: &Event) {}
+    fn notice(&mut self, event: &Event) {
+        if let Event::Frame { frame: Down::Suspend { execution, suspension }, .. } = event {
+            self.wants.push(Want::Note { execution: *execution, suspension: *suspension });
+        }
+    }
 
     fn perform(&mut self, effect: Effect, _: u32) {
         match effect {

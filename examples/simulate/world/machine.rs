@@ -9,7 +9,7 @@ use scitq::agent::fsm::{
 };
 use scitq::api::link::{Heartbeat, Hello, PROTOCOL, Up};
 use scitq::domain::signal::Signal;
-use scitq::domain::{Clock, ExecutionId, TaskId, Timestamp};
+use scitq::domain::{Clock, ExecutionId, Timestamp};
 
 use super::agent::{Followed, Transfer, machine};
 use super::calendar::{
@@ -31,8 +31,6 @@ pub struct Supervisor {
 /// A command that was started.
 #[derive(Debug, Clone)]
 pub struct Command {
-    pub task: TaskId,
-    pub line: String,
     pub started_at: Timestamp,
     pub end: Option<CommandEnd>,
     /// Its process lives.
@@ -79,6 +77,9 @@ impl World {
                 }
                 self.follow(agent, execution, link, 0);
                 self.finish_output(agent, execution);
+            }
+            Want::Note { execution, suspension } => {
+                self.rules.note_suspension(execution, suspension);
             }
             Want::Effect(effect) => self.perform(agent, effect),
         }
@@ -168,6 +169,9 @@ impl World {
     }
 
     fn ask_to_spawn(&mut self, agent: AgentNumber, order: Arc<Order>) {
+        if let Some(problem) = self.rules.on_decision(order.execution) {
+            self.breaks(problem);
+        }
         let entry = &mut self.agents[agent];
         let has_supervisor = entry.process.as_ref().is_some_and(|process| process.has_supervisor);
         if !has_supervisor {
@@ -222,7 +226,6 @@ impl World {
         }
         let length = style.length(&mut chance);
         let command = Command {
-            task: order.task,
             started_at: entry.clock.now().wall,
             end: None,
             is_alive: true,
@@ -235,7 +238,6 @@ impl World {
             length,
             exit: style.exit(&mut chance),
             ignores_term: chance.one_in(10),
-            line: line.clone(),
         };
         let at = command.started_at;
         entry.supervisor.commands.insert(execution, command);

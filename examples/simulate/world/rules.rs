@@ -128,6 +128,12 @@ impl Rules {
         }
     }
 
+    /// An agent decides to start a command.
+    pub fn on_decision(&self, id: ExecutionId) -> Option<String> {
+        let suspension = self.held.get(&id)?;
+        Some(format!("e{id} shall be started although it is held back ({suspension:?})"))
+    }
+
     /// A command starts.
     pub fn on_start(
         &mut self,
@@ -153,9 +159,6 @@ impl Rules {
         if let Some(at) = seen.is_late(now, slept) {
             let seconds = (now - at) / SECOND;
             return Some(format!("e{id} is started {seconds} s after the server was done with it"));
-        }
-        if let Some(suspension) = self.held.get(&id) {
-            return Some(format!("e{id} is started although it was held back ({suspension:?})"));
         }
         for other in self.by_task.get(&task).into_iter().flatten().filter(|other| **other != id) {
             let Some(other_seen) = self.executions.get(other) else { continue };

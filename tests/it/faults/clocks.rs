@@ -56,7 +56,7 @@ fn jumps_of_the_clock_by_an_hour_change_nothing() {
         for file in &files {
             fs::write(file, "+0\n").unwrap();
         }
-        let server = Server::start_in(world, &[], variables(&library, &files[0]));
+        let server = Server::start_with_env(world, &[], variables(&library, &files[0]));
         let mut scene = Scene::new(server);
         for (name, file) in [("a", &files[1]), ("b", &files[0])] {
             let env = variables(&library, file);

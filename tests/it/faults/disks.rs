@@ -1,6 +1,5 @@
 //! The server's disk is full, and then is not.
 
-use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -66,7 +65,7 @@ fn a_full_disk_of_the_server_loses_nothing_and_is_got_over() {
     rounds("a_full_disk", SMALL, LARGE, |chance, size| {
         let world = World::new();
         let Some(disk) = Disk::mount(&world.path().join("data"), "64m") else { return };
-        let mut scene = Scene::new(Server::start_in(world, &[], BTreeMap::new()));
+        let mut scene = Scene::new(Server::start_in(world, &[]));
         for name in ["a", "b"] {
             scene.agent(AgentOptions { name: name.to_owned(), ..AgentOptions::default() });
         }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -145,9 +146,9 @@ impl Mode {
         let (parts, width) = if self == Self::Big { BIG } else { SMALL };
         let mut text = String::new();
         for part in 1..=parts {
-            text.push_str(&format!("{task} {attempt} {part:0width$}\n"));
+            writeln!(text, "{task} {attempt} {part:0width$}").unwrap();
         }
-        text.push_str(&format!("last of {task}\n"));
+        writeln!(text, "last of {task}").unwrap();
         text
     }
 }
