@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use tokio::sync::oneshot;
 
 use super::engine::state::Policy;
+use crate::api::token::Role;
 
 /// Everything that a server needs to know.
 #[derive(Debug)]
@@ -20,10 +21,23 @@ pub struct ServeConfig {
     pub with_agent: Option<Option<u32>>,
     /// Networks from which no token is wanted.
     pub trust: Vec<IpNet>,
+    /// What those from these networks may be.
+    pub trust_roles: Vec<Role>,
+    /// How the REST API of the original is served; none: not at all.
+    pub v1: Option<V1Settings>,
     /// Limits and waiting times.
     pub policy: Policy,
     /// Hears when the server takes requests.
     pub ready: Option<oneshot::Sender<Ready>>,
+}
+
+/// What a site sets for clients of the original.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct V1Settings {
+    /// The `rclone.conf` that everyone may read who is let in; none: nobody may.
+    pub rclone: Option<PathBuf>,
+    /// The URI of the folder in which workflows leave their scripts.
+    pub remote: String,
 }
 
 /// A server that takes requests.

@@ -12,7 +12,8 @@ pub mod output;
 mod run;
 pub mod store;
 pub mod trust;
+mod v1;
 
-pub use config::{Ready, ServeConfig};
+pub use config::{Ready, ServeConfig, V1Settings};
 pub use engine::state::Policy;
 pub use run::{ServeError, run};

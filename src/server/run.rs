@@ -31,6 +31,7 @@ use super::local_agent::LocalAgent;
 use super::output::{OutputError, OutputSettings, OutputStore};
 use super::store::{Origin, Store, StoreError};
 use super::trust::Trust;
+use super::v1::V1;
 
 /// Bytes of one output stream that are kept.
 const OUTPUT_LIMIT: u64 = 1 << 30;
@@ -93,6 +94,7 @@ pub async fn run(config: ServeConfig) -> Result<(), ServeError> {
     };
     let serving = tokio::spawn(super::http::serve(listener, Arc::clone(&app)));
     tokio::spawn(keep_samples(Arc::clone(&app)));
+    tokio::spawn(super::v1::keep_watch(Arc::clone(&app)));
     if let Some(ready) = config.ready {
         // Nobody may want to know.
         let _ = ready.send(Ready { address, token_file });
@@ -193,7 +195,8 @@ async fn open(
         events,
         waits,
         tokens,
-        trust: Trust::new(config.trust.iter().copied()),
+        trust: Trust::new(config.trust.iter().copied()).with_roles(config.trust_roles.clone()),
+        v1: config.v1.clone().map(V1::new),
         clock: Arc::clone(clock),
         data_dir: Arc::clone(data_dir),
         policy,

@@ -75,21 +75,42 @@ impl Server {
 
     /// The same in a world that was made before.
     pub fn start_in(world: World, options: &[&str]) -> Self {
-        Self::start_with_env(world, options, BTreeMap::new())
+        Self::start_in_at(world, "127.0.0.1:0", options, BTreeMap::new())
     }
 
-    /// The same with further variables.
+    /// The same on a given address and port.
+    pub fn start_at(address: &str, options: &[&str]) -> Self {
+        Self::start_in_at(World::new(), address, options, BTreeMap::new())
+    }
+
+    /// In a world that was made before, with further variables.
     pub fn start_with_env(world: World, options: &[&str], env: BTreeMap<String, String>) -> Self {
+        Self::start_in_at(world, "127.0.0.1:0", options, env)
+    }
+
+    fn start_in_at(
+        world: World,
+        address: &str,
+        options: &[&str],
+        env: BTreeMap<String, String>,
+    ) -> Self {
         let mut server = Self {
             world,
             process: None,
             serve_options: options.iter().map(ToString::to_string).collect(),
             serve_env: env,
-            address: "127.0.0.1:0".to_owned(),
+            address: address.to_owned(),
             agents: Vec::new(),
         };
         server.run();
         server
+    }
+
+    /// A server that the test has started itself in this world.
+    pub fn of(world: World, address: &str) -> Self {
+        let address = address.to_owned();
+        let (serve_options, serve_env) = (Vec::new(), BTreeMap::new());
+        Self { world, process: None, serve_options, serve_env, address, agents: Vec::new() }
     }
 
     pub fn world(&self) -> &World {

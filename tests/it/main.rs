@@ -23,6 +23,7 @@ mod harness;
 mod launch_messages;
 mod launching;
 mod leases;
+mod legacy;
 mod managing;
 mod many;
 mod messages;

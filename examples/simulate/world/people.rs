@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use scitq::domain::demand::Demand;
-use scitq::domain::task::{Command as CommandLine, TaskSpec, Until};
+use scitq::domain::task::{Command as CommandLine, Hold, TaskSpec, Until};
 use scitq::domain::{BatchName, TaskId};
 use scitq::server::engine::Refusal;
 use scitq::server::engine::command::{Command, NewTask, Reply};
@@ -113,6 +113,7 @@ pub fn new_task(spec: &TaskSpec) -> NewTask {
         tags: BTreeMap::new(),
         after: after.map(|task| Requirement { task: *task, until: Until::Success }).collect(),
         after_batch: Vec::new(),
+        hold: Hold::No,
         spec: serde_json::to_string(spec).unwrap_or_default().into(),
     }
 }

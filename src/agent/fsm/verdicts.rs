@@ -31,6 +31,7 @@ impl AgentState {
             // books. Only a plain word ends a command: it runs on, unreported.
             Verdict::Settled | Verdict::Unknown => {
                 held.orphaned = true;
+                self.reports.withdraw(id);
                 self.refresh_startable(id);
                 turn.wants(Effect::StopOutput(id));
             }

@@ -4,6 +4,7 @@ mod batch;
 mod change;
 mod execution;
 mod file;
+mod import;
 mod options;
 mod select;
 mod server;

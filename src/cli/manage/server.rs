@@ -10,10 +10,11 @@ use crate::api::server::ServerStatus;
 use crate::cli::details::Details;
 use crate::cli::error::CliError;
 use crate::cli::format;
+use crate::cli::manage::import::{ImportArgs, cmd_import};
 use crate::cli::output::Paint;
 use crate::cli::session::Session;
 
-/// Look at the server itself
+/// Look at the server itself, and import what another one had
 #[derive(Debug, Args)]
 pub struct ServerArgs {
     #[command(subcommand)]
@@ -23,6 +24,7 @@ pub struct ServerArgs {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Status(StatusArgs),
+    Import(ImportArgs),
 }
 
 /// Show how the server is
@@ -37,7 +39,10 @@ struct StatusArgs {
 }
 
 pub async fn cmd_server(session: &Session, args: ServerArgs) -> Result<(), CliError> {
-    let Verb::Status(args) = args.verb;
+    let args = match args.verb {
+        Verb::Status(args) => args,
+        Verb::Import(args) => return cmd_import(session, args).await,
+    };
     let status = session.client.server_status().await.map_err(|e| session.explain(e))?;
     if args.json {
         return session.output.json(&status);

@@ -224,7 +224,12 @@ impl State {
         }
     }
 
-    fn assign_to(&mut self, context: &mut Context<'_>, task_id: TaskId, worker_id: WorkerId) {
+    pub(super) fn assign_to(
+        &mut self,
+        context: &mut Context<'_>,
+        task_id: TaskId,
+        worker_id: WorkerId,
+    ) {
         let slots = self.slots_of(task_id, worker_id);
         let (Some(task), Some(worker)) =
             (self.tasks.get_mut(&task_id), self.workers.get(&worker_id))
@@ -253,6 +258,7 @@ impl State {
                 finished_at: None,
                 outcome: None,
                 output: OutputSizes::default(),
+                keepsake: None,
             },
             worker: worker_id,
             phase: Phase::Downloading,

@@ -172,7 +172,7 @@ impl State {
         }
     }
 
-    fn register(&mut self, context: &mut Context<'_>, connect: &Connect) -> WorkerId {
+    pub(super) fn register(&mut self, context: &mut Context<'_>, connect: &Connect) -> WorkerId {
         let batch = self.batch_of(context, &connect.settings.batch);
         let id = self.next.worker;
         self.next.worker = id.next();

@@ -28,6 +28,7 @@ mod explain;
 mod faults;
 mod finish;
 mod hold;
+mod import;
 mod invariants;
 mod launch;
 mod orphans;
@@ -36,6 +37,7 @@ mod owner;
 mod recall;
 mod report;
 mod requirements;
+mod rest;
 mod stop;
 mod task_table;
 mod token;
@@ -122,6 +124,18 @@ impl State {
                 self.time_out(context, &overdue);
                 Ok(Reply::Done)
             }
+            Command::RegisterWorker(new) => Ok(self.register_worker(context, &new)),
+            Command::Attach { worker, link } => self.attach(context, worker, link),
+            Command::DescribeWorker { worker, machine } => {
+                self.describe_worker(context, worker, machine)
+            }
+            Command::Freeze { worker, link, execution } => {
+                self.freeze(context, worker, link, execution)
+            }
+            Command::Keep { execution, keepsake } => Ok(self.keep(context, execution, keepsake)),
+            Command::ReserveExecutions(count) => Ok(self.reserve_executions(context, count)),
+            Command::ImportTasks(tasks) => self.import_tasks(context, tasks),
+            Command::AssignTask { task, worker } => self.assign_task(context, task, worker),
             Command::Tick => {
                 self.expire(context);
                 self.settle_in_time(context);

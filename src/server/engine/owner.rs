@@ -184,8 +184,14 @@ impl Owner {
             _ => Vec::new(),
         };
         let reply = self.state.apply(&mut context, command)?;
-        if let (Reply::Connected(connected), Some(link)) = (&reply, link) {
-            self.links.insert(connected.worker, link);
+        match (&reply, link) {
+            (Reply::Connected(connected), Some(link)) => {
+                self.links.insert(connected.worker, link);
+            }
+            (Reply::Worker(worker), Some(link)) => {
+                self.links.insert(*worker, link);
+            }
+            _ => {}
         }
         if let Some((worker, link)) = disconnected
             && self.links.get(&worker).is_some_and(|(current, _)| *current == link)

@@ -1,5 +1,6 @@
 //! The accept loop: HTTP/1.1 with upgrades on one port.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use tokio::task::JoinSet;
 use tower::ServiceExt;
 
 use super::App;
+use super::error::HangUp;
 use super::openapi::router;
 
 /// How long a client may take to send the head of a request.
@@ -57,7 +59,14 @@ async fn connection(stream: TcpStream, address: SocketAddr, router: axum::Router
     }
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(address));
-        router.clone().oneshot(request.map(axum::body::Body::new))
+        let answer = router.clone().oneshot(request.map(axum::body::Body::new));
+        async move {
+            let Ok(response) = answer.await;
+            match response.extensions().get::<HangUp>() {
+                Some(HangUp) => Err(io::Error::other("the reply is withheld")),
+                None => Ok(response),
+            }
+        }
     });
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())

@@ -5,18 +5,19 @@
 
 mod batches;
 mod describe;
-mod error;
+pub(super) mod error;
 mod events;
 mod executions;
 mod gate;
 mod glance;
+mod imports;
 mod link;
 mod link_session;
 mod listener;
 mod openapi;
 mod output;
 mod request;
-mod specs;
+pub(super) mod specs;
 mod status;
 mod task_changes;
 mod task_list;
@@ -45,6 +46,7 @@ use super::events::EventHub;
 use super::output::OutputStore;
 use super::store::Store;
 use super::trust::Trust;
+use super::v1::V1;
 
 pub use glance::{Samples, keep_samples};
 pub use listener::serve;
@@ -61,6 +63,8 @@ pub struct App {
     pub waits: Arc<Waits>,
     pub tokens: Arc<TokenTable>,
     pub trust: Trust,
+    /// None: clients of the original are not served.
+    pub v1: Option<V1>,
     pub clock: Arc<dyn Clock>,
     pub data_dir: Arc<DataDir>,
     pub policy: Policy,
@@ -73,13 +77,13 @@ pub struct App {
 
 impl App {
     /// Resolves when the server stops.
-    async fn stop_asked(&self) {
+    pub(super) async fn stop_asked(&self) {
         let mut stopping = self.stopping.clone();
         // When the sender is gone the server has stopped.
         let _ = stopping.wait_for(|stopping| *stopping).await;
     }
 
-    fn next_link_id(&self) -> LinkId {
+    pub(super) fn next_link_id(&self) -> LinkId {
         LinkId(self.next_link.fetch_add(1, Ordering::Relaxed))
     }
 }

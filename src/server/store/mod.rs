@@ -12,6 +12,7 @@ mod load;
 mod meta;
 mod migrations;
 mod origin;
+mod original;
 mod reader;
 mod reply;
 mod requirement;
@@ -23,6 +24,7 @@ mod task_filter;
 mod task_list;
 mod task_view;
 mod token;
+mod whole_list;
 mod worker;
 mod writer;
 
@@ -42,11 +44,13 @@ use super::engine::state::{Policy, State};
 pub use execution::OwnLimit;
 pub use load::ReadTask;
 pub use origin::Origin;
+pub use original::{Original, OriginalExecution, OriginalTask, OriginalWorker, read_original};
 pub use reader::{EngineReader, Readers};
 pub use reply::StoredReply;
 pub use task_cursor::{CursorError, Direction, Order, Position};
 pub use task_filter::TaskFilter;
 pub use task_list::{FoundTasks, TaskQuery};
+pub use whole_list::{Deleted, PlainExecution, PlainFilter, PlainTask, WorkerCount};
 pub use writer::{CommitDone, CommitError, CommitJob, SteppedWriter, Writer};
 
 /// Why the database cannot be used.
@@ -93,7 +97,7 @@ impl Store {
     ) -> Result<(Self, Writer, SteppedWriter), StoreError> {
         let (store, connection) = Self::prepare(path, new_id)?;
         connection.pragma_update(None, "synchronous", "OFF")?;
-        let (writer, stepped) = Writer::stepped(connection, path);
+        let (writer, stepped) = Writer::stepped(connection, path)?;
         Ok((store, writer, stepped))
     }
 

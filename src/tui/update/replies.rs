@@ -187,7 +187,7 @@ fn on_status(state: &mut State, status: ServerStatus) {
 
 /// A list that was asked for before a change was made does not undo it.
 fn keep_wanted(state: &mut State, asked: Option<Monotonic>, workers: &mut [WorkerView]) {
-    if state.workers.answered.is_some_and(|answered| asked.is_some_and(|asked| asked > answered)) {
+    if state.workers.answered.is_some_and(|answered| asked.is_some_and(|asked| asked >= answered)) {
         state.workers.wanted.clear();
     }
     for worker in workers {

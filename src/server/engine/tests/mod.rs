@@ -14,5 +14,6 @@ mod ends;
 mod holds;
 mod leases;
 mod requirements;
+mod rest;
 mod service;
 mod tasks;
