@@ -19,6 +19,7 @@ mod control;
 mod engine;
 mod examples;
 mod faults;
+mod guarantees;
 mod harness;
 mod launch_messages;
 mod launching;

@@ -124,6 +124,9 @@ pub enum Command {
         link: LinkId,
         reports: Vec<Received>,
     },
+    /// These run for longer than they may, and their workers are silent; with
+    /// the limits, in seconds.
+    TimeOut(Vec<(ExecutionId, u32)>),
     /// A worker of the original is made, or found by its name and machine.
     RegisterWorker(Box<NewWorker>),
     /// A worker of the original speaks: it holds all that this server has for it.

@@ -77,6 +77,10 @@ impl State {
 
     fn why_pending(&self, batch: &Batch, id: TaskId) -> String {
         let name = &batch.name;
+        if self.settling.is_some() {
+            return "the data directory is a copy: waits to hear what workers run already"
+                .to_owned();
+        }
         if batch.workers.is_empty() {
             let elsewhere = self.workers.len();
             return match elsewhere {

@@ -7,9 +7,11 @@ use std::time::Duration;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::domain::time::Clock;
-use crate::domain::{BatchId, Monotonic, TaskId, Timestamp, WorkerId};
+use crate::domain::{BatchId, ExecutionId, Monotonic, TaskId, Timestamp, WorkerId};
 
-use super::super::store::{CommitError, CommitJob, EngineReader, Store, StoreError, Writer};
+use super::super::store::{
+    CommitError, CommitJob, EngineReader, Origin, Store, StoreError, Writer,
+};
 use super::change::ReplyRow;
 use super::service::{Audience, LinkMessage, LinkSender, Message, Request, RequestKey};
 use super::state::{LinkId, Policy};
@@ -62,6 +64,8 @@ pub(super) struct Owner {
     /// Replies of the commit under way.
     committing_replies: RecentReplies,
     ticks: u32,
+    /// The time limits of commands whose workers are silent, seconds.
+    pub(super) run_limits: FxHashMap<ExecutionId, Option<u32>>,
     next_tick: Monotonic,
     stopping: bool,
 }
@@ -70,8 +74,12 @@ impl Owner {
     /// Loads the state.
     pub fn new(outside: Outside, policy: Policy) -> Result<Self, StoreError> {
         let now = outside.clock.now();
+        let mut state = outside.store.load(policy, now)?;
+        if outside.store.origin() == Origin::Copy {
+            state.settle(now.monotonic);
+        }
         Ok(Self {
-            state: outside.store.load(policy, now)?,
+            state,
             outside,
             links: FxHashMap::default(),
             specs: FxHashMap::default(),
@@ -83,6 +91,7 @@ impl Owner {
             open_replies: RecentReplies::default(),
             committing_replies: RecentReplies::default(),
             ticks: 0,
+            run_limits: FxHashMap::default(),
             next_tick: now.monotonic.after(TICK),
             stopping: false,
         })
@@ -157,7 +166,7 @@ impl Owner {
         }
     }
 
-    fn apply(
+    pub(super) fn apply(
         &mut self,
         actor: &Arc<str>,
         mut command: Command,
@@ -336,6 +345,7 @@ impl Owner {
         let server: Arc<str> = "server".into();
         // A tick refuses nothing.
         let _ = self.apply(&server, Command::Tick, None);
+        self.look_at_limits();
     }
 
     /// Has the next tasks of deleted batches taken off the disk.
@@ -434,8 +444,10 @@ impl Owner {
     }
 
     fn reload(&mut self) -> Result<(), StoreError> {
+        let settling = self.state.settling.take();
         self.state =
             self.outside.store.load(self.state.policy.clone(), self.outside.clock.now())?;
+        self.state.settling = settling;
         Ok(())
     }
 

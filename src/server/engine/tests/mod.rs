@@ -6,6 +6,7 @@ pub(in crate::server) mod random;
 
 mod agents;
 mod control;
+mod copies;
 mod deletion;
 mod demands;
 mod edits;
