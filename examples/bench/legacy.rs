@@ -147,7 +147,7 @@ fn calls(side: &Side, venv: &Path) -> anyhow::Result<(Duration, Duration)> {
 fn latency(side: &Side, venv: &Path) -> anyhow::Result<Duration> {
     let program = venv.join("scitq-launch").display().to_string();
     // The first one finds everything cold.
-    side.python(venv, LATENCY, &[program.clone()])?;
+    side.python(venv, LATENCY, std::slice::from_ref(&program))?;
     side.python(venv, LATENCY, &[program])?.first().copied().context("a time is expected")
 }
 

@@ -18,8 +18,8 @@ use crate::storage::RateLimit;
 use super::cache::ResourceCache;
 use super::config::{AgentConfig, Departure, Stop};
 use super::driver::{
-    Commands, Desk, Driver, FolderCare, Folders, Hands, HeldFolders, Identity, Inquiries, Maker,
-    Output, describe_engine,
+    Commands, Desk, Driver, FolderCare, Folders, Hands, HeldFolders, Identity, Images, Inquiries,
+    Maker, Output, describe_engine,
 };
 use super::error::AgentError;
 use super::files;
@@ -107,6 +107,7 @@ async fn start(config: AgentConfig, workdir: PathBuf) -> Result<(Driver, Event),
     let limits = Limits { upload_patience: config.upload_patience, ..Limits::default() };
     let mut state = AgentState::new(limits, machine.clone(), config.settings.clone(), store);
     let cache = ResourceCache::open(&workdir, Arc::new(SystemClock))?;
+    let images = Images::open(&workdir);
 
     let (events_sender, events) = unbounded_channel();
     let held = HeldFolders::default();
@@ -116,6 +117,8 @@ async fn start(config: AgentConfig, workdir: PathBuf) -> Result<(Driver, Event),
     let care = FolderCare {
         maker: Maker::new(workdir.clone())?,
         cache: cache.clone(),
+        images: images.clone(),
+        max_used_percent: config.max_used_percent,
         keep_failed: config.keep_failed,
         held,
     };
@@ -149,6 +152,7 @@ async fn start(config: AgentConfig, workdir: PathBuf) -> Result<(Driver, Event),
         commands,
         folders,
         cache,
+        images,
         inquiries: Inquiries::new(frames_sender.clone()),
         sums: KnownSums::default(),
         limit: config.bandwidth.map(RateLimit::of).unwrap_or_default(),

@@ -15,7 +15,7 @@ use super::app::GlobalArgs;
 use super::error::{CliError, ErrorKind};
 use super::parse;
 use super::settings;
-use crate::agent::config::{KEEP_FAILED, UPLOAD_PATIENCE};
+use crate::agent::config::{KEEP_FAILED, MAX_USED_PERCENT, UPLOAD_PATIENCE};
 use crate::agent::telemetry::MachineKind;
 use crate::agent::{self, AgentConfig, Departure, Secret, Stop};
 use crate::domain::BatchName;
@@ -85,6 +85,9 @@ struct AgentOptions {
     /// Move at most so many bytes of data in a second, as in 100M [default: no limit]
     #[arg(long, value_name = "SIZE")]
     bandwidth: Option<String>,
+    /// Remove files of failed tasks, then unused resources and images, when the disk is fuller [default: 90]
+    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100))]
+    disk_limit: Option<u8>,
 }
 
 pub async fn cmd_agent(global: &GlobalArgs, args: AgentArgs) -> Result<u8, CliError> {
@@ -113,6 +116,7 @@ pub async fn cmd_agent(global: &GlobalArgs, args: AgentArgs) -> Result<u8, CliEr
             provider: options.provider,
         },
         keep_failed: options.keep_failed.as_deref().map_or(Ok(KEEP_FAILED), keep_failed)?,
+        max_used_percent: f64::from(options.disk_limit.unwrap_or(MAX_USED_PERCENT)),
         upload_patience: options
             .upload_patience
             .as_deref()
@@ -183,6 +187,7 @@ fn merged(flags: AgentOptions, file: AgentOptions) -> AgentOptions {
         keep_failed: flags.keep_failed.or(file.keep_failed),
         upload_patience: flags.upload_patience.or(file.upload_patience),
         bandwidth: flags.bandwidth.or(file.bandwidth),
+        disk_limit: flags.disk_limit.or(file.disk_limit),
     }
 }
 

@@ -214,10 +214,10 @@ pub fn receive(
 
 impl Conversation {
     pub fn on_heartbeat(&self, heartbeat: Heartbeat) -> Answer {
-        let Heartbeat { number, stats, phases, draining, lease_seconds, orphans, transfers } =
+        let Heartbeat { number, stats, phases, pulls, draining, lease_seconds, orphans, transfers } =
             heartbeat;
         let lease = lease_seconds.map(Duration::from_secs);
-        let pulse = Pulse { stats, phases, draining, lease, orphans, transfers };
+        let pulse = Pulse { stats, phases, pulls, draining, lease, orphans, transfers };
         let (worker, link) = (self.worker, self.link);
         let reply = self.engine.submit(&self.actor, Command::Heartbeat { worker, link, pulse });
         Box::pin(async move { reply.await.map(|_| Down::HeartbeatAck { number, storage: None }) })

@@ -29,7 +29,7 @@ use super::events::EventHub;
 use super::http::{App, Samples, Waits, keep_samples};
 use super::local_agent::LocalAgent;
 use super::output::{OutputError, OutputSettings, OutputStore};
-use super::store::{Store, StoreError};
+use super::store::{Origin, Store, StoreError};
 use super::trust::Trust;
 use super::v1::V1;
 
@@ -145,6 +145,12 @@ async fn open(
     let output_error = |source| ServeError::Output { path: data_dir.output(), source };
     let id = random_store_id().map_err(|error| ServeError::FirstToken(error.to_string()))?;
     let (store, writer) = Store::open(&data_dir.database(), &id).map_err(store_error)?;
+    if store.origin() == Origin::Copy {
+        tracing::warn!(
+            "the data directory is a copy: nothing is given out until its workers have said what \
+             they run, or are offline"
+        );
+    }
     let store = Arc::new(store);
     let output = OutputStore::open(&data_dir.output(), OutputSettings::new(OUTPUT_LIMIT))
         .map_err(output_error)?

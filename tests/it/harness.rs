@@ -10,7 +10,7 @@ use std::process::{Child, Command, ExitStatus};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-pub use crate::world::{Ran, World, until};
+pub use crate::world::{Ran, World, until, until_within};
 
 /// The program under test.
 pub const SCITQ: &str = env!("CARGO_BIN_EXE_scitq");
@@ -23,6 +23,7 @@ pub struct Server {
     world: World,
     process: Option<Child>,
     serve_options: Vec<String>,
+    serve_env: BTreeMap<String, String>,
     address: String,
     agents: Vec<Agent>,
 }
@@ -33,6 +34,10 @@ pub struct AgentOptions {
     pub name: String,
     pub concurrency: u32,
     pub batch: Option<String>,
+    /// A program with arguments that starts the agent.
+    pub launcher: Vec<String>,
+    /// Another address than the server's own.
+    pub server: Option<String>,
     /// Variables on top of those that every program of a test has.
     pub env: BTreeMap<String, String>,
 }
@@ -49,7 +54,14 @@ struct Agent {
 
 impl Default for AgentOptions {
     fn default() -> Self {
-        Self { name: "worker".to_owned(), concurrency: 2, batch: None, env: BTreeMap::new() }
+        Self {
+            name: "worker".to_owned(),
+            concurrency: 2,
+            batch: None,
+            server: None,
+            launcher: Vec::new(),
+            env: BTreeMap::new(),
+        }
     }
 }
 
@@ -66,19 +78,30 @@ impl Server {
 
     /// The same in a world that was made before.
     pub fn start_in(world: World, options: &[&str]) -> Self {
-        Self::start_in_at(world, "127.0.0.1:0", options)
+        Self::start_in_at(world, "127.0.0.1:0", options, BTreeMap::new())
     }
 
     /// The same on a given address and port.
     pub fn start_at(address: &str, options: &[&str]) -> Self {
-        Self::start_in_at(World::new(), address, options)
+        Self::start_in_at(World::new(), address, options, BTreeMap::new())
     }
 
-    fn start_in_at(world: World, address: &str, options: &[&str]) -> Self {
+    /// In a world that was made before, with further variables.
+    pub fn start_with_env(world: World, options: &[&str], env: BTreeMap<String, String>) -> Self {
+        Self::start_in_at(world, "127.0.0.1:0", options, env)
+    }
+
+    fn start_in_at(
+        world: World,
+        address: &str,
+        options: &[&str],
+        env: BTreeMap<String, String>,
+    ) -> Self {
         let mut server = Self {
             world,
             process: None,
             serve_options: options.iter().map(ToString::to_string).collect(),
+            serve_env: env,
             address: address.to_owned(),
             agents: Vec::new(),
         };
@@ -89,7 +112,8 @@ impl Server {
     /// A server that the test has started itself in this world.
     pub fn of(world: World, address: &str) -> Self {
         let address = address.to_owned();
-        Self { world, process: None, serve_options: Vec::new(), address, agents: Vec::new() }
+        let (serve_options, serve_env) = (Vec::new(), BTreeMap::new());
+        Self { world, process: None, serve_options, serve_env, address, agents: Vec::new() }
     }
 
     pub fn world(&self) -> &World {
@@ -191,9 +215,12 @@ impl Server {
     /// Starts an agent that was killed or has ended.
     pub fn start_agent(&mut self, id: AgentId) {
         let options = self.agents[id.0].options.clone();
-        let mut command = self.world.command(SCITQ);
+        let words: Vec<&str> = options.launcher.iter().map(String::as_str).chain([SCITQ]).collect();
+        let mut command = self.world.command(words[0]);
         command
-            .args(["agent", "--server", &self.url(), "--name", &options.name])
+            .args(&words[1..])
+            .args(["agent", "--server", &options.server.unwrap_or_else(|| self.url())])
+            .args(["--name", &options.name])
             .args(["--concurrency", &options.concurrency.to_string()])
             .arg("--workdir")
             .arg(self.workdir(id))
@@ -210,6 +237,11 @@ impl Server {
                 |worker: &Value| worker["name"] == *options.name && worker["seen"] == "online";
             list.as_array()?.iter().any(is_seen).then_some(())
         });
+    }
+
+    /// Changes how an agent is started the next time.
+    pub fn set_agent_variable(&mut self, id: AgentId, name: &str, value: &str) {
+        self.agents[id.0].options.env.insert(name.to_owned(), value.to_owned());
     }
 
     /// The agent's work folder.
@@ -266,7 +298,7 @@ impl Server {
         // Left by a server that was killed, it would name an address of the past.
         let _ = fs::remove_file(&file);
         let mut command = Self::serve_command(&self.world, &self.address, &self.data());
-        command.args(&self.serve_options);
+        command.args(&self.serve_options).envs(&self.serve_env);
         let mut process = self.world.spawn("server", command);
         self.address = until("the server to say where it listens", || {
             if let Some(status) = process.try_wait().unwrap() {

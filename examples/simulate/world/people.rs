@@ -86,10 +86,10 @@ impl Style {
     }
 
     pub const fn length(self, chance: &mut Chance) -> Moment {
-        if chance.one_in(12) {
-            return chance.spread(SECOND, 2 * MINUTE);
+        if chance.one_in(3) {
+            return chance.between(2 * SECOND, MINUTE);
         }
-        chance.spread(MILLISECOND, 15 * SECOND)
+        chance.spread(MILLISECOND, 10 * SECOND)
     }
 
     pub const fn output(self, chance: &mut Chance) -> u64 {

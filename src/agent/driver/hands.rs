@@ -22,9 +22,10 @@ use crate::domain::{Clock, ExecutionId, Monotonic};
 use crate::storage::{Note, RateLimit, Scratch, Transfer};
 
 use super::commands::Commands;
-use super::containers::fetch_image;
+use super::containers::{PullBoard, fetch_image};
 use super::desk::Carrier;
 use super::folders::{self, Folders, Maker};
+use super::images::Images;
 use super::inquiry::Inquiries;
 use super::output::Output;
 
@@ -50,6 +51,7 @@ pub struct Hands {
     pub commands: Commands,
     pub folders: Folders,
     pub cache: ResourceCache,
+    pub images: Images,
     pub inquiries: Inquiries,
     pub sums: KnownSums,
     /// How fast all transfers together may be.
@@ -67,6 +69,7 @@ pub struct Hands {
 #[derive(Debug)]
 pub struct Moving {
     transfer: Transfer,
+    board: PullBoard,
     since: Monotonic,
     task: JoinHandle<()>,
 }
@@ -76,6 +79,8 @@ struct Download {
     maker: Maker,
     dirs: TaskDirs,
     cache: ResourceCache,
+    images: Images,
+    board: PullBoard,
     ground: Ground,
     inquiries: Inquiries,
     sums: KnownSums,
@@ -197,16 +202,22 @@ impl Hands {
             return self.folders.make(order, ground);
         }
         self.folders.hold(order.execution);
+        if let Some(image) = &spec.container {
+            self.images.hold(order.execution, image);
+        }
+        let board = PullBoard::default();
         let download = Download {
             maker: self.folders.maker(),
             dirs: TaskDirs::new(&self.workdir, order.execution),
             cache: self.cache.clone(),
+            images: self.images.clone(),
+            board: board.clone(),
             ground,
             inquiries: self.inquiries.clone(),
             sums: self.sums.clone(),
             events: self.events.clone(),
         };
-        self.start_transfer(&order, async move |order, transfer| {
+        self.start_transfer(&order, board, async move |order, transfer| {
             let result = download.run(&order, &transfer).await;
             Event::Prepared { execution: order.execution, result }
         });
@@ -217,7 +228,7 @@ impl Hands {
         // One whose outputs are sent once more was not held until now.
         self.folders.hold(order.execution);
         let events = self.events.clone();
-        self.start_transfer(order, async move |order, transfer| {
+        self.start_transfer(order, PullBoard::default(), async move |order, transfer| {
             let execution = order.execution;
             let uri = order.spec.output.as_deref().unwrap_or_default();
             let result = if dirs.output().is_dir() {
@@ -236,6 +247,7 @@ impl Hands {
     fn start_transfer<F>(
         &mut self,
         order: &Arc<Order>,
+        board: PullBoard,
         work: impl FnOnce(Arc<Order>, Transfer) -> F,
     ) where
         F: Future<Output = Event> + Send + 'static,
@@ -248,7 +260,7 @@ impl Hands {
         let work = work(order.clone(), transfer.clone());
         let task = tokio::spawn(async move { drop(events.send(work.await)) });
         let since = SystemClock.now().monotonic;
-        self.transfers.insert(order.execution, Moving { transfer, since, task });
+        self.transfers.insert(order.execution, Moving { transfer, board, since, task });
     }
 
     fn stop_transfer(&mut self, execution: ExecutionId) {
@@ -259,6 +271,7 @@ impl Hands {
 
     /// A directory goes only after the transfer that works in it has ended.
     fn discard(&mut self, execution: ExecutionId, files: Files) {
+        self.images.release(execution);
         let Some(moving) = self.transfers.remove(&execution) else {
             return self.discarded.push((execution, files));
         };
@@ -281,6 +294,7 @@ impl Hands {
         standing: Standing,
     ) {
         let sampler = self.sampler.clone();
+        let pulls = self.describe_pulls();
         let frames = self.link.clone();
         let now = SystemClock.now().monotonic;
         let transfers =
@@ -289,10 +303,25 @@ impl Hands {
             let now = SystemClock.now().monotonic;
             let stats = sampler.lock().unwrap_or_else(PoisonError::into_inner).sample(now);
             let Standing { draining, lease_seconds, orphans } = standing;
-            let heartbeat =
-                Heartbeat { number, stats, phases, draining, lease_seconds, orphans, transfers };
+            let heartbeat = Heartbeat {
+                number,
+                stats,
+                phases,
+                pulls,
+                draining,
+                lease_seconds,
+                orphans,
+                transfers,
+            };
             drop(frames.send(ToLink::Frame { link, frame: Up::Heartbeat(Box::new(heartbeat)) }));
         });
+    }
+
+    /// How far everything is that is under way.
+    fn describe_pulls(&self) -> Vec<(ExecutionId, String)> {
+        let told = self.transfers.iter();
+        told.filter_map(|(execution, moving)| Some((*execution, moving.board.describe()?)))
+            .collect()
     }
 
     fn send(&self, frame: ToLink) {
@@ -302,7 +331,7 @@ impl Hands {
 
 impl Download {
     async fn run(self, order: &Arc<Order>, transfer: &Transfer) -> Result<(), TransferFailure> {
-        let Self { maker, dirs, cache, ground, inquiries, sums, events } = self;
+        let Self { maker, dirs, cache, images, board, ground, inquiries, sums, events } = self;
         let making = order.clone();
         match tokio::task::spawn_blocking(move || maker.make(&making, ground)).await {
             Ok(made) => made.map_err(|error| folders::no_folder(&error))?,
@@ -322,7 +351,7 @@ impl Download {
         };
         let image = async {
             tokio::select! {
-                fetched = fetch_image(&order.spec) => fetched,
+                fetched = fetch_image(&order.spec, &dirs, &images, &board) => fetched,
                 () = transfer.cancel.cancelled() => {
                     let reason = "the image was not waited for".to_owned();
                     Err(TransferFailure { reason, transient: true, culprit: Culprit::Data })

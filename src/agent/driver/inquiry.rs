@@ -51,13 +51,11 @@ impl Inquiries {
 
     /// Asks, and asks again on the next link if one breaks.
     pub async fn find(&self, execution: ExecutionId, key: &CacheKey) -> Vec<CacheHit> {
-        match tokio::time::timeout(ASKING_LIMIT, self.ask(execution, key)).await {
-            Ok(found) => found,
-            Err(_) => {
-                tracing::warn!(%execution, "the server is away: nothing is taken over");
-                Vec::new()
-            }
-        }
+        let Ok(found) = tokio::time::timeout(ASKING_LIMIT, self.ask(execution, key)).await else {
+            tracing::warn!(%execution, "the server is away: nothing is taken over");
+            return Vec::new();
+        };
+        found
     }
 
     async fn ask(&self, execution: ExecutionId, key: &CacheKey) -> Vec<CacheHit> {

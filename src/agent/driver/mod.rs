@@ -9,9 +9,9 @@ mod containers;
 mod desk;
 mod folders;
 mod hands;
+mod images;
 mod inquiry;
 mod notice;
-mod oom;
 mod output;
 mod turn;
 
@@ -20,6 +20,7 @@ pub use containers::describe_engine;
 pub use desk::{Carrier, Desk, Next};
 pub use folders::{FolderCare, Folders, HeldFolders, Maker};
 pub use hands::{Hands, Identity};
+pub use images::Images;
 pub use inquiry::Inquiries;
 pub use output::Output;
 pub use turn::Driver;

@@ -25,7 +25,7 @@ impl Hands {
             Event::Frame { frame: Down::Cached { execution, found }, .. } => {
                 self.inquiries.on_found(*execution, found.clone());
             }
-            Event::Frame { frame, .. } => self.notice_frame(frame),
+            Event::Frame { frame, .. } => Self::notice_frame(frame),
             Event::Started { execution, .. } => tracing::debug!(%execution, "started"),
             Event::Ended { execution, end } => {
                 tracing::debug!(%execution, exit = ?end.exit, "ended");
@@ -38,7 +38,7 @@ impl Hands {
         }
     }
 
-    fn notice_frame(&self, frame: &Down) {
+    fn notice_frame(frame: &Down) {
         match frame {
             Down::Start(start) => tracing::debug!(execution = %start.execution, "ordered"),
             Down::Order { execution, verdict } => {

@@ -38,10 +38,10 @@ impl AgentState {
             store,
             spec,
         });
-        let resent = ResentRecord { order, accepted_at, started_at, ended_at, outcome, output };
-        turn.wants(Effect::Journal(Record::Resent(Box::new(resent.clone()))));
-        let exit_code = resent.outcome.exit_code;
-        self.executions.insert(id, Execution::resent(resent));
+        let record = ResentRecord { order, accepted_at, started_at, ended_at, outcome, output };
+        turn.wants(Effect::Journal(Record::Resent(Box::new(record.clone()))));
+        let exit_code = record.outcome.exit_code;
+        self.executions.insert(id, Execution::resent(record));
         self.untold_phases.insert(id);
         self.report(id, turn.now.wall, ReportEvent::Uploading { exit_code });
     }

@@ -106,6 +106,7 @@ impl Bench {
             kind: crate::agent::telemetry::MachineKind::default(),
             keep_failed: self.keep_failed,
             bandwidth: None,
+            max_used_percent: 100.0,
             upload_patience: Duration::from_mins(1),
             program: self.program.clone(),
         }

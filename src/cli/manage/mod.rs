@@ -3,6 +3,7 @@
 mod batch;
 mod change;
 mod config;
+mod debug;
 mod execution;
 mod file;
 mod import;
@@ -46,6 +47,7 @@ enum ObjectOfServer {
     Execution(execution::ExecutionArgs),
     Server(server::ServerArgs),
     Token(token::TokenArgs),
+    Debug(debug::DebugArgs),
 }
 
 pub async fn cmd_manage(global: &GlobalArgs, args: ManageArgs) -> Result<u8, CliError> {
@@ -62,6 +64,7 @@ pub async fn cmd_manage(global: &GlobalArgs, args: ManageArgs) -> Result<u8, Cli
         ObjectOfServer::Batch(args) => batch::cmd_batch(&session, args).await?,
         ObjectOfServer::Execution(args) => execution::cmd_execution(&session, args).await?,
         ObjectOfServer::Server(args) => server::cmd_server(&session, args).await?,
+        ObjectOfServer::Debug(args) => code = debug::cmd_debug(global, &session, args).await?,
         ObjectOfServer::Token(args) => token::cmd_token(&session, args).await?,
     }
     session.output.flush()?;

@@ -47,6 +47,7 @@ impl State {
     /// of the invariants: looks at everything.
     pub(super) fn could_assign(&self, batch: &Batch) -> bool {
         batch.gives_out()
+            && self.settling.is_none()
             && batch.ready.classes().any(|(demand, _)| {
                 batch.candidates.iter().any(|(_, worker)| self.worker_fits(*worker, demand))
             })
@@ -81,7 +82,7 @@ impl State {
 
     fn next_assignment(&mut self, now: Monotonic, id: BatchId) -> Option<(TaskId, WorkerId)> {
         let batch = self.batches.get(&id)?;
-        if !batch.gives_out() || batch.candidates.is_empty() {
+        if !batch.gives_out() || batch.candidates.is_empty() || self.settling.is_some() {
             return None;
         }
         if let Some((demand, class)) = batch.ready.only_class()

@@ -133,6 +133,9 @@ pub enum Command {
         link: LinkId,
         reports: Vec<Received>,
     },
+    /// These run for longer than they may, and their workers are silent; with
+    /// the limits, in seconds.
+    TimeOut(Vec<(ExecutionId, u32)>),
     /// A worker of the original is made, or found by its name and machine.
     RegisterWorker(Box<NewWorker>),
     /// A worker of the original speaks: it holds all that this server has for it.
@@ -206,6 +209,8 @@ pub struct NewWorker {
 pub struct Pulse {
     pub stats: WorkerStats,
     pub phases: Vec<(ExecutionId, Phase)>,
+    /// How far the images are that the worker fetches, in words.
+    pub pulls: Vec<(ExecutionId, String)>,
     pub draining: bool,
     /// The silence after which the agent takes its tasks for lost; none: never.
     pub lease: Option<Duration>,

@@ -192,7 +192,10 @@ enum Again {
 /// The outcome of an execution that sent its outputs once more. Whatever kept it
 /// from that, its command is not run again for it.
 fn sent_again(before: Outcome, outcome: Outcome) -> Outcome {
-    let Some(Failure { class, reason }) = outcome.failure else { return outcome };
+    let Outcome { failure, exit_code, signal, usage } = outcome;
+    let Some(Failure { class, reason }) = failure else {
+        return Outcome { failure, exit_code, signal, usage };
+    };
     let reason = match class {
         FailureClass::Upload => reason,
         _ => format!("its outputs were not sent again: {reason}"),

@@ -12,6 +12,7 @@ pub mod command;
 pub mod ready;
 pub mod runtimes;
 pub mod service;
+pub mod settle;
 pub mod state;
 pub mod stepped;
 pub mod throughput;
@@ -31,6 +32,7 @@ mod import;
 mod invariants;
 mod launch;
 mod orphans;
+mod overdue;
 mod owner;
 mod recall;
 mod report;
@@ -122,6 +124,10 @@ impl State {
             Command::Report { worker, link, reports } => {
                 self.report(context, worker, link, reports)
             }
+            Command::TimeOut(overdue) => {
+                self.time_out(context, &overdue);
+                Ok(Reply::Done)
+            }
             Command::RegisterWorker(new) => Ok(self.register_worker(context, &new)),
             Command::Attach { worker, link } => self.attach(context, worker, link),
             Command::DescribeWorker { worker, machine } => {
@@ -136,6 +142,7 @@ impl State {
             Command::AssignTask { task, worker } => self.assign_task(context, task, worker),
             Command::Tick => {
                 self.expire(context);
+                self.settle_in_time(context);
                 self.reserve_workers(context);
                 Ok(Reply::Done)
             }

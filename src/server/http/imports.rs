@@ -112,7 +112,7 @@ fn prepare(task: ImportedTask) -> Result<(ImportTask, Option<String>), String> {
     let ImportedTask { spec, state, created_at, state_since, retries_left, executions: _ } = task;
     let (new, problem) = match specs::prepare(spec.clone()) {
         Ok(new) => (new, None),
-        Err(problem) => (unchecked(spec)?, Some(problem)),
+        Err(problem) => (unchecked(&spec)?, Some(problem)),
     };
     let hold = if state == TaskState::Paused { Hold::Person } else { Hold::No };
     let ended = match (state, &problem) {
@@ -144,7 +144,7 @@ fn failure(reason: &str) -> Failure {
 }
 
 /// A specification that is kept and not run.
-fn unchecked(spec: TaskSpec) -> Result<NewTask, String> {
+fn unchecked(spec: &TaskSpec) -> Result<NewTask, String> {
     let bare = TaskSpec {
         after: spec.after.clone(),
         batch: spec.batch.clone(),
@@ -153,8 +153,8 @@ fn unchecked(spec: TaskSpec) -> Result<NewTask, String> {
         retry: spec.retry,
         ..TaskSpec::new(crate::domain::task::Command::Line("false".to_owned()))
     };
-    let text = serde_json::to_string(&spec).map_err(|error| error.to_string())?;
-    Ok(NewTask { demand: Demand::of(&spec), spec: text.into(), ..specs::prepare(bare)? })
+    let text = serde_json::to_string(spec).map_err(|error| error.to_string())?;
+    Ok(NewTask { demand: Demand::of(spec), spec: text.into(), ..specs::prepare(bare)? })
 }
 
 /// Stores the output of an execution, and tells its row.

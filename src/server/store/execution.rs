@@ -151,6 +151,15 @@ pub(super) fn find_row(
     rows.next()?.map(|row| read(row).map(|(_, row)| row)).transpose()
 }
 
+/// The limit on the run of an execution's command, seconds.
+pub(super) fn run_limit(connection: &Connection, id: ExecutionId) -> rusqlite::Result<Option<u32>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT json_extract(task.spec, '$.run_timeout')
+         FROM execution JOIN task ON task.id = execution.task WHERE execution.id = ?1",
+    )?;
+    Ok(statement.query_row([id.to_sql()], |row| row.get(0)).optional()?.flatten())
+}
+
 /// Those of the executions that there are, with the limit that their task sets on
 /// the output that is kept.
 pub(super) fn output_limits(

@@ -93,6 +93,7 @@ fn load_workers(connection: &Connection, state: &mut State, now: Now) -> Result<
                 failure: row.failure,
                 faults: Vec::new(),
                 orphans: Vec::new(),
+                pulls: Vec::new(),
                 agent_lease: lease,
                 reserved_for: None,
                 version: row.version,

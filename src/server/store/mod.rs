@@ -12,6 +12,7 @@ mod execution;
 mod load;
 mod meta;
 mod migrations;
+mod origin;
 mod original;
 mod reader;
 mod reply;
@@ -43,6 +44,7 @@ use super::engine::state::{Policy, State};
 
 pub use execution::OwnLimit;
 pub use load::ReadTask;
+pub use origin::Origin;
 pub use original::{Original, OriginalExecution, OriginalTask, OriginalWorker, read_original};
 pub use reader::{EngineReader, Readers};
 pub use reply::StoredReply;
@@ -63,6 +65,8 @@ pub enum StoreError {
     OldCopy { copy: PathBuf, source: std::io::Error },
     #[error("the database holds {value:?} as {what}, which is no such thing")]
     Malformed { what: &'static str, value: String },
+    #[error("cannot examine the database {path}", path = .path.display())]
+    Examine { path: PathBuf, source: std::io::Error },
     #[error("cannot start the writer thread")]
     Thread(#[source] std::io::Error),
     #[error("database: {0}")]
@@ -73,6 +77,7 @@ pub enum StoreError {
 #[derive(Debug)]
 pub struct Store {
     path: PathBuf,
+    origin: Origin,
     pub readers: Arc<Readers>,
 }
 
@@ -101,7 +106,15 @@ impl Store {
         let mut connection = connection::open_writer(path)?;
         migrations::migrate(&mut connection, path)?;
         meta::initialise(&connection, new_id)?;
-        Ok((Self { path: path.to_owned(), readers: Arc::new(Readers::new(path)) }, connection))
+        let origin = origin::note(&mut connection, path)?;
+        let readers = Arc::new(Readers::new(path));
+        Ok((Self { path: path.to_owned(), origin, readers }, connection))
+    }
+
+    /// Whether it was opened where it was closed.
+    #[must_use]
+    pub const fn origin(&self) -> Origin {
+        self.origin
     }
 
     /// Everything that may still change, as the last commit left it.

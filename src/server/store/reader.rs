@@ -253,6 +253,11 @@ impl EngineReader {
         Ok(requirement::required_of_batch(&self.connection, batch)?)
     }
 
+    /// The limit on the run of an execution's command, seconds.
+    pub fn run_limit(&self, id: ExecutionId) -> Result<Option<u32>, StoreError> {
+        Ok(execution::run_limit(&self.connection, id)?)
+    }
+
     /// What was answered under that key.
     pub fn find_reply(&self, key: &str) -> Result<Option<StoredReply>, StoreError> {
         Ok(reply::find(&self.connection, key)?)

@@ -341,7 +341,7 @@ async fn on_message(app: &Arc<App>, session: &Session, message: LinkMessage) {
     let now = app.clock.now().monotonic;
     match message {
         LinkMessage::Order { execution, verdict } => {
-            on_order(app, session, execution, verdict).await
+            on_order(app, session, execution, verdict).await;
         }
         LinkMessage::Suspend { execution, suspension } => {
             // What has not begun is held back by the fence in front of its start.

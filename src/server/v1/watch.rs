@@ -105,13 +105,10 @@ async fn look<'a>(
     (id, live): (ExecutionId, Live),
     now: Monotonic,
 ) -> Option<&'a Watched> {
-    if !watched.contains_key(&id) {
+    if let std::collections::hash_map::Entry::Vacant(e) = watched.entry(id) {
         let (download, run) = limits(app, live.task).await?;
         let looked = now;
-        watched.insert(
-            id,
-            Watched { download, run, in_state: live.state, spent: Duration::ZERO, looked },
-        );
+        e.insert(Watched { download, run, in_state: live.state, spent: Duration::ZERO, looked });
     }
     let entry = watched.get_mut(&id)?;
     if entry.in_state == live.state {

@@ -1,5 +1,7 @@
 //! All about one task.
 
+use std::fmt::Write as _;
+
 use ratatui::style::Style;
 
 use super::canvas::{Canvas, Part};
@@ -140,7 +142,7 @@ fn progress(transfer: TransferProgress) -> String {
     if bytes > 0 && total > bytes && bytes_per_second > 0 {
         #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
         let left = (total - bytes) as f64 / bytes_per_second as f64;
-        text.push_str(&format!(", {} left", crate::tui::text::span(left)));
+        let _ = write!(text, ", {} left", crate::tui::text::span(left));
     }
     text
 }

@@ -1,8 +1,10 @@
-//! The clients and the worker of the original, version 1.3.8 from PyPI, unchanged, against our
+//! The clients and the worker of the original, version 1.3.8 from `PyPI`, unchanged, against our
 //! server. `tests/peers` installs them.
 //!
 //! They know no port but 5000, and none but the one server of a host. So each test has an
 //! address of its own on the loopback network, all of which is this machine.
+
+#![expect(clippy::zombie_processes, reason = "the world ends what lives in it")]
 
 mod command_line;
 mod import;

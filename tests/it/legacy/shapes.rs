@@ -297,7 +297,7 @@ fn an_old_worker_starts_nothing_that_is_no_longer_wanted() {
     let id = with_execution(&server, &json!({"command": "true"}));
     let accepted = json!({"status": "accepted"});
     assert_eq!(ask(&server, &format!("PUT /executions/{id}"), &accepted).status, 200);
-    server.scitq(&["manage", "task", "cancel", "1"]).ok();
+    server.scitq(&["manage", "task", "cancel", "--yes", "1"]).ok();
     assert_eq!(server.wait_for("1", &["failed"])["failure"], "cancelled");
     assert_eq!(ask(&server, &format!("GET /tasks/1/freeze/{id}"), &json!({})).status, 404);
     assert_eq!(good(&server, "GET /workers/1/executions", &json!({})), json!([]));

@@ -1,8 +1,6 @@
 //! The worker of the original, in the same queue as our agents. It takes about twenty seconds
 //! for each task, so each test gives it several at once.
 
-use rustix::process::{Pid, Signal, kill_process};
-
 use super::Old;
 use crate::engine::{Engine, IMAGE};
 use crate::harness::AgentOptions;
@@ -121,7 +119,7 @@ fn signals_deletions_and_pauses_reach_an_old_worker() {
 #[test]
 fn an_old_worker_and_an_agent_share_a_batch_over_a_restart_of_the_server() {
     let Some(mut old) = Old::start() else { return };
-    let worker = old.ready_worker("old", 2, "shared");
+    let _worker = old.ready_worker("old", 2, "shared");
     old.server.agent(AgentOptions { batch: Some("shared".to_owned()), ..AgentOptions::default() });
     let ids: Vec<String> = (0..4).map(|_| old.running("shared", "sleep 12; echo done")).collect();
     let workers: std::collections::BTreeSet<String> =
@@ -134,9 +132,4 @@ fn an_old_worker_and_an_agent_share_a_batch_over_a_restart_of_the_server() {
         assert_eq!((&task["state"], &task["attempts"]), (&"succeeded".into(), &1.into()), "{task}");
         assert_eq!(old.server.stdout(id), b"done\n");
     }
-    // Killed, it loses what it runs half an hour later, or when a person says so.
-    let lost = old.launch(&["-b", "only old", "true"]);
-    old.server.scitq(&["manage", "worker", "update", "old", "--batch", "only old"]).ok();
-    old.server.wait_for(&lost, &["accepted", "running", "succeeded"]);
-    kill_process(Pid::from_child(&worker), Signal::KILL).unwrap();
 }

@@ -22,6 +22,9 @@ use super::tree::{names, write};
 use crate::harness::{AgentOptions, Ran, SCITQ, Server};
 use crate::world::World;
 
+/// A file, with its name.
+type Named<'a> = (&'a str, &'a [u8]);
+
 const HEAD: &str = "run_accession\tfirst_public\tfastq_ftp\tfastq_md5\tfastq_bytes\tsubmitted_ftp\tsubmitted_md5\tsubmitted_bytes\n";
 
 /// What the archive has, and what it was asked.
@@ -74,7 +77,7 @@ impl Archive {
     }
 
     fn add_at(&self, server: &str, accession: &str, files: &[(&str, &[u8])]) {
-        let join = |cell: &dyn Fn(&(&str, &[u8])) -> String| {
+        let join = |cell: &dyn Fn(&Named<'_>) -> String| {
             files.iter().map(cell).collect::<Vec<_>>().join(";")
         };
         let paths = join(&|(name, _)| format!("{server}/vol1/{name}"));
@@ -90,9 +93,9 @@ impl Archive {
         });
     }
 
-    fn asked(&self, part: &str) -> usize {
-        let shelf = self.shelf.lock().unwrap();
-        shelf.requests.iter().filter(|request| request.contains(part)).count()
+    fn count_asked(&self, what: &str) -> usize {
+        let kept = self.shelf.lock().unwrap();
+        kept.requests.iter().filter(|request| request.contains(what)).count()
     }
 
     fn serve(&self, stream: &TcpStream) -> Option<()> {
@@ -117,19 +120,19 @@ impl Archive {
     }
 
     fn answer(&self, path: &str, from: usize) -> Vec<u8> {
-        let mut shelf = self.shelf.lock().unwrap();
-        shelf.requests.push(path.to_owned());
-        let (status, more, body) = if shelf.busy > 0 {
-            shelf.busy -= 1;
+        let mut kept = self.shelf.lock().unwrap();
+        kept.requests.push(path.to_owned());
+        let (status, more, body) = if kept.busy > 0 {
+            kept.busy -= 1;
             ("503 Service Unavailable", "Retry-After: 0\r\n".to_owned(), Vec::new())
         } else if let Some(query) = path.strip_prefix("api/filereport?") {
             let accession = query.strip_prefix("accession=").unwrap().split('&').next().unwrap();
-            match shelf.reports.get(accession) {
+            match kept.reports.get(accession) {
                 Some(line) => ("200 OK", String::new(), format!("{HEAD}{line}").into_bytes()),
                 None => ("204 No Content", String::new(), Vec::new()),
             }
         } else {
-            match shelf.files.get(path) {
+            match kept.files.get(path) {
                 None => ("404 Not Found", String::new(), Vec::new()),
                 Some(file) if from > 0 => {
                     let (end, all) = (file.len() - 1, file.len());
@@ -183,9 +186,9 @@ async fn single_and_paired_reads_come_with_their_sums() {
     peer.fetch("SRR2", "single").await.unwrap();
     assert_eq!(fs::read(peer.path("single/SRR2.fastq.gz")).unwrap(), alone);
     // What is there is not fetched again.
-    let files = archive.asked("vol1");
+    let files = archive.count_asked("vol1");
     peer.fetch("SRR2", "single").await.unwrap();
-    assert_eq!(archive.asked("vol1"), files);
+    assert_eq!(archive.count_asked("vol1"), files);
     let uri = "run+fastq@filter_r1://ERR1".parse().unwrap();
     let listing = scitq::storage::list(&uri, &peer.transfer()).await.unwrap();
     let listed: Vec<&Path> = listing.entries().map(|(name, _)| name).collect();
@@ -202,12 +205,12 @@ async fn another_sum_is_an_error_after_a_second_try() {
     archive.add("ERR1", &[("ERR1.fastq.gz", &whole)]);
     let mut damaged = whole.clone();
     damaged[500] ^= 1;
-    archive.change(|shelf| drop(shelf.files.insert("vol1/ERR1.fastq.gz".to_owned(), damaged)));
+    archive.change(|shelf| drop(kept.files.insert("vol1/ERR1.fastq.gz".to_owned(), damaged)));
     let peer = archive.peer();
     let error = peer.fetch("ERR1", "in").await.unwrap_err();
     assert!(matches!(error, StorageError::Checksum { .. }), "{error}");
     assert_eq!(names(&peer.path("in")), Vec::<String>::new());
-    assert_eq!(archive.asked("vol1"), 2);
+    assert_eq!(archive.count_asked("vol1"), 2);
 }
 
 #[tokio::test]
@@ -215,19 +218,19 @@ async fn an_archive_that_is_busy_is_asked_again() {
     let archive = Archive::start();
     let whole = reads("1");
     archive.add("ERR1", &[("ERR1.fastq.gz", &whole)]);
-    archive.change(|shelf| shelf.busy = 2);
+    archive.change(|shelf| kept.busy = 2);
     let peer = archive.peer();
     let uri = peer.uri("ERR1");
     let listing = scitq::storage::list(&uri, &peer.transfer()).await.unwrap();
-    assert_eq!((archive.asked("filereport"), listing.file_count()), (3, 1));
-    archive.change(|shelf| shelf.busy = 1);
+    assert_eq!((archive.count_asked("filereport"), listing.file_count()), (3, 1));
+    archive.change(|shelf| kept.busy = 1);
     let uri = "run+fastq@https@filter_r1://ERR1".parse().unwrap();
     let listing = scitq::storage::list(&uri, &peer.transfer()).await.unwrap();
-    archive.change(|shelf| shelf.busy = 2);
+    archive.change(|shelf| kept.busy = 2);
     let (placement, transfer) = (scitq::storage::Placement::Input, peer.transfer());
     scitq::storage::fetch(listing.into(), &peer.path("in"), placement, &transfer).await.unwrap();
     assert_eq!(fs::read(peer.path("in/ERR1.fastq.gz")).unwrap(), whole);
-    assert_eq!(archive.asked("vol1"), 3);
+    assert_eq!(archive.count_asked("vol1"), 3);
 }
 
 #[tokio::test]
@@ -284,7 +287,7 @@ fn reads_that_the_archive_lacks_are_made_by_the_tools_of_the_other() {
     let archive = Archive::start();
     archive.change(|shelf| {
         let line = "SRR9\t2020-02-03\t\t\t\t\t\t\n".to_owned();
-        drop(shelf.reports.insert("SRR9".to_owned(), line));
+        drop(kept.reports.insert("SRR9".to_owned(), line));
     });
     let mut server = Server::start();
     let conf = server.path().join("rclone.conf");
@@ -318,7 +321,7 @@ mkdir "$place/reads"; echo @r >"$place/reads/DRR5.fastq""#;
     Ran::of(command).ok();
     assert_eq!(unpacked(&peer.path("in/DRR5.fastq.gz")), "@r\n");
     assert_eq!(fs::read_dir(peer.path("tmp")).unwrap().count(), 0);
-    assert_eq!(archive.asked("filereport"), 0);
+    assert_eq!(archive.count_asked("filereport"), 0);
 }
 
 #[test]

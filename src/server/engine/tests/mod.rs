@@ -6,6 +6,7 @@ pub(in crate::server) mod random;
 
 mod agents;
 mod control;
+mod copies;
 mod deletion;
 mod demands;
 mod edits;
@@ -16,4 +17,5 @@ mod requirements;
 mod resend;
 mod rest;
 mod service;
+mod stepped;
 mod tasks;

@@ -111,7 +111,7 @@ impl RunRemote {
     fn ways(&self) -> impl Iterator<Item = Way> {
         let named = &self.address.ways;
         let ways = if named.is_empty() { &USUAL_WAYS[..] } else { named };
-        ways.to_vec().into_iter()
+        ways.iter().copied()
     }
 
     fn web(&self) -> HttpRemote {
