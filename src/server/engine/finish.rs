@@ -23,8 +23,10 @@ impl State {
         if let Some(ending) = ending {
             outcome.failure = Some(person_ended(ending));
         }
-        if let Some(before) = execution.row.outcome.take() {
-            outcome = sent_again(*before, outcome);
+        if let Some(before) = execution.row.outcome.take()
+            && let Some(failed) = outcome.failure.take()
+        {
+            outcome = Outcome { failure: Some(not_sent_again(failed)), ..*before };
         }
         execution.row.state = match &outcome.failure {
             None => ExecutionState::Succeeded,
@@ -189,18 +191,15 @@ enum Again {
     AsWanted,
 }
 
-/// The outcome of an execution that sent its outputs once more. Whatever kept it
-/// from that, its command is not run again for it.
-fn sent_again(before: Outcome, outcome: Outcome) -> Outcome {
-    let Outcome { failure, exit_code, signal, usage } = outcome;
-    let Some(Failure { class, reason }) = failure else {
-        return Outcome { failure, exit_code, signal, usage };
-    };
+/// The failure of an execution that could not send its outputs once more. Whatever
+/// kept it from that, its command is not run again for it.
+fn not_sent_again(failed: Failure) -> Failure {
+    let Failure { class, reason } = failed;
     let reason = match class {
         FailureClass::Upload => reason,
         _ => format!("its outputs were not sent again: {reason}"),
     };
-    Outcome { failure: Some(failure(FailureClass::Upload, reason)), ..before }
+    failure(FailureClass::Upload, reason)
 }
 
 /// What stands as the failure of an execution that a person ended.

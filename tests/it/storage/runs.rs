@@ -205,7 +205,7 @@ async fn another_sum_is_an_error_after_a_second_try() {
     archive.add("ERR1", &[("ERR1.fastq.gz", &whole)]);
     let mut damaged = whole.clone();
     damaged[500] ^= 1;
-    archive.change(|shelf| drop(kept.files.insert("vol1/ERR1.fastq.gz".to_owned(), damaged)));
+    archive.change(|kept| drop(kept.files.insert("vol1/ERR1.fastq.gz".to_owned(), damaged)));
     let peer = archive.peer();
     let error = peer.fetch("ERR1", "in").await.unwrap_err();
     assert!(matches!(error, StorageError::Checksum { .. }), "{error}");
@@ -218,15 +218,15 @@ async fn an_archive_that_is_busy_is_asked_again() {
     let archive = Archive::start();
     let whole = reads("1");
     archive.add("ERR1", &[("ERR1.fastq.gz", &whole)]);
-    archive.change(|shelf| kept.busy = 2);
+    archive.change(|kept| kept.busy = 2);
     let peer = archive.peer();
     let uri = peer.uri("ERR1");
     let listing = scitq::storage::list(&uri, &peer.transfer()).await.unwrap();
     assert_eq!((archive.count_asked("filereport"), listing.file_count()), (3, 1));
-    archive.change(|shelf| kept.busy = 1);
+    archive.change(|kept| kept.busy = 1);
     let uri = "run+fastq@https@filter_r1://ERR1".parse().unwrap();
     let listing = scitq::storage::list(&uri, &peer.transfer()).await.unwrap();
-    archive.change(|shelf| kept.busy = 2);
+    archive.change(|kept| kept.busy = 2);
     let (placement, transfer) = (scitq::storage::Placement::Input, peer.transfer());
     scitq::storage::fetch(listing.into(), &peer.path("in"), placement, &transfer).await.unwrap();
     assert_eq!(fs::read(peer.path("in/ERR1.fastq.gz")).unwrap(), whole);
@@ -285,7 +285,7 @@ printf '@r.1\nAC\n+\nII\n' >"reads/$4_1.fastq"; printf '@r.2\nGT\n+\nII\n' >"rea
 #[test]
 fn reads_that_the_archive_lacks_are_made_by_the_tools_of_the_other() {
     let archive = Archive::start();
-    archive.change(|shelf| {
+    archive.change(|kept| {
         let line = "SRR9\t2020-02-03\t\t\t\t\t\t\n".to_owned();
         drop(kept.reports.insert("SRR9".to_owned(), line));
     });
