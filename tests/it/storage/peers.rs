@@ -271,7 +271,7 @@ pub fn webdav() -> Option<Peer> {
     fs::create_dir(&folder).unwrap();
     let mut command = world.command(rclone);
     command.args(["serve", "webdav", "--addr", &format!("127.0.0.1:{port}")]);
-    command.args(["--user", "joe", "--pass", "sesame", "--vfs-cache-mode", "writes"]).arg(&folder);
+    command.args(["--user", "joe", "--pass", "sesame"]).arg(&folder);
     let server = world.spawn("webdav", command);
     wait_for_port(port);
     let conf = format!(
@@ -324,7 +324,7 @@ pub fn sftp_with_password() -> Option<Peer> {
     fs::create_dir(&folder).unwrap();
     let mut command = world.command(rclone);
     command.args(["serve", "sftp", "--addr", &format!("127.0.0.1:{port}")]);
-    command.args(["--user", "joe", "--pass", "sesame", "--vfs-cache-mode", "writes"]).arg(&folder);
+    command.args(["--user", "joe", "--pass", "sesame"]).arg(&folder);
     let server = world.spawn("sftp", command);
     wait_for_port(port);
     let conf = format!(
