@@ -10,6 +10,7 @@ use bytes::Bytes;
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::{Receiver, UnboundedReceiver, UnboundedSender};
 use tokio::time::timeout;
@@ -20,8 +21,11 @@ use tokio_tungstenite::tungstenite::http::{HeaderValue, Request, StatusCode};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self, Message};
 
-use crate::api::client::ServerAddress;
+use crate::api::client::{ClientError, ServerAddress, identity};
+use crate::api::error::ErrorBody;
+use crate::api::fingerprint::secret_of;
 use crate::api::link::{Down, RefusedLink, Up};
+use crate::api::tls::{self, Identity, TlsError};
 use crate::domain::ExecutionId;
 use crate::domain::execution::OutputSizes;
 
@@ -79,8 +83,8 @@ pub enum OutputFrame {
 /// Why there can never be a link.
 #[derive(Debug, Error)]
 pub enum LinkError {
-    #[error("the server at {server} does not take this agent's token")]
-    Unauthorized { server: ServerAddress },
+    #[error("the server at {server} does not take this agent's token: {message}")]
+    Unauthorized { server: ServerAddress, message: String },
     #[error("the server at {server} refuses this agent: {message}")]
     Refused { server: ServerAddress, message: String },
 }
@@ -126,8 +130,12 @@ enum End {
 
 #[derive(Debug, Error)]
 enum DialError {
-    #[error("the server refuses the token")]
-    Unauthorized,
+    #[error("the server refuses the token: {0}")]
+    Unauthorized(String),
+    #[error(transparent)]
+    Identity(#[from] ClientError),
+    #[error("{}", innermost(.0))]
+    Tls(#[from] TlsError),
     #[error("no connection in time")]
     TimedOut,
     #[error(transparent)]
@@ -136,7 +144,12 @@ enum DialError {
     WebSocket(Box<tungstenite::Error>),
 }
 
-type Socket = WebSocketStream<TcpStream>;
+/// What a link travels on: a connection, in plain or within TLS.
+trait Carrier: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Carrier for S {}
+
+type Socket = WebSocketStream<Box<dyn Carrier>>;
 
 impl Link {
     pub fn new(
@@ -193,6 +206,11 @@ impl Link {
             .await
             .map_err(DialError::Connect)?;
         stream.set_nodelay(true).map_err(DialError::Connect)?;
+        let identity = identity(&self.server, self.tokens.fingerprint())?;
+        let stream: Box<dyn Carrier> = match identity {
+            Identity::Plain => Box::new(stream),
+            identity => Box::new(tls::encrypt(stream, self.server.host(), identity).await?),
+        };
         let request = self.request().map_err(|error| DialError::WebSocket(Box::new(error)))?;
         let config = WebSocketConfig::default().read_buffer_size(READ_BUFFER);
         match tokio_tungstenite::client_async_with_config(request, stream, Some(config)).await {
@@ -200,7 +218,7 @@ impl Link {
             Err(tungstenite::Error::Http(reply))
                 if matches!(reply.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) =>
             {
-                Err(DialError::Unauthorized)
+                Err(DialError::Unauthorized(told_in(reply.body().as_deref())))
             }
             Err(error) => Err(DialError::WebSocket(Box::new(error))),
         }
@@ -209,7 +227,7 @@ impl Link {
     fn request(&self) -> tungstenite::Result<Request<()>> {
         let mut request = self.server.websocket_url(PATH).into_client_request()?;
         if let Some(token) = self.tokens.current() {
-            let mut value = HeaderValue::from_str(&format!("Bearer {}", token.0))
+            let mut value = HeaderValue::from_str(&format!("Bearer {}", secret_of(&token.0)))
                 .map_err(|error| tungstenite::Error::HttpFormat(error.into()))?;
             value.set_sensitive(true);
             request.headers_mut().insert(AUTHORIZATION, value);
@@ -282,15 +300,16 @@ impl Link {
 
     fn on_failed_dial(&mut self, error: &DialError) -> Result<Duration, LinkError> {
         let server = &self.server;
-        if matches!(error, DialError::Unauthorized) {
+        if let DialError::Unauthorized(message) = error {
             if self.tokens.refused() {
                 tracing::warn!(%server, "the server does not take the worker's token: joining anew");
                 return Ok(FIRST_WAIT);
             }
             if !self.was_welcomed {
-                return Err(LinkError::Unauthorized { server: server.clone() });
+                let message = message.clone();
+                return Err(LinkError::Unauthorized { server: server.clone(), message });
             }
-            tracing::error!(%server, "the server no longer takes the worker's token");
+            tracing::error!(%server, "the server no longer takes the worker's token: {message}");
             return Ok(REFUSED_WAIT);
         }
         if self.waits.is_first() {
@@ -435,6 +454,24 @@ impl Writer<'_> {
         }
         End::Detached
     }
+}
+
+/// The message of an error reply.
+fn told_in(body: Option<&[u8]>) -> String {
+    let body = body.and_then(|body| serde_json::from_slice::<ErrorBody>(body).ok());
+    body.map_or_else(|| "it does not say why".to_owned(), |body| body.message)
+}
+
+/// The first cause, which is what a person can do something about.
+fn innermost(error: &TlsError) -> String {
+    if let Some(problem) = tls::identity_problem(error) {
+        return problem;
+    }
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
 }
 
 fn encode(frame: &Up) -> Option<String> {

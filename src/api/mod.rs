@@ -10,6 +10,7 @@ pub mod client;
 pub mod error;
 pub mod event;
 pub mod execution;
+pub mod fingerprint;
 pub mod glance;
 pub mod link;
 pub mod output;

@@ -231,6 +231,16 @@ impl From<ClientError> for CliError {
         let message = error.to_string();
         match error {
             ClientError::Unreachable { address, .. } => unreachable(&address, message),
+            ClientError::Untrusted { .. } => Self::new(ErrorKind::Unreachable, message).hint(
+                "nothing was sent; a token names the certificate of its server, and a new one is \
+                 made by `scitq manage token create` there",
+            ),
+            ClientError::Exposed { address } => Self::configuration(message)
+                .hint(format!("write {}", address.replacen("http:", "https:", 1))),
+            ClientError::DamagedToken(_) => {
+                Self::configuration(message).hint("copy the whole of it")
+            }
+            ClientError::NoTls { .. } => Self::configuration(message),
             ClientError::Lost { .. } => Self::new(ErrorKind::Unreachable, message).hint(
                 "a change that was under way may have been made or not: look before you repeat it",
             ),
@@ -280,8 +290,9 @@ fn unreachable(address: &str, message: String) -> CliError {
     let error = if names_port {
         error
     } else {
+        let port = if address.starts_with("https:") { 443 } else { 80 };
         error.hint(format!(
-            "`{address}` is port 80, and scitq listens on 5000 unless told otherwise"
+            "`{address}` is port {port}, and scitq listens on 5000 unless told otherwise"
         ))
     };
     error

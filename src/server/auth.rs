@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use super::trust::Trust;
+use crate::api::fingerprint::secret_of;
 use crate::api::token::Role;
 use crate::domain::{TokenId, WorkerId};
 
@@ -150,11 +151,11 @@ impl TokenTable {
         tokens.len() < before
     }
 
-    /// Whose secret this is.
+    /// Whose token this is, with or without a certificate's fingerprint in it.
     #[must_use]
-    pub fn find(&self, secret: &str) -> Option<Arc<Principal>> {
+    pub fn find(&self, token: &str) -> Option<Arc<Principal>> {
         let tokens = self.tokens.read().unwrap_or_else(PoisonError::into_inner);
-        tokens.get(&TokenHash::of(secret)).cloned()
+        tokens.get(&TokenHash::of(secret_of(token))).cloned()
     }
 
     /// Who sends a request with this `Authorization` header from this address.

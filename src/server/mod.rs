@@ -1,6 +1,7 @@
 //! The head node: keeps the state, gives tasks to agents, answers people.
 
 pub mod auth;
+pub mod backup;
 pub mod config;
 pub mod data_dir;
 pub mod engine;
@@ -10,8 +11,11 @@ mod local_agent;
 pub mod output;
 mod run;
 pub mod store;
+pub mod tls;
 pub mod trust;
 
-pub use config::{Ready, ServeConfig};
+pub use backup::BackupError;
+pub use config::{PlainTokens, Ready, ServeConfig};
 pub use engine::state::Policy;
 pub use run::{ServeError, run};
+pub use tls::{TlsError, TlsSettings};

@@ -1,7 +1,7 @@
 //! A server's life: open everything, answer until told to stop, close in order.
 
 use std::convert::Infallible;
-use std::io;
+use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
 use crate::api::event::Event;
+use crate::api::fingerprint::secret_of;
 use crate::api::token::Role;
 use crate::clock::SystemClock;
 use crate::domain::time::Clock;
@@ -20,6 +21,7 @@ use crate::domain::{ExecutionId, StoreId, TaskId, TokenId};
 use crate::runtime_dir::{self, ServerFile};
 
 use super::auth::{Principal, Secret, TokenHash, TokenTable};
+use super::backup::{self, BackupError, Manifest};
 use super::config::{Ready, ServeConfig};
 use super::data_dir::{DataDir, DataDirError, write_private};
 use super::engine::Refusal;
@@ -29,7 +31,8 @@ use super::events::EventHub;
 use super::http::{App, Samples, Waits, keep_samples};
 use super::local_agent::LocalAgent;
 use super::output::{OutputError, OutputSettings, OutputStore};
-use super::store::{Store, StoreError};
+use super::store::{self, Store, StoreError};
+use super::tls::{Tls, TlsError};
 use super::trust::Trust;
 
 /// Bytes of one output stream that are kept.
@@ -48,6 +51,10 @@ pub enum ServeError {
     Store { path: PathBuf, source: StoreError },
     #[error("cannot use the output store in {path}", path = .path.display())]
     Output { path: PathBuf, source: OutputError },
+    #[error("cannot restore the backup")]
+    Restore(#[from] BackupError),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     #[error("cannot make the first token: {0}")]
     FirstToken(String),
     #[error("cannot start an agent: {0}")]
@@ -75,6 +82,10 @@ struct Told {
 pub async fn run(config: ServeConfig) -> Result<(), ServeError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let data_dir = Arc::new(DataDir::open(&config.data)?);
+    backup::clear_leftovers(&data_dir);
+    if let Some(archive) = &config.restore {
+        take_back(&data_dir, archive)?;
+    }
     let listener = listen(config.listen).await?;
     let address = listener
         .local_addr()
@@ -83,11 +94,12 @@ pub async fn run(config: ServeConfig) -> Result<(), ServeError> {
     let token_file = first_token(&app, &data_dir).await?;
     // Before anybody can know of this server, and so ask it to stop.
     let mut signals = Signals::new().map_err(ServeError::Signals)?;
-    let left_word = leave_word(address, &token_file, &data_dir);
+    let url = local_url(address, &app);
+    let left_word = leave_word(&url, &token_file, &data_dir);
     let mut agent = match config.with_agent {
         None => None,
         Some(concurrency) => Some(
-            LocalAgent::start(reachable(address), &token_file, data_dir.path(), concurrency)
+            LocalAgent::start(&url, &token_file, data_dir.path(), concurrency)
                 .map_err(|error| ServeError::Agent(error.to_string()))?,
         ),
     };
@@ -95,11 +107,12 @@ pub async fn run(config: ServeConfig) -> Result<(), ServeError> {
     tokio::spawn(keep_samples(Arc::clone(&app)));
     if let Some(ready) = config.ready {
         // Nobody may want to know.
-        let _ = ready.send(Ready { address, token_file });
+        let fingerprint = app.tls.as_ref().and_then(|tls| tls.fingerprint());
+        let _ = ready.send(Ready { address, url, fingerprint, token_file });
     }
     tracing::info!(%address, data = %data_dir.path().display(), "serving");
     let ended = tokio::select! {
-        () = signals.recv() => Ok(()),
+        () = signals.recv(|| reload(&app)) => Ok(()),
         Some(reason) = signs.fatal.recv() => Err(ServeError::Fatal(reason)),
         never = collect_garbage(&app, &mut signs.garbage) => match never {},
         never = watch_agent(agent.as_mut()) => match never {},
@@ -139,10 +152,15 @@ async fn open(
     data_dir: &Arc<DataDir>,
     clock: &Arc<dyn Clock>,
 ) -> Result<(Arc<App>, super::engine::service::EngineThread, Signs), ServeError> {
+    let tls = config.tls.as_ref().map(|settings| Tls::open(settings, data_dir)).transpose()?;
+    let tls = tls.map(Arc::new);
     let store_error = |source| ServeError::Store { path: data_dir.database(), source };
     let output_error = |source| ServeError::Output { path: data_dir.output(), source };
     let id = random_store_id().map_err(|error| ServeError::FirstToken(error.to_string()))?;
     let (store, writer) = Store::open(&data_dir.database(), &id).map_err(store_error)?;
+    if config.restore.is_some() {
+        look_at_restored(&data_dir.database()).map_err(store_error)?;
+    }
     let store = Arc::new(store);
     let output = OutputStore::open(&data_dir.output(), OutputSettings::new(OUTPUT_LIMIT))
         .map_err(output_error)?;
@@ -187,6 +205,9 @@ async fn open(
         waits,
         tokens,
         trust: Trust::new(config.trust.iter().copied()),
+        tls,
+        plain_tokens: config.plain_tokens,
+        backup_turn: Arc::default(),
         clock: Arc::clone(clock),
         data_dir: Arc::clone(data_dir),
         policy,
@@ -198,6 +219,26 @@ async fn open(
     Ok((app, thread, Signs { stop, fatal: fatal_signs, garbage: garbage_signs }))
 }
 
+/// Fills the data directory from a backup.
+fn take_back(data_dir: &DataDir, archive: &std::path::Path) -> Result<(), ServeError> {
+    let manifest = backup::restore(data_dir, archive)?;
+    let Manifest { version, store, epoch, made_at, .. } = manifest;
+    tracing::info!(%version, %store, epoch = epoch.0, %made_at, "restored a backup");
+    Ok(())
+}
+
+/// Says what is wrong in a database that was restored.
+fn look_at_restored(database: &std::path::Path) -> Result<(), StoreError> {
+    let breaches = store::check::check(database)?;
+    for breach in &breaches {
+        tracing::warn!(%breach, "the restored database is not as it should be");
+    }
+    if breaches.is_empty() {
+        tracing::info!("the restored database keeps all rules");
+    }
+    Ok(())
+}
+
 async fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
     TcpListener::bind(address).await.map_err(|source| ServeError::Listen { address, source })
 }
@@ -205,8 +246,14 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
 /// Sees to it that the administrator's token file holds a token that is valid.
 async fn first_token(app: &App, data_dir: &DataDir) -> Result<PathBuf, ServeError> {
     let path = data_dir.admin_token();
-    let present = std::fs::read_to_string(&path).ok();
-    if present.is_some_and(|secret| app.tokens.find(secret.trim()).is_some()) {
+    let present = std::fs::read_to_string(&path).unwrap_or_default();
+    if app.tokens.find(present.trim()).is_some() {
+        // The certificate may be new since the file was written, or gone.
+        let secret = Secret::from(secret_of(present.trim()).to_owned());
+        let wanted = app.handed_out(&secret);
+        if wanted != present.trim() {
+            write_private(&path, format!("{wanted}\n").as_bytes())?;
+        }
         return Ok(path);
     }
     let failed = |error: String| ServeError::FirstToken(error);
@@ -219,20 +266,16 @@ async fn first_token(app: &App, data_dir: &DataDir) -> Result<PathBuf, ServeErro
         Reply::Token(id) => id,
         other => return Err(failed(format!("{other:?}"))),
     };
-    write_private(&path, format!("{}\n", secret.expose()).as_bytes())?;
+    write_private(&path, format!("{}\n", app.handed_out(&secret)).as_bytes())?;
     let principal = Principal { token: Some(id), name, role: Role::Admin, worker: None };
     app.tokens.insert(secret.hash(), principal);
     Ok(path)
 }
 
 /// Leaves word of this server where the command line of the same user looks.
-fn leave_word(
-    address: SocketAddr,
-    token_file: &std::path::Path,
-    data_dir: &DataDir,
-) -> Vec<PathBuf> {
+fn leave_word(url: &str, token_file: &std::path::Path, data_dir: &DataDir) -> Vec<PathBuf> {
     let file = ServerFile {
-        address: format!("http://{}", reachable(address)),
+        address: url.to_owned(),
         token_file: std::path::absolute(token_file).unwrap_or_else(|_| token_file.to_owned()),
         pid: std::process::id(),
     };
@@ -251,6 +294,23 @@ fn leave_word(
         }
     }
     written
+}
+
+/// The URL under which this machine reaches the server. The name in a given
+/// certificate is not known here, and what stays on this machine needs none.
+fn local_url(address: SocketAddr, app: &App) -> String {
+    let is_pinned = app.tls.as_ref().is_some_and(|tls| tls.fingerprint().is_some());
+    let scheme = if is_pinned { "https" } else { "http" };
+    format!("{scheme}://{}", reachable(address))
+}
+
+/// Reads anew what an administrator may have renewed.
+fn reload(app: &App) {
+    let Some(tls) = &app.tls else { return };
+    match tls.reload() {
+        Ok(()) => tracing::info!("read the certificate anew"),
+        Err(error) => tracing::error!(%error, "the certificate from before stays"),
+    }
 }
 
 /// The address under which this machine reaches a listener.
@@ -294,8 +354,12 @@ fn random_store_id() -> Result<StoreId, getrandom::Error> {
     Ok(StoreId(format!("{:032x}", u128::from_be_bytes(bytes))))
 }
 
-/// SIGTERM and SIGINT.
+/// SIGTERM, SIGINT and SIGHUP.
 struct Signals {
+    hang_up: tokio::signal::unix::Signal,
+    /// Whether a hang-up means that the terminal on which the server was
+    /// started is gone.
+    on_terminal: bool,
     terminate: tokio::signal::unix::Signal,
     interrupt: tokio::signal::unix::Signal,
 }
@@ -304,15 +368,26 @@ impl Signals {
     fn new() -> io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
         Ok(Self {
+            hang_up: signal(SignalKind::hangup())?,
+            on_terminal: io::stdin().is_terminal(),
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
         })
     }
 
-    async fn recv(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+    /// Resolves when the server shall stop.
+    async fn recv(&mut self, reload: impl Fn()) {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = self.hang_up.recv() => {
+                    if self.on_terminal {
+                        return;
+                    }
+                    reload();
+                }
+            }
         }
     }
 }
@@ -346,5 +421,17 @@ impl Audience for Told {
     fn fatal(&self, reason: &str) {
         // The server may be stopping already.
         let _ = self.fatal.send(reason.to_owned());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everywhere_is_reached_at_home() {
+        assert_eq!(reachable("0.0.0.0:7".parse().unwrap()).to_string(), "127.0.0.1:7");
+        assert_eq!(reachable("[::]:7".parse().unwrap()).to_string(), "[::1]:7");
+        assert_eq!(reachable("[::1]:7".parse().unwrap()).to_string(), "[::1]:7");
     }
 }

@@ -23,6 +23,7 @@ pub struct Server {
     world: World,
     process: Option<Child>,
     serve_options: Vec<String>,
+    scheme: String,
     address: String,
     agents: Vec<Agent>,
 }
@@ -65,6 +66,7 @@ impl Server {
             world: World::new(),
             process: None,
             serve_options: options.iter().map(ToString::to_string).collect(),
+            scheme: "http".to_owned(),
             address: "127.0.0.1:0".to_owned(),
             agents: Vec::new(),
         };
@@ -87,7 +89,7 @@ impl Server {
     }
 
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        format!("{}://{}", self.scheme, self.address)
     }
 
     /// `host:port`.
@@ -248,14 +250,14 @@ impl Server {
         let mut command = Self::serve_command(&self.world, &self.address, &self.data());
         command.args(&self.serve_options);
         let mut process = self.world.spawn("server", command);
-        self.address = until("the server to say where it listens", || {
+        (self.scheme, self.address) = until("the server to say where it listens", || {
             if let Some(status) = process.try_wait().unwrap() {
                 panic!("the server ended with {status}");
             }
             let text = fs::read(&file).ok()?;
             let value: Value = serde_json::from_slice(&text).ok()?;
-            let address = value["address"].as_str()?;
-            Some(address.trim_start_matches("http://").to_owned())
+            let (scheme, address) = value["address"].as_str()?.split_once("://")?;
+            Some((scheme.to_owned(), address.to_owned()))
         });
         self.process = Some(process);
     }

@@ -10,7 +10,8 @@ use thiserror::Error;
 /// The port on which scitq listens, as the original does.
 pub const DEFAULT_PORT: u16 = 5000;
 
-/// Where a server answers: `HOST`, `HOST:PORT` or `http://HOST[:PORT][/PREFIX]`.
+/// Where a server answers: `HOST`, `HOST:PORT`, or `http://HOST[:PORT][/PREFIX]`
+/// and the same with `https`.
 ///
 /// Without a scheme the port defaults to [`DEFAULT_PORT`]; with one, to that
 /// of the scheme.
@@ -22,9 +23,7 @@ pub struct ServerAddress(Url);
 pub enum AddressError {
     #[error("the server address is empty")]
     Empty,
-    #[error(
-        "the server address `{address}` wants `{scheme}`, and this version speaks plain http only"
-    )]
+    #[error("the server address `{address}` wants `{scheme}`, which this version does not speak")]
     Unsupported { address: String, scheme: String },
     #[error("the server address `{address}` has the unknown scheme `{scheme}`")]
     UnknownScheme { address: String, scheme: String },
@@ -50,6 +49,34 @@ impl ServerAddress {
         let host = self.host();
         host == "localhost"
             || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+    }
+
+    /// Whether it is spoken to in TLS.
+    #[must_use]
+    pub fn is_encrypted(&self) -> bool {
+        self.0.scheme() == "https"
+    }
+
+    /// The same place, spoken to in TLS.
+    #[must_use]
+    pub fn encrypted(&self) -> Self {
+        let mut url = self.0.clone();
+        let port = self.port();
+        // A URL with a host takes both: see the test.
+        let _ = url.set_scheme("https");
+        let _ = url.set_port(Some(port));
+        Self(url)
+    }
+
+    /// Whether a token for `self` may be sent to `other`: it is the same place,
+    /// and spoken to no less privately.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        let is_downgrade = self.is_encrypted() && !other.is_encrypted() && !other.is_loopback();
+        let is_same_host =
+            self.host() == other.host() || (self.is_loopback() && other.is_loopback());
+        let place = |address: &Self| (address.port(), address.0.path().to_owned());
+        is_same_host && place(self) == place(other) && !is_downgrade
     }
 
     /// The URL of a WebSocket at a path that begins with `/`.
@@ -88,8 +115,8 @@ impl FromStr for ServerAddress {
             return Err(AddressError::Empty);
         }
         match text.split_once("://") {
-            Some(("http", _)) => parse_url(text, text).map(Self),
-            Some((scheme @ ("https" | "ssh"), _)) => {
+            Some(("http" | "https", _)) => parse_url(text, text).map(Self),
+            Some((scheme @ "ssh", _)) => {
                 Err(AddressError::Unsupported { address: text.into(), scheme: scheme.into() })
             }
             Some((scheme, _)) => {
@@ -155,6 +182,8 @@ mod tests {
         assert_eq!(shown("[::1]:7000"), "http://[::1]:7000");
         assert_eq!(shown("http://head"), "http://head");
         assert_eq!(shown("http://head:5000/scitq/"), "http://head:5000/scitq");
+        assert_eq!(shown("https://head"), "https://head");
+        assert_eq!(shown("https://head:5000"), "https://head:5000");
         assert_eq!(ServerAddress::default().to_string(), "http://127.0.0.1:5000");
     }
 
@@ -163,13 +192,47 @@ mod tests {
         let address: ServerAddress = "http://head/scitq/".parse().unwrap();
         assert_eq!(address.join("/api/v2/tasks").as_str(), "http://head/scitq/api/v2/tasks");
         assert_eq!(address.websocket_url("/link"), "ws://head/scitq/link");
+        let address: ServerAddress = "https://head:5000".parse().unwrap();
+        assert_eq!(address.websocket_url("/link"), "wss://head:5000/link");
+    }
+
+    #[test]
+    fn an_address_is_encrypted_on_the_same_port() {
+        for (plain, expected) in [
+            ("head", "https://head:5000"),
+            ("head:80", "https://head:80"),
+            ("::1", "https://[::1]:5000"),
+            ("https://head", "https://head"),
+        ] {
+            let address: ServerAddress = plain.parse().unwrap();
+            assert_eq!(address.encrypted().to_string(), expected);
+            assert!(address.encrypted().is_encrypted());
+        }
+    }
+
+    #[test]
+    fn a_token_goes_to_its_own_server_only_and_never_less_privately() {
+        let cases = [
+            ("head", "head", true),
+            ("head", "https://head:5000", true),
+            ("https://head:5000", "head", false),
+            ("https://127.0.0.1:5000", "localhost", true),
+            ("head", "other", false),
+            ("head", "head:5001", false),
+            ("http://head:5000/a", "http://head:5000/b", false),
+        ];
+        for (own, other, expected) in cases {
+            let (own, other): (ServerAddress, ServerAddress) =
+                (own.parse().unwrap(), other.parse().unwrap());
+            assert_eq!(own.covers(&other), expected, "{own} and {other}");
+        }
     }
 
     #[test]
     fn what_is_no_address_says_why() {
         assert_eq!(
-            shown("https://head"),
-            "the server address `https://head` wants `https`, and this version speaks plain http only"
+            shown("ssh://head"),
+            "the server address `ssh://head` wants `ssh`, which this version does not speak"
         );
         assert_eq!(
             shown("ftp://head"),

@@ -1,5 +1,6 @@
 //! Sending a request until it is answered, or patience is at its end.
 
+use std::error::Error as _;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,6 +14,8 @@ use tokio::time::Instant;
 
 use super::address::ServerAddress;
 use super::error::ClientError;
+use crate::api::fingerprint::{Fingerprint, TokenParts};
+use crate::api::tls::{self, Identity};
 use crate::api::{ErrorBody, ErrorCode, IDEMPOTENCY_KEY};
 
 /// How long a connection may take to be made.
@@ -90,14 +93,21 @@ pub(super) struct Transport {
 impl Transport {
     pub(super) fn new(config: ClientConfig) -> Result<Self, ClientError> {
         let mut headers = HeaderMap::new();
-        if let Some(token) = &config.token {
-            let mut value = HeaderValue::try_from(format!("Bearer {token}"))
+        let token = config.token.as_deref().map(TokenParts::of).transpose()?;
+        let fingerprint = token.and_then(|token| token.fingerprint);
+        let identity = identity(&config.address, fingerprint)?;
+        if let Some(token) = token {
+            let mut value = HeaderValue::try_from(format!("Bearer {}", token.secret))
                 .map_err(|_| ClientError::BadToken)?;
             value.set_sensitive(true);
             headers.insert(AUTHORIZATION, value);
         }
-        crate::api::tls::install_crypto();
+        let tls = tls::client_config(identity).map_err(|error| ClientError::NoTls {
+            address: config.address.to_string(),
+            cause: error.source().map_or_else(|| error.to_string(), ToString::to_string),
+        })?;
         let http = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls)
             .user_agent(concat!("scitq/", env!("CARGO_PKG_VERSION")))
             .default_headers(headers)
             .no_proxy()
@@ -240,6 +250,26 @@ impl Transport {
 
     pub(super) fn protocol(&self, reason: String) -> ClientError {
         ClientError::Protocol { address: self.address.to_string(), reason }
+    }
+}
+
+/// Whom to expect at an address.
+///
+/// # Errors
+/// The token names a certificate, and would travel in plain.
+pub fn identity(
+    address: &ServerAddress,
+    fingerprint: Option<Fingerprint>,
+) -> Result<Identity, ClientError> {
+    match fingerprint {
+        _ if !address.is_encrypted() => match fingerprint {
+            Some(_) if !address.is_loopback() => {
+                Err(ClientError::Exposed { address: address.to_string() })
+            }
+            _ => Ok(Identity::Plain),
+        },
+        Some(fingerprint) => Ok(Identity::Pinned(fingerprint)),
+        None => Ok(Identity::Vouched),
     }
 }
 

@@ -30,6 +30,7 @@ pub struct ManageArgs {
 #[derive(Debug, Subcommand)]
 enum Object {
     File(file::FileArgs),
+    Server(server::ServerArgs),
     #[command(flatten)]
     OfServer(ObjectOfServer),
 }
@@ -41,13 +42,13 @@ enum ObjectOfServer {
     Worker(worker::WorkerArgs),
     Batch(batch::BatchArgs),
     Execution(execution::ExecutionArgs),
-    Server(server::ServerArgs),
     Token(token::TokenArgs),
 }
 
 pub async fn cmd_manage(global: &GlobalArgs, args: ManageArgs) -> Result<u8, CliError> {
     let object = match args.object {
         Object::File(args) => return file::cmd_file(global, args).await,
+        Object::Server(args) => return server::cmd_server(global, args).await,
         Object::OfServer(object) => object,
     };
     let session = Session::open(global)?;
@@ -57,7 +58,6 @@ pub async fn cmd_manage(global: &GlobalArgs, args: ManageArgs) -> Result<u8, Cli
         ObjectOfServer::Worker(args) => worker::cmd_worker(&session, args).await?,
         ObjectOfServer::Batch(args) => batch::cmd_batch(&session, args).await?,
         ObjectOfServer::Execution(args) => execution::cmd_execution(&session, args).await?,
-        ObjectOfServer::Server(args) => server::cmd_server(&session, args).await?,
         ObjectOfServer::Token(args) => token::cmd_token(&session, args).await?,
     }
     session.output.flush()?;

@@ -108,6 +108,11 @@ pub enum Command {
         hash: [u8; 32],
     },
     RevokeToken(TokenId),
+    /// Records what somebody did that changes nothing here.
+    Note {
+        action: &'static str,
+        detail: String,
+    },
     Connect(Box<Connect>),
     Disconnect {
         worker: WorkerId,

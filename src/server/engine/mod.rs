@@ -106,6 +106,10 @@ impl State {
                 Ok(self.create_token(context, name, role, hash))
             }
             Command::RevokeToken(token) => self.revoke_token(context, token),
+            Command::Note { action, detail } => {
+                track::audit(context, action, detail);
+                Ok(Reply::Done)
+            }
             Command::Connect(connect) => self.connect(context, &connect),
             Command::Disconnect { worker, link } => Ok(self.disconnect(context, worker, link)),
             Command::Heartbeat { worker, link, pulse } => {

@@ -172,7 +172,7 @@ async fn welcome(
     let Ok((store, epoch)) = identity else { return Ok(None) };
     let welcome = Welcome {
         worker: connected.worker,
-        token: secret.map(|secret| secret.expose().to_owned()),
+        token: secret.map(|secret| app.handed_out(&secret)),
         store,
         epoch,
         known: connected.known,

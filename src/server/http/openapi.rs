@@ -15,8 +15,8 @@ use super::super::auth::Need;
 use super::error::ApiError;
 use super::request::MAX_BODY;
 use super::{
-    App, batches, describe, events, executions, gate, glance, link, output, status, task_changes,
-    task_list, tasks, tokens, ui, workers,
+    App, backup, batches, describe, events, executions, gate, glance, link, output, status,
+    task_changes, task_list, tasks, tokens, ui, workers,
 };
 
 #[derive(OpenApi)]
@@ -82,6 +82,7 @@ fn changing() -> Routes {
 
 fn administering() -> Routes {
     OpenApiRouter::new()
+        .routes(routes!(backup::take))
         .routes(routes!(tokens::list))
         .routes(routes!(tokens::create))
         .routes(routes!(tokens::revoke))

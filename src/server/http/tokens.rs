@@ -81,7 +81,7 @@ pub(super) async fn create(
         TokenHash(hash),
         Principal { token: Some(id), name: name.clone(), role, worker: None },
     );
-    let token = secret.expose().to_owned();
+    let token = app.handed_out(&secret);
     Ok((StatusCode::CREATED, Json(CreatedToken { id, name, role, token })))
 }
 

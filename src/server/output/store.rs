@@ -20,7 +20,7 @@ use crate::domain::ExecutionId;
 use crate::domain::execution::{OutputSizes, Stream};
 
 /// Name of the index within the directory.
-const INDEX: &str = "index.db";
+pub(super) const INDEX: &str = "index.db";
 
 /// What one append takes of the queue on top of its bytes.
 const APPEND_OVERHEAD: u32 = 256;
@@ -274,6 +274,10 @@ impl OutputStore {
             Err(OutputError::Stopped) => Ok(()),
             result => result,
         }
+    }
+
+    pub(super) fn directory(&self) -> &Path {
+        &self.shared.directory
     }
 
     #[cfg(test)]

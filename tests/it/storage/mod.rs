@@ -3,7 +3,7 @@
 mod commands;
 mod faults;
 mod matrix;
-mod peers;
+pub mod peers;
 mod resources;
 mod tree;
 mod web;

@@ -6,6 +6,8 @@ mod list;
 mod movement;
 mod sync;
 
+pub use movement::{local_path, parse_place, send_folder};
+
 use clap::{Args, Subcommand};
 
 use crate::cli::app::GlobalArgs;

@@ -1,0 +1,42 @@
+//! `scitq manage server VERB`.
+
+mod backup;
+mod check;
+mod status;
+
+use clap::{Args, Subcommand};
+
+use crate::cli::app::GlobalArgs;
+use crate::cli::error::CliError;
+use crate::cli::session::Session;
+
+/// Look at the server itself, and back it up
+#[derive(Debug, Args)]
+pub struct ServerArgs {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Status(status::StatusArgs),
+    Backup(backup::BackupArgs),
+    Check(check::CheckArgs),
+}
+
+pub async fn cmd_server(global: &GlobalArgs, args: ServerArgs) -> Result<u8, CliError> {
+    match args.verb {
+        Verb::Check(args) => return check::cmd_check(&global.output(), &args),
+        Verb::Status(args) => {
+            let session = Session::open(global)?;
+            status::cmd_status(&session, args).await?;
+            session.output.flush()?;
+        }
+        Verb::Backup(args) => {
+            let session = Session::open(global)?;
+            backup::cmd_backup(&session, args).await?;
+            session.output.flush()?;
+        }
+    }
+    Ok(0)
+}
