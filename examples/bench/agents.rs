@@ -1,5 +1,6 @@
-//! Many agents that run nothing: what the server alone can do.
+//! Agents that run nothing: what the server alone can do.
 
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,7 +9,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use rustc_hash::FxHashMap;
-use scitq::api::link::{Down, Heartbeat, Hello, PROTOCOL, Report, ReportEvent, Up, Verdict};
+use scitq::api::link::{
+    Down, HEARTBEAT_SECONDS, Heartbeat, Hello, PROTOCOL, Report, ReportEvent, Up, Verdict,
+};
 use scitq::clock::SystemClock;
 use scitq::domain::execution::{Outcome, OutputSizes};
 use scitq::domain::time::Clock;
@@ -22,19 +25,40 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
 
 use super::scene::Scene;
-use super::table::{Table, per_task, rate};
+use super::table::{Table, mebibytes, millis, per_task, rate};
 
-const AGENTS: u32 = 100;
-const SLOTS: u32 = 8;
-const TASKS: u64 = 50_000;
+/// What is measured.
+const SWARMS: [Swarm; 5] = [
+    Swarm { agents: 100, slots: 8, prefetch: 0, tasks: 50_000 },
+    Swarm { agents: 100, slots: 8, prefetch: 8, tasks: 50_000 },
+    Swarm { agents: 1, slots: 2, prefetch: 0, tasks: 10_000 },
+    Swarm { agents: 1, slots: 2, prefetch: 4, tasks: 20_000 },
+    Swarm { agents: 1, slots: 64, prefetch: 0, tasks: 50_000 },
+];
+/// Agents that have nothing to do.
+const IDLE_AGENTS: u32 = 10_000;
+/// So long the server is watched while they have nothing to do.
+const IDLE_TIME: Duration = Duration::from_secs(20);
+/// Agents that dial at the same time.
+const DIALS: usize = 64;
 /// Time between two heartbeats.
-const HEARTBEAT: Duration = Duration::from_secs(5);
+const HEARTBEAT: Duration = Duration::from_secs(HEARTBEAT_SECONDS);
 /// Time that all tasks may take.
-const PATIENCE: Duration = Duration::from_mins(3);
+const PATIENCE: Duration = Duration::from_mins(10);
+
+/// Agents that share a queue.
+#[derive(Debug, Clone, Copy)]
+pub struct Swarm {
+    pub agents: u32,
+    pub slots: u32,
+    pub prefetch: u32,
+    pub tasks: u64,
+}
 
 /// Ends of tasks that the server has acknowledged.
 #[derive(Default)]
 struct Ends {
+    wanted: u64,
     count: AtomicU64,
     all: Notify,
 }
@@ -43,6 +67,8 @@ struct Ends {
 struct Agent {
     socket: WebSocketStream<TcpStream>,
     ends: Arc<Ends>,
+    /// Tells it from others.
+    id: u32,
     /// Reports for the next frame.
     reports: Vec<Report>,
     /// What each frame on its way reported.
@@ -51,40 +77,86 @@ struct Agent {
 }
 
 pub async fn measure(program: &Path, table: &mut Table) -> anyhow::Result<()> {
-    for prefetch in [0, SLOTS] {
+    for swarm in SWARMS {
         let scene = Scene::start(program, None).await?;
-        let tasks = vec![r#"{"command":["true"]}"#; usize::try_from(TASKS)?];
-        let body = format!(r#"{{"tasks":[{}]}}"#, tasks.join(","));
-        scene.queue(body, "all").await?;
-        let ends = Arc::new(Ends::default());
+        let task = r#"{"command":["true"]}"#;
+        let tasks = vec![task; usize::try_from(swarm.tasks)?];
+        scene.queue(format!(r#"{{"tasks":[{}]}}"#, tasks.join(",")), "all").await?;
         let cpu = scene.server_cpu()?;
         let start = Instant::now();
+        swarm.work(&scene).await?;
+        let time = start.elapsed();
+        let cpu = scene.server_cpu()?.saturating_sub(cpu);
+        table.alone(
+            format!("{swarm}: {} tasks, dialled to succeeded", swarm.tasks),
+            rate(swarm.tasks, time).0,
+        );
+        table.alone(format!("{swarm}: server's CPU per task"), per_task(cpu, swarm.tasks));
+    }
+    idle(program, table).await
+}
+
+/// What it costs the server that agents are there.
+async fn idle(program: &Path, table: &mut Table) -> anyhow::Result<()> {
+    let scene = Scene::start(program, None).await?;
+    let ends = Arc::new(Ends::default());
+    let swarm = Swarm { agents: IDLE_AGENTS, slots: 8, prefetch: 0, tasks: 0 };
+    let scene_of_dials = &scene;
+    let dials = futures_util::stream::iter(0..IDLE_AGENTS)
+        .map(|number| Agent::dial(scene_of_dials, number, swarm, Arc::clone(&ends)))
+        .buffer_unordered(DIALS);
+    let mut dials = std::pin::pin!(dials);
+    let mut agents = tokio::task::JoinSet::new();
+    let start = Instant::now();
+    while let Some(agent) = dials.next().await {
+        agents.spawn(agent?.run());
+    }
+    let what = format!("{IDLE_AGENTS} simulated agents");
+    table.alone(format!("{what} dial and are welcomed"), millis(start.elapsed()));
+    let cpu = scene.server_cpu()?;
+    let start = Instant::now();
+    tokio::select! {
+        Some(ended) = agents.join_next() => bail!("an agent ended: {ended:?}"),
+        () = tokio::time::sleep(IDLE_TIME) => {}
+    }
+    let share =
+        scene.server_cpu()?.saturating_sub(cpu).as_secs_f64() / start.elapsed().as_secs_f64();
+    table.alone(format!("{what}, idle: server's CPU"), format!("{:.1} % of a core", share * 100.0));
+    table.alone(format!("{what}, idle: server's memory"), mebibytes(scene.memory()?));
+    Ok(())
+}
+
+impl Swarm {
+    /// Lets the agents do so many tasks, which are queued.
+    pub async fn work(self, scene: &Scene) -> anyhow::Result<()> {
+        let ends = Arc::new(Ends { wanted: self.tasks, ..Ends::default() });
         let mut agents = tokio::task::JoinSet::new();
-        for number in 0..AGENTS {
-            let agent = Agent::dial(&scene, number, prefetch, Arc::clone(&ends)).await?;
+        for number in 0..self.agents {
+            let agent = Agent::dial(scene, number, self, Arc::clone(&ends)).await?;
             agents.spawn(agent.run());
         }
         tokio::select! {
-            () = ends.all.notified() => {}
+            () = ends.all.notified() => Ok(()),
             Some(ended) = agents.join_next() => bail!("an agent ended: {ended:?}"),
             () = tokio::time::sleep(PATIENCE) => {
-                bail!("only {} of {TASKS} tasks ended", ends.count.load(Ordering::Relaxed));
+                bail!("only {} of {} tasks ended", ends.count.load(Ordering::Relaxed), self.tasks)
             }
         }
-        let time = start.elapsed();
-        let cpu = scene.server_cpu()?.saturating_sub(cpu);
-        let how = format!("{AGENTS} simulated agents x {SLOTS} slots, prefetch {prefetch}");
-        table.alone(format!("{how}: {TASKS} tasks, dialled to succeeded"), rate(TASKS, time).0);
-        table.alone(format!("{how}: server's CPU per task"), per_task(cpu, TASKS));
     }
-    Ok(())
+}
+
+impl fmt::Display for Swarm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { agents, slots, prefetch, .. } = self;
+        write!(f, "{agents} simulated agents x {slots} slots, prefetch {prefetch}")
+    }
 }
 
 impl Agent {
     async fn dial(
         scene: &Scene,
         number: u32,
-        prefetch: u32,
+        swarm: Swarm,
         ends: Arc<Ends>,
     ) -> anyhow::Result<Self> {
         let host = scene.address.trim_start_matches("http://");
@@ -94,9 +166,16 @@ impl Agent {
         let token = HeaderValue::from_str(&format!("Bearer {}", scene.token))?;
         request.headers_mut().insert("authorization", token);
         let (socket, _) = tokio_tungstenite::client_async(request, stream).await?;
-        let mut agent =
-            Self { socket, ends, reports: Vec::new(), sent: FxHashMap::default(), number: 0 };
-        let settings = WorkerSettings { batch: BatchName::default(), concurrency: SLOTS, prefetch };
+        let mut agent = Self {
+            socket,
+            ends,
+            id: number,
+            reports: Vec::new(),
+            sent: FxHashMap::default(),
+            number: 0,
+        };
+        let Swarm { slots: concurrency, prefetch, .. } = swarm;
+        let settings = WorkerSettings { batch: BatchName::default(), concurrency, prefetch };
         let hello = Hello {
             protocol: PROTOCOL,
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -112,12 +191,17 @@ impl Agent {
             orphans: Vec::new(),
         };
         agent.say(&Up::Hello(Box::new(hello))).await?;
+        let welcome = agent.socket.next().await.context("the link was closed")??;
+        agent.hear(welcome)?;
         Ok(agent)
     }
 
     /// Takes what comes until the link ends.
     async fn run(mut self) -> anyhow::Result<()> {
-        let mut heartbeats = tokio::time::interval(HEARTBEAT);
+        // Spread over the time, as agents that were started by people are.
+        let first =
+            tokio::time::Instant::now() + HEARTBEAT.mul_f64(f64::from(self.id % 1000) / 1000.0);
+        let mut heartbeats = tokio::time::interval_at(first, HEARTBEAT);
         loop {
             tokio::select! {
                 message = self.socket.next() => {
@@ -179,7 +263,7 @@ impl Agent {
                 self.tell(report.execution, report.task, event);
             }
             ReportEvent::Finished { .. } => {
-                if self.ends.count.fetch_add(1, Ordering::Relaxed) + 1 == TASKS {
+                if self.ends.count.fetch_add(1, Ordering::Relaxed) + 1 == self.ends.wanted {
                     self.ends.all.notify_one();
                 }
             }

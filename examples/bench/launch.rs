@@ -9,7 +9,7 @@ use scitq::api::worker::UpdateWorker;
 use scitq::domain::WorkerId;
 
 use super::scene::Scene;
-use super::table::{Table, millis, per_task, percentiles, rate};
+use super::table::{Table, mebibytes, millis, per_task, percentiles, rate};
 
 /// Runs whose times are taken.
 const RUNS: usize = 100;
@@ -30,7 +30,11 @@ pub async fn measure(program: &Path, table: &mut Table) -> anyhow::Result<()> {
     latency(program, &scene, PAUSE, "50 ms apart, prefetch 0", table).await?;
     let workers = scene.client.list_workers().await?.workers;
     let worker = workers.first().context("there is no worker")?.id;
-    for prefetch in [0, 4] {
+    table.alone(
+        "memory of agent and supervisor, idle",
+        scene.agent_memory()?.into_iter().map(mebibytes).collect::<Vec<_>>().join(", "),
+    );
+    for prefetch in [0, 4, 64] {
         throughput(&scene, worker, prefetch, table).await?;
     }
     Ok(())

@@ -1,21 +1,27 @@
 //! What scitq costs, next to what the machine can do without it.
 //!
 //! ```text
-//! cargo build --release && cargo run --release --example bench [-- --tasks N] [-- --only PART]
+//! cargo build --release && cargo run --release --example bench [-- --tasks N --lines N --only PART]
 //! ```
 //!
 //! Starts the release binary on free ports and in temporary directories, loads
 //! it, and prints one table. The load runs on the same cores as scitq: the
-//! figures are lower bounds. PART is one of `launch`, `queue`, `agents`, `tui`.
+//! figures are lower bounds. PART is one of `launch`, `queue`, `agents`,
+//! `hyperqueue` (where its `hq` is in the search path), `tui` and `log`; `--lines`
+//! is how many lines the log of the last one has, 110,000,000 (a gigabyte) where
+//! nothing is said.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a table is what it is for")]
 
 mod agents;
+mod hyperqueue;
 mod launch;
 mod queue;
 mod scene;
+mod screen;
 mod table;
 mod tui;
+mod watch;
 
 use std::path::PathBuf;
 
@@ -27,6 +33,8 @@ use table::Table;
 struct Options {
     /// Tasks in the large queue.
     tasks: u64,
+    /// Lines in the long log.
+    lines: u64,
     /// The only part to run; all where none is named.
     only: Option<String>,
 }
@@ -47,8 +55,14 @@ fn main() -> anyhow::Result<()> {
         if is_wanted("agents") {
             agents::measure(&program, &mut table).await.context("agents")?;
         }
+        if is_wanted("hyperqueue") {
+            hyperqueue::measure(options.tasks, &mut table).context("hyperqueue")?;
+        }
         if is_wanted("tui") {
             tui::measure(&program, options.tasks, &mut table).await.context("tui")?;
+        }
+        if is_wanted("log") {
+            watch::measure_log(&program, options.lines, &mut table).await.context("log")?;
         }
         anyhow::Ok(())
     })?;
@@ -59,14 +73,15 @@ fn main() -> anyhow::Result<()> {
 }
 
 fn options() -> anyhow::Result<Options> {
-    let mut options = Options { tasks: 1_000_000, only: None };
+    let mut options = Options { tasks: 1_000_000, lines: 110_000_000, only: None };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         let value = words.next().with_context(|| format!("`{word}` needs a value"))?;
         match word.as_str() {
             "--tasks" => options.tasks = value.parse().context("--tasks needs a number")?,
+            "--lines" => options.lines = value.parse().context("--lines needs a number")?,
             "--only" => options.only = Some(value),
-            _ => bail!("`{word}` is neither --tasks nor --only"),
+            _ => bail!("`{word}` is none of --tasks, --lines and --only"),
         }
     }
     Ok(options)

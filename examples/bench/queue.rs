@@ -1,14 +1,18 @@
 //! A long queue: to fill it, keep it in memory, look at it, and find it again.
 
+use std::fs::File;
 use std::path::Path;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use anyhow::ensure;
 use rusqlite::{Connection, OpenFlags, params};
 use scitq::api::MAX_PAGE;
 use scitq::api::task::ListTasks;
 
+use super::agents::Swarm;
 use super::scene::Scene;
-use super::table::{Table, millis, rate};
+use super::table::{Table, mebibytes, millis, rate};
 
 /// Tasks in one request.
 const ONE_REQUEST: u64 = 100_000;
@@ -16,6 +20,7 @@ const ONE_REQUEST: u64 = 100_000;
 const READS: usize = 9;
 
 pub async fn measure(program: &Path, tasks: u64, table: &mut Table) -> anyhow::Result<()> {
+    each(program, table).await?;
     let mut scene = Scene::start(program, None).await?;
     table.alone("server's memory, idle", mebibytes(scene.memory()?));
     let rows = specs(0, ONE_REQUEST);
@@ -37,6 +42,32 @@ pub async fn measure(program: &Path, tasks: u64, table: &mut Table) -> anyhow::R
     let restart = scene.restart().await?;
     table.alone(format!("kill -9 with {queued} tasks, start, first answer"), millis(restart));
     table.alone("server's memory after that", mebibytes(scene.memory()?));
+    let swarm = Swarm { agents: 100, slots: 8, prefetch: 8, tasks: queued };
+    let start = Instant::now();
+    swarm.work(&scene).await?;
+    table.alone(format!("{swarm}: all {queued} of them"), rate(queued, start.elapsed()).0);
+    scene.queue(request(&specs(queued, ONE_REQUEST)), "the-rest").await?;
+    let what = format!("server's memory, {queued} finished and {ONE_REQUEST} pending tasks");
+    table.alone(what, mebibytes(scene.memory()?));
+    let restart = scene.restart().await?;
+    table.alone("kill -9 with these, start, first answer", millis(restart));
+    table.alone("server's memory after that", mebibytes(scene.memory()?));
+    Ok(())
+}
+
+/// Queues one task for each line of a file, from the command line.
+async fn each(program: &Path, table: &mut Table) -> anyhow::Result<()> {
+    let scene = Scene::start(program, None).await?;
+    let file = scene.path().join("lines");
+    let lines: Vec<String> = (0..ONE_REQUEST).map(|number| format!("sample-{number}")).collect();
+    std::fs::write(&file, lines.join("\n"))?;
+    let mut launch = scene.command(program);
+    launch.args(["launch", "--each", "--", "fastp", "-i", "{}.fastq.gz"]);
+    launch.stdin(File::open(&file)?).stdout(Stdio::null()).stderr(Stdio::null());
+    let start = Instant::now();
+    ensure!(launch.status()?.success(), "`scitq launch --each` failed");
+    let what = format!("`scitq launch --each`, {ONE_REQUEST} lines, durable");
+    table.alone(what, millis(start.elapsed()));
     Ok(())
 }
 
@@ -145,8 +176,4 @@ fn request(specs: &[String]) -> String {
 fn median(mut times: Vec<Duration>) -> Duration {
     times.sort_unstable();
     times.get(times.len() / 2).copied().unwrap_or_default()
-}
-
-fn mebibytes(bytes: u64) -> String {
-    format!("{} MiB", bytes >> 20)
 }

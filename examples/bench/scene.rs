@@ -101,21 +101,27 @@ impl Scene {
 
     /// CPU time so far of the agent and its supervisor, without their commands'.
     pub fn agent_cpu(&self) -> anyhow::Result<Duration> {
-        let own = self.server.id();
-        let mine = processes(self.path()).into_iter().filter(|pid| *pid != own);
-        let program = self.program.as_os_str().as_bytes();
-        let scitq = mine.filter(|pid| {
-            fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.starts_with(program))
-        });
-        scitq.map(cpu_of).sum()
+        self.agents().map(cpu_of).sum()
+    }
+
+    /// Resident memory of the agent and its supervisor, bytes each.
+    pub fn agent_memory(&self) -> anyhow::Result<Vec<u64>> {
+        self.agents().map(memory_of).collect()
     }
 
     /// Resident memory of the server, bytes.
     pub fn memory(&self) -> anyhow::Result<u64> {
-        let text = fs::read_to_string(format!("/proc/{}/status", self.server.id()))?;
-        let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kibibytes = line.and_then(|line| line.split_whitespace().next());
-        Ok(kibibytes.context("no VmRSS")?.parse::<u64>()? << 10)
+        memory_of(self.server.id())
+    }
+
+    /// The agent and its supervisor.
+    fn agents(&self) -> impl Iterator<Item = u32> {
+        let own = self.server.id();
+        let mine = processes(self.path()).into_iter().filter(move |pid| *pid != own);
+        let program = self.program.as_os_str().as_bytes();
+        mine.filter(move |pid| {
+            fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.starts_with(program))
+        })
     }
 
     /// Waits until the server that runs now answers, and takes its address.
@@ -213,8 +219,16 @@ fn processes(folder: &Path) -> Vec<u32> {
     pids.filter(|pid| *pid != std::process::id()).filter(is_mine).collect()
 }
 
+/// Resident memory of a process, bytes.
+pub fn memory_of(pid: u32) -> anyhow::Result<u64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kibibytes = line.and_then(|line| line.split_whitespace().next());
+    Ok(kibibytes.context("no VmRSS")?.parse::<u64>()? << 10)
+}
+
 /// CPU time of one process so far: fields 14 and 15 of `/proc/PID/stat`.
-fn cpu_of(pid: u32) -> anyhow::Result<Duration> {
+pub fn cpu_of(pid: u32) -> anyhow::Result<Duration> {
     let text = fs::read_to_string(format!("/proc/{pid}/stat"))?;
     // The second field is a name that may hold anything, also brackets and blanks.
     let (_, rest) = text.rsplit_once(')').context("a stat file without name")?;

@@ -84,3 +84,8 @@ pub fn per_task(time: Duration, tasks: u64) -> String {
     let micros = time.as_secs_f64() * 1e6 / tasks as f64;
     format!("{micros:.0} µs")
 }
+
+/// Memory, mebibytes.
+pub fn mebibytes(bytes: u64) -> String {
+    format!("{} MiB", bytes >> 20)
+}

@@ -46,6 +46,9 @@ pub async fn measure(program: &Path, tasks: u64, table: &mut Table) -> anyhow::R
     fill(&scene, tasks).await?;
     let mut watcher = Watcher::new(&scene)?;
     watcher.act(Action::Stream(StreamNews::Up));
+    let first = watcher.first_frame().await?;
+    let what = format!("terminal UI, {tasks} tasks: first frame after first reply (budget 100 ms)");
+    table.alone(what, millis(first));
     watcher.settle().await?;
     let mut told = |what: &str, watcher: &mut Watcher| {
         let (frames, _) = percentiles(std::mem::take(&mut watcher.frames));
@@ -73,7 +76,8 @@ pub async fn measure(program: &Path, tasks: u64, table: &mut Table) -> anyhow::R
         millis(filter),
     );
     table.alone(format!("terminal UI, {tasks} tasks: sort by name, with its answer"), millis(sort));
-    Ok(())
+    drop(watcher);
+    super::watch::measure(&scene, program, tasks, table).await
 }
 
 impl Watcher {
@@ -124,6 +128,15 @@ impl Watcher {
         while let Ok(action) = self.actions.try_recv() {
             self.answer(action);
         }
+    }
+
+    /// From the first answer to the frame that shows it.
+    async fn first_frame(&mut self) -> anyhow::Result<Duration> {
+        let action = tokio::time::timeout(PATIENCE, self.actions.recv()).await;
+        let action = action.context("the server does not answer")?.context("no answer")?;
+        let start = Instant::now();
+        self.answer(action);
+        Ok(start.elapsed())
     }
 
     /// Waits until no question is open.

@@ -7,6 +7,7 @@ use crate::api::client::ServerAddress;
 use crate::domain::worker::WorkerSettings;
 
 use super::fsm::Secret;
+use super::telemetry::MachineKind;
 
 /// Everything that an agent needs to know.
 #[derive(Debug, Clone)]
@@ -23,7 +24,7 @@ pub struct AgentConfig {
     /// Where the agent keeps all of its files. One agent per directory.
     pub workdir: PathBuf,
     /// What kind of machine this is, for people.
-    pub flavor: Option<String>,
+    pub kind: MachineKind,
     /// For how long the files of a failed task are kept.
     pub keep_failed: Duration,
     /// For how long a failed upload is tried again.

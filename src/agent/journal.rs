@@ -7,6 +7,7 @@
 //! itself goes, the commands go with it and are lost whatever the disk says.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -18,11 +19,25 @@ use super::fsm::{Files, Record};
 /// A journal smaller than this, in bytes, is not rewritten.
 const COMPACT_FROM: u64 = 1 << 20;
 
+/// Where a journal is kept.
+pub trait Paper: fmt::Debug + Send {
+    /// Adds bytes at the end, and says how many of them were taken.
+    ///
+    /// # Errors
+    /// The disk takes none.
+    fn append(&mut self, bytes: &[u8]) -> io::Result<usize>;
+
+    /// Puts these bytes in the place of all that is there.
+    ///
+    /// # Errors
+    /// The disk does not take them; all is as it was.
+    fn replace(&mut self, bytes: &[u8]) -> io::Result<()>;
+}
+
 /// The open journal.
 #[derive(Debug)]
 pub struct Journal {
-    path: PathBuf,
-    file: File,
+    paper: Box<dyn Paper>,
     /// The lines of each execution that is not gone.
     live: BTreeMap<ExecutionId, Vec<u8>>,
     /// Bytes that are not written yet.
@@ -55,6 +70,14 @@ impl Journal {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
             Err(error) => return Err(error),
         };
+        Self::over(&bytes, Box::new(OnDisk { path: path.to_owned(), file: None }))
+    }
+
+    /// The journal on this paper, which says `bytes`.
+    ///
+    /// # Errors
+    /// It cannot be rewritten.
+    pub fn over(bytes: &[u8], mut paper: Box<dyn Paper>) -> io::Result<(Self, Replay)> {
         let mut live: BTreeMap<ExecutionId, Vec<u8>> = BTreeMap::new();
         let mut replay = Replay::default();
         let mut records: BTreeMap<ExecutionId, Vec<Record>> = BTreeMap::new();
@@ -81,10 +104,9 @@ impl Journal {
         }
         replay.to_remove.retain(|execution| !live.contains_key(execution));
         replay.records = records.into_values().flatten().collect();
-        let (file, size) = rewrite(path, &live)?;
+        let size = rewrite(&mut *paper, &live)?;
         let compact_at = COMPACT_FROM.max(size.saturating_mul(2));
-        let path = path.to_owned();
-        Ok((Self { path, file, live, pending: Vec::new(), size, compact_at }, replay))
+        Ok((Self { paper, live, pending: Vec::new(), size, compact_at }, replay))
     }
 
     /// Adds a line, to be written by the next [`Self::flush`].
@@ -111,7 +133,7 @@ impl Journal {
     /// goes on at the very byte.
     pub fn flush(&mut self) -> io::Result<()> {
         while !self.pending.is_empty() {
-            match self.file.write(&self.pending) {
+            match self.paper.append(&self.pending) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(written) => {
                     self.pending.drain(..written);
@@ -130,27 +152,46 @@ impl Journal {
     /// Rewrites the file with what still counts. When that fails the old one
     /// goes on and grows to twice its size before the next try.
     fn compact(&mut self) {
-        match rewrite(&self.path, &self.live) {
-            Ok((file, size)) => {
-                self.file = file;
-                self.size = size;
-            }
-            Err(error) => {
-                tracing::warn!(%error, path = %self.path.display(), "cannot rewrite the journal");
-            }
+        match rewrite(&mut *self.paper, &self.live) {
+            Ok(size) => self.size = size,
+            Err(error) => tracing::warn!(%error, "cannot rewrite the journal"),
         }
         self.compact_at = COMPACT_FROM.max(self.size.saturating_mul(2));
     }
 }
 
-/// Writes a new journal beside the old one and puts it in its place.
-fn rewrite(path: &Path, live: &BTreeMap<ExecutionId, Vec<u8>>) -> io::Result<(File, u64)> {
+/// Puts what still counts in the place of all, and says how long that is.
+fn rewrite(paper: &mut dyn Paper, live: &BTreeMap<ExecutionId, Vec<u8>>) -> io::Result<u64> {
     let lines: Vec<u8> = live.values().flatten().copied().collect();
-    let fresh = path.with_extension("jsonl.new");
-    let mut file = OpenOptions::new().create(true).write(true).truncate(true).open(&fresh)?;
-    file.write_all(&lines)?;
-    fs::rename(&fresh, path)?;
-    Ok((file, lines.len() as u64))
+    paper.replace(&lines)?;
+    Ok(lines.len() as u64)
+}
+
+/// A file.
+#[derive(Debug)]
+struct OnDisk {
+    path: PathBuf,
+    /// None before it was written anew.
+    file: Option<File>,
+}
+
+impl Paper for OnDisk {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match &mut self.file {
+            Some(file) => file.write(bytes),
+            None => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+
+    /// Writes a new file beside the old one and puts it in its place.
+    fn replace(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let fresh = self.path.with_extension("jsonl.new");
+        let mut file = OpenOptions::new().create(true).write(true).truncate(true).open(&fresh)?;
+        file.write_all(bytes)?;
+        fs::rename(&fresh, &self.path)?;
+        self.file = Some(file);
+        Ok(())
+    }
 }
 
 #[cfg(test)]

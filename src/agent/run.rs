@@ -17,7 +17,7 @@ use crate::domain::worker::Machine;
 use super::cache::ResourceCache;
 use super::config::{AgentConfig, Departure, Stop};
 use super::driver::{
-    Commands, Driver, FolderCare, Folders, Hands, HeldFolders, Identity, Maker, Output,
+    Commands, Desk, Driver, FolderCare, Folders, Hands, HeldFolders, Identity, Maker, Output,
     describe_engine,
 };
 use super::error::AgentError;
@@ -92,7 +92,7 @@ fn release(lock: File) {
 }
 
 async fn start(config: AgentConfig, workdir: PathBuf) -> Result<(Driver, Event), AgentError> {
-    let mut machine = detect_machine(&workdir, config.flavor.clone())?;
+    let mut machine = detect_machine(&workdir, config.kind.clone())?;
     machine.engine = describe_engine().await;
     let store = files::read_store(&workdir)?;
     let token_path = files::token(&workdir);
@@ -154,7 +154,7 @@ async fn start(config: AgentConfig, workdir: PathBuf) -> Result<(Driver, Event),
         discarded: Vec::new(),
     };
     let link = tokio::spawn(link.run());
-    Ok((Driver { state, hands, outbox, events, link, late_at: None }, first))
+    Ok((Driver { desk: Desk::new(state, outbox), hands, events, link }, first))
 }
 
 fn open_journal(workdir: &Path) -> Result<(Journal, Replay), AgentError> {

@@ -23,6 +23,10 @@ pub enum Event {
         state: TaskState,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         execution: Option<ExecutionId>,
+        /// The batch that it was in before, when it has just been moved: those
+        /// who follow only that one hear of it once more.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        left: Option<BatchName>,
     },
     /// A task is gone.
     TaskDeleted { id: TaskId, batch: BatchName },

@@ -5,7 +5,9 @@
 //! one reply carries; the headers say how to go on.
 
 use serde::{Deserialize, Serialize};
-use utoipa::IntoParams;
+use utoipa::{IntoParams, ToSchema};
+
+use crate::domain::Timestamp;
 
 /// Header: the offset in the stream of the body's first byte.
 pub const OFFSET_HEADER: &str = "scitq-offset";
@@ -16,6 +18,9 @@ pub const COMPLETE_HEADER: &str = "scitq-complete";
 
 /// Most bytes in one reply.
 pub const MAX_READ: u64 = 4 << 20;
+
+/// Most moments in one reply.
+pub const MAX_TIMES: usize = 10_000;
 
 /// Longest wait for new bytes, seconds.
 pub const MAX_WAIT: u32 = 60;
@@ -35,4 +40,33 @@ pub struct ReadOutput {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[param(maximum = 60)]
     pub wait_seconds: Option<u32>,
+}
+
+/// Query of `GET /api/v2/executions/{id}/output/{stdout|stderr}/times`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ReadTimes {
+    /// First byte whose time is wanted.
+    #[serde(default)]
+    pub offset: u64,
+    /// For so many bytes; 4 MiB at the most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u64>,
+}
+
+/// When bytes of a stream came to the server.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+pub struct OutputTimes {
+    /// In order, 10,000 at the most. The first may lie before the offset that
+    /// was asked for. Output of before there were times has none.
+    pub times: Vec<OutputTime>,
+}
+
+/// The bytes from this offset up to the next one came within a tenth of a
+/// second of this moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct OutputTime {
+    pub offset: u64,
+    pub at: Timestamp,
 }

@@ -182,6 +182,14 @@ pub struct ListTasks {
     /// Only tasks that have been in their state since before this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since_before: Option<Timestamp>,
+    /// Only tasks that fit this filter: words with spaces between, of which all
+    /// must hold. `text` is in name, command, batch or worker without regard to
+    /// case, `/regex/` in name or command; `state:`, `batch:`, `worker:`,
+    /// `name:` and `tag:` are as the parameters; `!` in front turns a word
+    /// around, quotes keep spaces. No index knows it: where nothing else narrows
+    /// the list down, all tasks are looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filter: Option<String>,
     #[serde(default)]
     pub sort: TaskSort,
     /// Last ones first: with the usual sort, newest first.
@@ -221,6 +229,9 @@ pub struct CountTasks {
     /// Only tasks that have been in their state since before this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since_before: Option<Timestamp>,
+    /// Only tasks that fit this filter, in the words of the list's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filter: Option<String>,
 }
 
 /// How many tasks there are.
@@ -242,6 +253,7 @@ impl From<&ListTasks> for CountTasks {
             tag: list.tag.clone(),
             worker: list.worker,
             since_before: list.since_before,
+            filter: list.filter.clone(),
         }
     }
 }

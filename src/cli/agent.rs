@@ -16,6 +16,7 @@ use super::error::{CliError, ErrorKind};
 use super::parse;
 use super::settings;
 use crate::agent::config::{KEEP_FAILED, UPLOAD_PATIENCE};
+use crate::agent::telemetry::MachineKind;
 use crate::agent::{self, AgentConfig, Departure, Secret, Stop};
 use crate::domain::BatchName;
 use crate::domain::worker::WorkerSettings;
@@ -69,6 +70,12 @@ struct AgentOptions {
     /// Tell people what kind of machine this is
     #[arg(short, long)]
     flavor: Option<String>,
+    /// Tell people where this machine stands
+    #[arg(long)]
+    region: Option<String>,
+    /// Tell people whose machine this is
+    #[arg(long)]
+    provider: Option<String>,
     /// Keep the files of a failed task so long: 12h, 7d [default: 7d]
     #[arg(long, value_name = "DURATION")]
     keep_failed: Option<String>,
@@ -94,7 +101,11 @@ pub async fn cmd_agent(global: &GlobalArgs, args: AgentArgs) -> Result<u8, CliEr
             prefetch: options.prefetch.unwrap_or(0),
         },
         workdir: workdir(options.workdir, &surroundings)?,
-        flavor: options.flavor,
+        kind: MachineKind {
+            flavor: options.flavor,
+            region: options.region,
+            provider: options.provider,
+        },
         keep_failed: options.keep_failed.as_deref().map_or(Ok(KEEP_FAILED), keep_failed)?,
         upload_patience: UPLOAD_PATIENCE,
         program: std::env::current_exe()
@@ -157,6 +168,8 @@ fn merged(flags: AgentOptions, file: AgentOptions) -> AgentOptions {
         batch: flags.batch.or(file.batch),
         workdir: flags.workdir.or(file.workdir),
         flavor: flags.flavor.or(file.flavor),
+        region: flags.region.or(file.region),
+        provider: flags.provider.or(file.provider),
         keep_failed: flags.keep_failed.or(file.keep_failed),
     }
 }

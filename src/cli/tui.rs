@@ -13,10 +13,10 @@ use super::output::{self, ColorChoice};
 use super::session::Session;
 use super::settings::is_no_color;
 use crate::domain::BatchName;
+use crate::domain::filter::{Filter, quoted};
 use crate::domain::task::TaskState;
 use crate::runtime_dir::Surroundings;
 use crate::tui::config::{Config, Memory, default_text};
-use crate::tui::filter::{Filter, quoted};
 use crate::tui::keymap::Keymap;
 use crate::tui::state::{Access, Screen};
 use crate::tui::theme::{Depth, Letters, Theme, ThemeName};
@@ -98,6 +98,8 @@ pub async fn cmd_tui(global: &GlobalArgs, args: TuiArgs) -> Result<u8, CliError>
         programs: programs(),
         size: args.size.unwrap_or_else(frame_size),
     };
+    // Outputs of tasks are listed where they are.
+    super::site::use_storage_settings();
     let session = Session::open(global)?;
     let client = session.client.clone();
     if args.once {
@@ -116,7 +118,7 @@ fn told(session: &Session, error: TuiError) -> CliError {
     match error {
         TuiError::Client(error) => session.explain(error),
         TuiError::Silent => CliError::new(ErrorKind::Unreachable, error.to_string()),
-        TuiError::Terminal(_) => CliError::internal(error.to_string()),
+        TuiError::Terminal(_) | TuiError::Defect => CliError::internal(error.to_string()),
     }
 }
 

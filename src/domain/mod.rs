@@ -10,6 +10,7 @@ pub mod check;
 pub mod container;
 pub mod demand;
 pub mod execution;
+pub mod filter;
 pub mod ids;
 pub mod signal;
 pub mod task;

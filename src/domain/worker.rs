@@ -128,6 +128,12 @@ pub struct Machine {
     pub memory_bytes: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flavor: Option<String>,
+    /// Where it stands, as people call it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// Whose machine it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<String>,
     /// What runs containers there, with its version; absent where nothing does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub engine: Option<String>,

@@ -378,10 +378,13 @@ const fn object_of(event: &Event) -> Option<Object> {
 }
 
 fn is_wanted(filter: &FollowEvents, event: &Event) -> bool {
+    let mut left = None;
     let (kind, task, batch) = match event {
-        Event::Task { id, batch, .. } | Event::TaskDeleted { id, batch } => {
+        Event::Task { id, batch, left: before, .. } => {
+            left = before.as_ref();
             (EventKind::Task, Some(*id), batch)
         }
+        Event::TaskDeleted { id, batch } => (EventKind::Task, Some(*id), batch),
         Event::Worker { batch, .. } | Event::WorkerDeleted { batch, .. } => {
             (EventKind::Worker, None, batch)
         }
@@ -390,7 +393,7 @@ fn is_wanted(filter: &FollowEvents, event: &Event) -> bool {
     };
     filter.kind.is_none_or(|wanted| wanted == kind)
         && (filter.task.is_none() || filter.task == task)
-        && filter.batch.as_ref().is_none_or(|wanted| wanted == batch)
+        && filter.batch.as_ref().is_none_or(|wanted| wanted == batch || Some(wanted) == left)
 }
 
 impl fmt::Display for EventId {

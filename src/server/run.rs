@@ -163,7 +163,8 @@ async fn open(
     }
     let store = Arc::new(store);
     let output = OutputStore::open(&data_dir.output(), OutputSettings::new(OUTPUT_LIMIT))
-        .map_err(output_error)?;
+        .map_err(output_error)?
+        .with_clock(Arc::clone(clock));
     let tokens = Arc::new(TokenTable::default());
     for (id, row) in store.readers.list_tokens().await.map_err(store_error)? {
         let principal =

@@ -6,18 +6,18 @@ use std::path::PathBuf;
 
 use crate::api::ClientError;
 use crate::api::batch::{BatchList, DeleteBatch, WithTasks};
-use crate::api::event::Event;
+use crate::api::event::{Event, FollowEvents};
 use crate::api::server::ServerStatus;
 use crate::api::task::{Dependents, EditEnded, EditRunning, TaskDetail, TaskView};
 use crate::api::worker::{Clean, UpdateWorker, WorkerList};
 use crate::domain::execution::Stream;
 use crate::domain::signal::Signal;
 use crate::domain::task::{TaskSpec, TaskState};
-use crate::domain::{BatchName, ExecutionId, TaskId, WorkerId};
+use crate::domain::{BatchName, ExecutionId, TaskId, Timestamp, WorkerId};
 
-use super::filter::TaskQuery;
 use super::keymap::Key;
-use super::state::Tails;
+use super::query::TaskQuery;
+use super::state::{OutputFiles, Tails};
 
 pub use crate::api::glance::WorkerSamples as Samples;
 
@@ -68,8 +68,10 @@ pub enum Effect {
     SearchOutput {
         search: Search,
     },
-    /// Follows the end of a stream; one request at a time.
+    /// Nobody looks at growing output any more.
     CancelFollow,
+    /// The server's events are to be these from now on.
+    Follow(FollowEvents),
     Suspend,
     Redraw,
     Quit,
@@ -107,18 +109,21 @@ pub enum Fetch {
         worker: WorkerId,
     },
     Failures,
+    /// How many tasks had their latest execution on each of these workers.
+    Latest {
+        workers: Vec<WorkerId>,
+    },
+    /// The files at the address where a task put its outputs.
+    Files {
+        task: TaskId,
+        place: String,
+    },
     Output(OutputRequest),
 }
 
 /// A page of tasks as it is asked for.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TaskPageQuery(pub TaskQuery);
-
-impl PartialEq for TaskPageQuery {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.list == other.0.list && self.0.worker == other.0.worker
-    }
-}
 
 /// A piece of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,6 +133,10 @@ pub struct OutputRequest {
     pub from: OutputFrom,
     /// Bytes at the most.
     pub limit: u64,
+    /// Whether it is asked as well when they came.
+    pub with_times: bool,
+    /// Of the window that asks.
+    pub epoch: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -146,6 +155,8 @@ pub struct OutputReply {
     pub bytes: Vec<u8>,
     pub size: u64,
     pub is_complete: bool,
+    /// From which offset on bytes came when, if that was asked for.
+    pub times: Vec<(u64, Timestamp)>,
 }
 
 /// Looks through a whole stream.
@@ -159,14 +170,12 @@ pub struct Search {
 }
 
 /// The tasks that a change is for.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
     Ids(Vec<TaskId>),
     /// All that a query finds when it comes to it; so many were counted.
     Found(Box<TaskPageQuery>, Option<u64>),
 }
-
-impl Eq for Target {}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, strum::Display)]
 #[strum(serialize_all = "lowercase")]
@@ -239,6 +248,11 @@ pub enum Reply {
         result: Result<Samples, ClientError>,
     },
     Failures(Result<Vec<(TaskView, String)>, ClientError>),
+    Latest(Result<BTreeMap<WorkerId, (u64, u64)>, ClientError>),
+    Files {
+        task: TaskId,
+        result: Result<OutputFiles, String>,
+    },
     Output {
         request: OutputRequest,
         result: Result<OutputReply, ClientError>,

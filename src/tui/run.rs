@@ -12,6 +12,7 @@ use ratatui::layout::Rect;
 use thiserror::Error;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{self, UnboundedReceiver};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::config::{Config, Memory};
@@ -24,6 +25,7 @@ use super::terminal::{Mouse, TakenTerminal};
 use super::theme::Theme;
 use super::update::{update, wake};
 use super::view;
+use crate::api::event::FollowEvents;
 use crate::api::{Client, ClientError};
 use crate::clock::SystemClock;
 use crate::domain::time::Clock;
@@ -58,6 +60,8 @@ pub enum TuiError {
     Client(#[from] ClientError),
     #[error("the server did not answer in time")]
     Silent,
+    #[error("a part of the terminal UI has failed, as told above")]
+    Defect,
 }
 
 /// How it ended.
@@ -91,6 +95,7 @@ struct Loop {
     terminal: TakenTerminal,
     input: Option<EventStream>,
     programs: Programs,
+    follow: watch::Sender<FollowEvents>,
 }
 
 /// Shows the server until the user has had enough.
@@ -100,7 +105,8 @@ struct Loop {
 pub async fn run(client: Client, options: Options) -> Result<Ended, TuiError> {
     let mut signals = Signals::new()?;
     let (sender, actions) = mpsc::unbounded_channel();
-    let follower = tokio::spawn(follow_events(client.clone(), sender.clone()));
+    let (follow, followed) = watch::channel(FollowEvents::default());
+    let follower = tokio::spawn(follow_events(client.clone(), followed, sender.clone()));
     let mouse = if options.config.mouse { Mouse::Taken } else { Mouse::Left };
     let terminal = TakenTerminal::take(mouse)?;
     let size = terminal.size()?;
@@ -109,7 +115,7 @@ pub async fn run(client: Client, options: Options) -> Result<Ended, TuiError> {
     let state = State::new(setup(&client, options, size));
     let hands = Hands::new(client.clone(), sender);
     let input = Some(EventStream::new());
-    let mut whole = Loop { client, state, hands, actions, terminal, input, programs };
+    let mut whole = Loop { client, state, hands, actions, terminal, input, programs, follow };
     let ended = whole.go_round(&mut signals).await;
     follower.abort();
     whole.terminal.leave();
@@ -213,6 +219,8 @@ impl Signals {
 impl Loop {
     async fn go_round(&mut self, signals: &mut Signals) -> Result<Ended, TuiError> {
         let mut last_frame = Instant::now();
+        let panicked = self.terminal.panicked();
+        tokio::pin!(panicked);
         if self.take(Action::Tick).await? == Next::Quit {
             return Ok(Ended::ByUser);
         }
@@ -231,6 +239,7 @@ impl Loop {
                     }
                 }
                 action = self.actions.recv() => action,
+                () = &mut panicked => return Err(TuiError::Defect),
                 () = tokio::time::sleep(pause) => Some(Action::Tick),
                 _ = signals.terminate.recv() => return Ok(Ended::BySignal(15)),
                 _ = signals.hang_up.recv() => return Ok(Ended::BySignal(1)),
@@ -280,6 +289,9 @@ impl Loop {
             Effect::SearchOutput { search } => self.hands.search(search),
             Effect::Download { tasks, directory } => self.hands.download(tasks, directory),
             Effect::CancelFollow => self.hands.cancel_follow(),
+            Effect::Follow(wanted) => {
+                let _ = self.follow.send(wanted);
+            }
             Effect::Redraw => self.terminal.clear()?,
             Effect::Suspend => {
                 self.give_terminal_away();

@@ -14,6 +14,7 @@ use crossterm::terminal::{
 use crossterm::{cursor, execute};
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
+use tokio::sync::Notify;
 
 use super::state::State;
 use super::view;
@@ -23,6 +24,8 @@ pub(super) struct TakenTerminal {
     terminal: Terminal<CrosstermBackend<Stdout>>,
     mouse: Mouse,
     is_ours: Arc<AtomicBool>,
+    /// Told when a panic, in whatever thread, has taken the screen from us.
+    panicked: Arc<Notify>,
 }
 
 /// Whether clicks come to us.
@@ -36,7 +39,7 @@ impl TakenTerminal {
     pub(super) fn take(mouse: Mouse) -> io::Result<Self> {
         let is_ours = Arc::new(AtomicBool::new(false));
         let terminal = Terminal::new(CrosstermBackend::new(io::stdout()))?;
-        let mut taken = Self { terminal, mouse, is_ours };
+        let mut taken = Self { terminal, mouse, is_ours, panicked: Arc::default() };
         taken.restore_on_panic();
         taken.enter()?;
         Ok(taken)
@@ -59,6 +62,9 @@ impl TakenTerminal {
     }
 
     pub(super) fn draw(&mut self, state: &State) -> io::Result<()> {
+        if !self.is_ours.load(Ordering::Relaxed) {
+            return Ok(());
+        }
         self.terminal.draw(|frame| view::draw(state, frame.buffer_mut())).map(drop)
     }
 
@@ -77,13 +83,20 @@ impl TakenTerminal {
         Ok((size.width, size.height))
     }
 
+    /// Waits for a panic, after which nothing may be drawn any more.
+    pub(super) fn panicked(&self) -> impl Future<Output = ()> + 'static {
+        let panicked = Arc::clone(&self.panicked);
+        async move { panicked.notified().await }
+    }
+
     /// What a panic tells must not be written over the screen, and lost with it.
     fn restore_on_panic(&self) {
-        let is_ours = Arc::clone(&self.is_ours);
+        let (is_ours, panicked) = (Arc::clone(&self.is_ours), Arc::clone(&self.panicked));
         let before = panic::take_hook();
         panic::set_hook(Box::new(move |defect| {
             if is_ours.swap(false, Ordering::Relaxed) {
                 give_back();
+                panicked.notify_one();
             }
             before(defect);
         }));

@@ -11,7 +11,7 @@ use serde_json::json;
 use super::config::{Config, Memory};
 use super::effect::{Action, Effect};
 use super::keymap::{Key, Keymap};
-use super::state::{Access, Setup, State};
+use super::state::{Access, Flavor, Setup, State};
 use super::theme::Theme;
 use super::update::update;
 use super::view;
@@ -99,6 +99,30 @@ pub fn batch(name: &str, counts: &[(&str, u64)]) -> BatchView {
         "throughput": 4.2, "remaining_seconds": 5_400.0
     }))
     .unwrap()
+}
+
+/// What two providers would have.
+pub fn flavors() -> Vec<Flavor> {
+    let flavor = |name: &str, provider: &str, region: &str, cpu: u32, cost: f64| Flavor {
+        name: name.to_owned(),
+        provider: provider.to_owned(),
+        region: region.to_owned(),
+        cpu,
+        ram: f64::from(cpu) * 3.75,
+        disk: 100.0,
+        cost,
+        available: Some(20),
+        ..Flavor::default()
+    };
+    let mut flavors = vec![
+        flavor("Standard_D8", "azure", "swedencentral", 8, 0.41),
+        flavor("b2-30", "ovh", "GRA11", 8, 0.35),
+        flavor("b2-7", "ovh", "GRA11", 2, 0.09),
+        flavor("b2-7", "ovh", "UK1", 2, 0.1),
+    ];
+    flavors[0].tags = "S".to_owned();
+    flavors[0].eviction = 5.0;
+    flavors
 }
 
 /// Types keys as the configuration names them, with spaces between.

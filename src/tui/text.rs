@@ -118,6 +118,13 @@ pub fn count(number: u64) -> String {
     grouped
 }
 
+/// `1 task`, `1,204 tasks`
+#[must_use]
+pub fn counted(number: u64, thing: &str) -> String {
+    let end = if number == 1 { "" } else { "s" };
+    format!("{} {thing}{end}", count(number))
+}
+
 /// `999`, `12.3k`, `1.2M`: at most five columns.
 #[must_use]
 #[expect(clippy::cast_precision_loss, reason = "a figure of three digits")]
@@ -189,6 +196,15 @@ pub fn moment(time: Timestamp, now: Timestamp, zone: &TimeZone) -> String {
     } else {
         time.strftime("%Y-%m-%d %H:%M").to_string()
     }
+}
+
+/// `11-25 14:05:12`: always as wide.
+#[must_use]
+pub fn day_and_time(time: Timestamp, zone: &TimeZone) -> String {
+    jiff::Timestamp::from_microsecond(time.0).map_or_else(
+        |_| "?".to_owned(),
+        |time| time.to_zoned(zone.clone()).strftime("%m-%d %H:%M:%S").to_string(),
+    )
 }
 
 /// Date and time with the offset from UTC.
@@ -304,6 +320,10 @@ mod tests {
     fn figures_are_as_people_read_them() {
         assert_eq!(count(1_204_331), "1,204,331");
         assert_eq!(count(12), "12");
+        assert_eq!(
+            (counted(1, "row"), counted(2_000, "row")),
+            ("1 row".into(), "2,000 rows".into())
+        );
         assert_eq!(short_count(1_204_331), "1.2M");
         assert_eq!(bytes(1536), "1.5 KiB");
         assert_eq!(bytes(1 << 40), "1.0 TiB");

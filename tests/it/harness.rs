@@ -62,8 +62,13 @@ impl Server {
 
     /// A server on a free port with further options of `scitq serve`.
     pub fn start_with(options: &[&str]) -> Self {
+        Self::start_in(World::new(), options)
+    }
+
+    /// The same in a world that was made before.
+    pub fn start_in(world: World, options: &[&str]) -> Self {
         let mut server = Self {
-            world: World::new(),
+            world,
             process: None,
             serve_options: options.iter().map(ToString::to_string).collect(),
             scheme: "http".to_owned(),

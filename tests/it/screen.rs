@@ -87,6 +87,24 @@ impl Terminal {
             && screen.mouse_protocol_mode() == vt100::MouseProtocolMode::None
     }
 
+    /// Whether the program wants to hear of clicks.
+    pub fn takes_clicks(&self) -> bool {
+        let parser = self.parser.lock().unwrap();
+        parser.screen().mouse_protocol_mode() != vt100::MouseProtocolMode::None
+    }
+
+    /// Whether anything on the screen is in colour.
+    pub fn has_colours(&self) -> bool {
+        let parser = self.parser.lock().unwrap();
+        let screen = parser.screen();
+        let (lines, columns) = screen.size();
+        let is_coloured = |cell: &vt100::Cell| {
+            cell.fgcolor() != vt100::Color::Default || cell.bgcolor() != vt100::Color::Default
+        };
+        (0..lines.get())
+            .any(|y| (0..columns.get()).any(|x| screen.cell(y, x).is_some_and(is_coloured)))
+    }
+
     /// Types keys as a terminal sends them.
     pub fn type_keys(&mut self, keys: &str) {
         self.master.write_all(keys.as_bytes()).unwrap();

@@ -23,7 +23,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("agent", &["domain", "api", "storage", "clock", "runtime_dir"]),
     ("agent/fsm", &["domain", "api"]),
     ("agent/supervisor", &["domain", "clock"]),
-    ("tui", &["domain", "api", "clock"]),
+    ("tui", &["domain", "api", "clock", "storage"]),
     ("cli", &["domain", "api", "storage", "clock", "runtime_dir", "server", "agent", "tui"]),
 ];
 

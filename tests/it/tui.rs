@@ -231,7 +231,7 @@ fn a_batch_is_paused_let_go_stopped_killed_and_deleted() {
     tui.type_keys("u");
     tui.wait_until("the batch to go", row("● go"));
     tui.type_keys("P");
-    tui.wait_for("suspend its");
+    tui.wait_for("and suspend");
     tui.type_keys("y");
     tui.wait_until("a pause with tasks", row("‖ all"));
     server.wait_for(&first, &["paused"]);
@@ -239,7 +239,7 @@ fn a_batch_is_paused_let_go_stopped_killed_and_deleted() {
     tui.wait_until("the batch to go on", row("● go"));
     server.wait_for(&first, &["running"]);
     tui.type_keys("t");
-    tui.wait_for("Stop the");
+    tui.wait_for("SIGTERM is sent");
     tui.type_keys("y");
     server.wait_for(&first, &["failed"]);
     tui.wait_until("the batch to be paused by that", row("‖ paused"));
@@ -248,7 +248,7 @@ fn a_batch_is_paused_let_go_stopped_killed_and_deleted() {
     let fourth = server.launch(&["-b", "test", "sleep", "602"]);
     server.wait_for(&fourth, &["running"]);
     tui.type_keys("K");
-    tui.wait_for("Kill the");
+    tui.wait_for("SIGKILL is sent");
     tui.type_keys("y");
     server.wait_for(&fourth, &["failed"]);
     tui.type_keys("D");

@@ -29,6 +29,8 @@ const PATIENCE_FOR_PROGRAMS: Duration = Duration::from_mins(5);
 #[derive(Debug)]
 pub struct World {
     folder: TempDir,
+    /// Put in front of every command: a program that runs it somewhere else.
+    entrance: Vec<String>,
 }
 
 /// What a program that has ended left.
@@ -63,7 +65,12 @@ fn answer_within<T>(patience: Duration, mut probe: impl FnMut() -> Option<T>) ->
 
 impl World {
     pub fn new() -> Self {
-        let world = Self { folder: TempDir::with_prefix("scitq-test-").unwrap() };
+        Self::behind(Vec::new())
+    }
+
+    /// The same with all commands run by way of these words.
+    pub fn behind(entrance: Vec<String>) -> Self {
+        let world = Self { folder: TempDir::with_prefix("scitq-test-").unwrap(), entrance };
         for name in ["home", "run", "tmp", "logs"] {
             fs::create_dir(world.path().join(name)).unwrap();
         }
@@ -77,7 +84,14 @@ impl World {
     /// A command that sees nothing of the environment in which the tests run but
     /// the search path.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
-        let mut command = Command::new(program);
+        let mut command = match self.entrance.split_first() {
+            None => Command::new(program),
+            Some((first, others)) => {
+                let mut command = Command::new(first);
+                command.args(others).arg(program);
+                command
+            }
+        };
         command
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())

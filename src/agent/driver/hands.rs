@@ -10,7 +10,6 @@ use tokio::task::JoinHandle;
 use crate::agent::cache::ResourceCache;
 use crate::agent::fsm::{Culprit, Effect, Event, Files, Ground, Order, Standing, TransferFailure};
 use crate::agent::link::ToLink;
-use crate::agent::outbox::Outbox;
 use crate::agent::stage::{self, StageError};
 use crate::agent::telemetry::Sampler;
 use crate::agent::workdir::TaskDirs;
@@ -23,6 +22,7 @@ use crate::storage::{Note, Transfer};
 
 use super::commands::Commands;
 use super::containers::fetch_image;
+use super::desk::Carrier;
 use super::folders::{self, Folders, Maker};
 use super::output::Output;
 
@@ -64,16 +64,6 @@ pub struct Moving {
     task: JoinHandle<()>,
 }
 
-/// What the agent does after an effect.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Next {
-    GoOn,
-    /// It leaves: nothing is left to do.
-    Leave,
-    /// It makes place for a new process.
-    Restart,
-}
-
 /// What it takes to fetch the data of a task.
 struct Download {
     maker: Maker,
@@ -103,12 +93,13 @@ impl Identity {
     }
 }
 
-impl Hands {
-    /// Carries out one effect; what is to be written down is noted in the
-    /// outbox.
-    pub fn perform(&mut self, effect: Effect, concurrency: u32, outbox: &mut Outbox) -> Next {
+impl Carrier for Hands {
+    fn notice(&mut self, event: &Event) {
+        self.note_event(event);
+    }
+
+    fn perform(&mut self, effect: Effect, concurrency: u32) {
         match effect {
-            Effect::Journal(record) => outbox.note(&record),
             Effect::Prepare { order, ground } => self.prepare(order, ground),
             Effect::Spawn(order) => self.commands.spawn(&order, concurrency),
             Effect::Signal { execution, signal } => self.commands.signal(execution, signal),
@@ -144,31 +135,28 @@ impl Hands {
                 }
             }
             Effect::Clean(what) => self.folders.clean_on_demand(what),
-            Effect::Restart => return Next::Restart,
-            Effect::Exit => return Next::Leave,
+            // The desk's own affairs.
+            Effect::Journal(_) | Effect::Restart | Effect::Exit => {}
         }
-        Next::GoOn
     }
 
-    /// Whether [`Self::do_late`] shall not wait.
-    pub const fn has_much(&self) -> bool {
+    fn has_much(&self) -> bool {
         self.discarded.len() >= MANY_DISCARDED
     }
 
-    /// Whether something waits for [`Self::do_late`].
-    pub fn has_late(&self) -> bool {
+    fn has_late(&self) -> bool {
         self.output.has_fresh() || !self.discarded.is_empty()
     }
 
-    /// Does what was put off. The records of it are written, or the disk takes
-    /// none: what is told twice does no harm.
-    pub fn do_late(&mut self) {
+    fn do_late(&mut self) {
         self.output.hand_over();
         if !self.discarded.is_empty() {
             self.folders.discard(std::mem::take(&mut self.discarded));
         }
     }
+}
 
+impl Hands {
     /// Notes that a transfer has answered.
     pub fn on_transfer_over(&mut self, execution: ExecutionId) {
         self.transfers.remove(&execution);

@@ -6,14 +6,17 @@
 
 mod commands;
 mod containers;
+mod desk;
 mod folders;
 mod hands;
+mod notice;
 mod oom;
 mod output;
 mod turn;
 
 pub use commands::Commands;
 pub use containers::describe_engine;
+pub use desk::{Carrier, Desk, Next};
 pub use folders::{FolderCare, Folders, HeldFolders, Maker};
 pub use hands::{Hands, Identity};
 pub use output::Output;

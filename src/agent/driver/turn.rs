@@ -8,14 +8,14 @@ use tokio::time::{Interval, MissedTickBehavior, interval, sleep};
 
 use crate::agent::config::{Departure, Stop};
 use crate::agent::error::AgentError;
-use crate::agent::fsm::{AgentState, Event};
+use crate::agent::fsm::Event;
 use crate::agent::link::LinkError;
-use crate::agent::outbox::Outbox;
-use crate::api::link::{Down, HEARTBEAT_SECONDS, Verdict, Welcome};
+use crate::api::link::HEARTBEAT_SECONDS;
 use crate::clock::SystemClock;
-use crate::domain::{Clock, Monotonic};
+use crate::domain::Clock;
 
-use super::hands::{Hands, Next};
+use super::desk::{Carrier, Desk, Next};
+use super::hands::Hands;
 
 /// Most events between two looks at the rest of the world.
 const MAX_EVENTS: usize = 1_000;
@@ -26,9 +26,6 @@ const CLEAN: Duration = Duration::from_mins(1);
 /// Longest sleep for a deadline: the timer does not see a suspended machine.
 const MAX_SLEEP: Duration = Duration::from_secs(5);
 
-/// How long that which can be done for many executions at once waits for more.
-const LATE: Duration = Duration::from_millis(100);
-
 /// How long the sending of the last reports may take when the agent leaves.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
@@ -38,13 +35,10 @@ const LAST_REMOVALS: Duration = Duration::from_mins(1);
 /// An agent at work.
 #[derive(Debug)]
 pub struct Driver {
-    pub state: AgentState,
+    pub desk: Desk,
     pub hands: Hands,
-    pub outbox: Outbox,
     pub events: UnboundedReceiver<Event>,
     pub link: JoinHandle<Result<(), LinkError>>,
-    /// When what was put off is done.
-    pub late_at: Option<Monotonic>,
 }
 
 impl Driver {
@@ -61,7 +55,9 @@ impl Driver {
         let mut cleanings = every(CLEAN);
         let mut events = vec![first];
         loop {
-            match self.take(&mut events) {
+            let now = SystemClock.now();
+            let more = || self.events.try_recv().ok();
+            match self.desk.take(now, &mut events, &mut self.hands, more) {
                 Next::GoOn => {}
                 Next::Leave => {
                     self.leave(Some(LAST_REMOVALS)).await;
@@ -72,7 +68,7 @@ impl Driver {
                     return Ok(Departure::Restart);
                 }
             }
-            let rest = self.rest();
+            let rest = self.desk.rest(SystemClock.now().monotonic).map(|rest| rest.min(MAX_SLEEP));
             tokio::select! {
                 biased;
                 stop = stops.recv() => match stop {
@@ -108,129 +104,18 @@ impl Driver {
             };
             events.push(event);
         }
-        let now = SystemClock.now().monotonic;
-        if self.state.next_deadline().is_some_and(|deadline| deadline <= now) {
+        if self.desk.is_tick_due(SystemClock.now().monotonic) {
             events.push(Event::Tick);
         }
-    }
-
-    /// Reacts to the events.
-    fn take(&mut self, events: &mut Vec<Event>) -> Next {
-        let now = SystemClock.now();
-        let mut next = Next::GoOn;
-        while !events.is_empty() {
-            for event in events.drain(..) {
-                self.notice(&event);
-                for effect in self.state.on(now, event) {
-                    let concurrency = self.state.concurrency();
-                    let wanted = self.hands.perform(effect, concurrency, &mut self.outbox);
-                    next = if wanted == Next::GoOn { next } else { wanted };
-                }
-            }
-            // Some effects are answered on the spot.
-            events.extend(std::iter::from_fn(|| self.events.try_recv().ok()));
-        }
-        while let Some((link, frame)) = self.state.next_reports(now) {
-            self.outbox.post(link, frame);
-        }
-        self.write(now.monotonic);
-        next
-    }
-
-    /// Writes and sends what cannot wait, and the rest when it is time.
-    fn write(&mut self, now: Monotonic) {
-        let is_late = self.late_at.is_some_and(|at| at <= now);
-        let may_try_again = self.outbox.retry_at().is_some_and(|at| at <= now);
-        if self.outbox.is_urgent() || may_try_again || (is_late && !self.outbox.is_empty()) {
-            self.outbox.write(now);
-        }
-        if is_late || self.hands.has_much() {
-            self.late_at = None;
-            self.hands.do_late();
-        }
-        if self.late_at.is_none() && (self.hands.has_late() || !self.outbox.is_empty()) {
-            self.late_at = Some(now.after(LATE));
-        }
-    }
-
-    /// What people read of an event, and what it means for transfers.
-    fn notice(&mut self, event: &Event) {
-        match event {
-            Event::Prepared { execution, .. } | Event::Uploaded { execution, .. } => {
-                self.hands.on_transfer_over(*execution);
-            }
-            Event::Frame { frame, .. } => self.notice_frame(frame),
-            Event::Started { execution, .. } => tracing::debug!(%execution, "started"),
-            Event::Ended { execution, end } => {
-                tracing::debug!(%execution, exit = ?end.exit, "ended");
-            }
-            Event::NotStarted { execution, failure } => {
-                tracing::debug!(%execution, reason = %failure.reason, "not started");
-            }
-            Event::SupervisorDown => tracing::error!("lost the supervisor of the commands"),
-            _ => {}
-        }
-    }
-
-    fn notice_frame(&self, frame: &Down) {
-        match frame {
-            Down::Start(start) => tracing::debug!(execution = %start.execution, "ordered"),
-            Down::Order { execution, verdict } => {
-                tracing::info!(%execution, ?verdict, "the server decided");
-            }
-            Down::Settings { settings, wanted, lost_after_seconds } => {
-                tracing::info!(
-                    ?settings, %wanted, lost_after_seconds, "the settings were changed"
-                );
-            }
-            Down::Suspend { execution, suspension } => {
-                tracing::info!(%execution, ?suspension, "held back as the server wants");
-            }
-            Down::Edit(edit) => {
-                let (execution, revision) = (edit.execution, edit.revision);
-                tracing::info!(%execution, revision, "the task was edited");
-            }
-            Down::Adopt { executions } => tracing::info!(?executions, "adopted by the server"),
-            Down::Abandon { executions } => {
-                tracing::warn!(?executions, "ending what nobody wants any more");
-            }
-            Down::Clean { what } => tracing::info!(?what, "cleaning as the server wants"),
-            Down::Restart => tracing::info!("restarting as the server wants; commands run on"),
-            Down::Welcome(welcome) => self.notice_welcome(welcome),
-            _ => {}
-        }
-    }
-
-    fn notice_welcome(&self, welcome: &Welcome) {
-        let (worker, store) = (&welcome.worker, &welcome.store);
-        tracing::info!(%worker, %store, "welcomed by the server");
-        for (execution, verdict) in &welcome.verdicts {
-            match verdict {
-                Verdict::Unknown => {
-                    tracing::warn!(%execution, "the server does not know it: it runs on unreported");
-                }
-                verdict => tracing::debug!(%execution, ?verdict, "the server decided"),
-            }
-        }
-        if welcome.known && welcome.settings != self.hands.identity.settings {
-            let settings = &welcome.settings;
-            tracing::info!(?settings, "the server knows this worker: its settings count");
-        }
-    }
-
-    /// How long nothing is due.
-    fn rest(&self) -> Option<Duration> {
-        let next = self.state.next_deadline().into_iter().chain(self.late_at).min()?;
-        Some(next.since(SystemClock.now().monotonic).min(MAX_SLEEP))
     }
 
     /// Hands on what can be handed on; commands run on under the supervisor.
     async fn leave(mut self, patience: Option<Duration>) {
         tracing::info!("leaving");
         self.hands.stop_all_transfers();
-        self.outbox.write(SystemClock.now().monotonic);
+        self.desk.clear(SystemClock.now().monotonic);
         self.hands.do_late();
-        drop(self.outbox);
+        drop(self.desk);
         let Hands { commands, folders, link, .. } = self.hands;
         drop(link);
         if tokio::time::timeout(LAST_WORDS, &mut self.link).await.is_err() {

@@ -14,6 +14,10 @@ use super::lease::Lease;
 use super::reports::Reports;
 use super::slots::{Place, place};
 
+/// How long reports wait for others where all slots are taken and as many
+/// executions are ready for them: so short commands share the server's commits.
+const GATHER: Duration = Duration::from_millis(10);
+
 /// Waits that are settings.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
@@ -142,15 +146,24 @@ impl AgentState {
     /// when no event is left to react to.
     pub fn next_reports(&mut self, now: Now) -> Option<(u64, Up)> {
         let Link::Up { link } = self.link else { return None };
-        let (number, reports) = self.reports.next_batch(now.monotonic)?;
+        let (number, reports) = self.reports.next_batch(now.monotonic, self.patience())?;
         Some((link, Up::Reports { number, reports }))
+    }
+
+    /// How long reports may wait for others. Not at all where the server could
+    /// give this worker something to do if it knew.
+    fn patience(&self) -> Duration {
+        let is_full = self.occupied >= self.settings.concurrency;
+        let slots = usize::try_from(self.settings.concurrency).unwrap_or(usize::MAX);
+        if is_full && self.startable.len() >= slots { GATHER } else { Duration::ZERO }
     }
 
     /// When [`Event::Tick`] is due.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Monotonic> {
         let of_executions = self.deadlines.first().map(|(at, _)| *at);
-        of_executions.into_iter().chain(self.lease.uploads_end_at()).min()
+        let of_reports = self.reports.due_at(GATHER);
+        of_executions.into_iter().chain(self.lease.uploads_end_at()).chain(of_reports).min()
     }
 
     /// Whether the agent holds this execution.

@@ -26,13 +26,21 @@ pub enum TelemetryError {
     MachineId { path: PathBuf, source: io::Error },
 }
 
+/// What nobody but its owner can tell of a machine.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct MachineKind {
+    pub flavor: Option<String>,
+    pub region: Option<String>,
+    pub provider: Option<String>,
+}
+
 /// What this machine is. Cores and memory are those that the agent may use:
 /// affinity and control groups count.
 ///
 /// The machine id is that of `/etc/machine-id`, else of D-Bus. A machine that
 /// has neither (most containers) gets a random one, kept in `workdir`: it
 /// stays the same as long as that directory does.
-pub fn detect_machine(workdir: &Path, flavor: Option<String>) -> Result<Machine, TelemetryError> {
+pub fn detect_machine(workdir: &Path, kind: MachineKind) -> Result<Machine, TelemetryError> {
     Ok(Machine {
         hostname: rustix::system::uname().nodename().to_string_lossy().into_owned(),
         machine_id: machine_id(workdir, &MACHINE_ID_FILES.map(Path::new))?,
@@ -42,7 +50,9 @@ pub fn detect_machine(workdir: &Path, flavor: Option<String>) -> Result<Machine,
             .ok()
             .and_then(|text| parse_memory(&text))
             .map_or(0, |memory| effective_memory(memory, &memory_groups()).total),
-        flavor,
+        flavor: kind.flavor,
+        region: kind.region,
+        provider: kind.provider,
         engine: None,
     })
 }
@@ -93,7 +103,8 @@ mod tests {
     #[test]
     fn this_machine_has_a_name_cores_and_memory() {
         let workdir = tempfile::tempdir().unwrap();
-        let machine = detect_machine(workdir.path(), Some("c4".to_owned())).unwrap();
+        let kind = MachineKind { flavor: Some("c4".to_owned()), ..MachineKind::default() };
+        let machine = detect_machine(workdir.path(), kind).unwrap();
         assert!(!machine.hostname.is_empty());
         assert_eq!(machine.machine_id.len(), 32);
         assert!(machine.cores >= 1);

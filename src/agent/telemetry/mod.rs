@@ -10,5 +10,5 @@ mod memory;
 mod proc;
 mod sampler;
 
-pub use machine::{TelemetryError, boot_id, detect_machine};
+pub use machine::{MachineKind, TelemetryError, boot_id, detect_machine};
 pub use sampler::Sampler;

@@ -103,7 +103,7 @@ impl Bench {
             name: "w".to_owned(),
             settings: settings(2),
             workdir: self.workdir.clone(),
-            flavor: None,
+            kind: crate::agent::telemetry::MachineKind::default(),
             keep_failed: self.keep_failed,
             upload_patience: Duration::from_mins(1),
             program: self.program.clone(),

@@ -16,7 +16,9 @@ use crate::api::batch::{
     BatchDetail, BatchList, ChangedBatch, DeleteBatch, UpdateBatch, WithTasks,
 };
 use crate::api::execution::{ExecutionPage, ExecutionView, ListExecutions};
-use crate::api::output::{COMPLETE_HEADER, OFFSET_HEADER, ReadOutput, SIZE_HEADER};
+use crate::api::output::{
+    COMPLETE_HEADER, OFFSET_HEADER, OutputTimes, ReadOutput, ReadTimes, SIZE_HEADER,
+};
 use crate::api::server::ServerStatus;
 use crate::api::task::{
     AwaitedTasks, ChangedTasks, CountTasks, CreateTasks, CreatedTasks, DeleteTasks, EditTasks,
@@ -176,6 +178,16 @@ impl Client {
             size: self.header(&headers, SIZE_HEADER)?,
             complete: self.header(&headers, COMPLETE_HEADER)?,
         })
+    }
+
+    /// When bytes of an output stream came.
+    pub async fn output_times(
+        &self,
+        id: ExecutionId,
+        stream: Stream,
+        query: ReadTimes,
+    ) -> Result<OutputTimes, ClientError> {
+        self.list(&format!("{EXECUTIONS}/{id}/output/{stream}/times"), &query).await
     }
 
     pub async fn list_workers(&self) -> Result<WorkerList, ClientError> {

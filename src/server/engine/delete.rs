@@ -50,7 +50,7 @@ impl State {
             .tasks
             .iter()
             .filter(|(_, task)| task.batch == id && !task.hidden)
-            .map(|(id, _)| *id)
+            .map(|(id, _)| id)
             .collect();
         own.sort_unstable();
         let doomed = self.plan_deletion(own, how.dependents)?;

@@ -1,9 +1,10 @@
 //! Changing what a task is made of, and to which batch it belongs.
 
+use crate::api::event::Event;
 use crate::api::task::{EditEnded, EditRunning};
 use crate::domain::execution::FailureClass;
 use crate::domain::task::{TaskEvent, TaskLife};
-use crate::domain::{BatchName, ExecutionId, TaskId};
+use crate::domain::{BatchId, BatchName, ExecutionId, TaskId};
 
 use super::change::{EditedTaskRow, Ending, failure};
 use super::command::{NewTask, TaskEdit};
@@ -198,13 +199,32 @@ impl State {
         if task.batch == batch {
             return;
         }
+        let old_batch = task.batch;
         self.recount(context, id, task, Some(task.life), None);
         if let Some(task) = self.tasks.get_mut(&id) {
             task.batch = batch;
             let task = *task;
             self.recount(context, id, task, None, Some(task.life));
             self.record_task(context, id, task);
+            self.tell_of_move(context, id, old_batch);
         }
+    }
+
+    /// Tells those who follow the batch that a task was in. What it looks like
+    /// now was told to all others.
+    fn tell_of_move(&self, context: &mut Context<'_>, id: TaskId, from: BatchId) {
+        let Some(task) = self.tasks.get(&id).filter(|task| !task.hidden) else { return };
+        let (Some(to), Some(from)) = (self.batches.get(&task.batch), self.batches.get(&from))
+        else {
+            return;
+        };
+        context.effects.push(Effect::Publish(Event::Task {
+            id,
+            batch: to.name.clone(),
+            state: task.life.state(),
+            execution: task.execution,
+            left: Some(from.name.clone()),
+        }));
     }
 
     /// Takes an execution back that has provably not begun; its task is pending.

@@ -54,10 +54,10 @@ impl State {
     }
 
     fn check_tasks_and_executions(&self, found: &mut Vec<Violation>) {
-        for (id, task) in &self.tasks {
+        for (id, task) in self.tasks.iter() {
             if let Some(execution_id) = task.life.execution() {
                 match self.executions.get(&execution_id) {
-                    Some(execution) if execution.row.task == *id => {
+                    Some(execution) if execution.row.task == id => {
                         let agree = matches!(
                             (task.life, execution.row.state),
                             (TaskLife::Assigned(_), ExecutionState::Pending)
@@ -71,14 +71,14 @@ impl State {
                                 )
                         );
                         if !agree {
-                            found.push(Violation::StatesDisagree(*id));
+                            found.push(Violation::StatesDisagree(id));
                         }
                     }
-                    _ => found.push(Violation::TaskWithoutExecution(*id)),
+                    _ => found.push(Violation::TaskWithoutExecution(id)),
                 }
             }
             if let TaskLife::Waiting { unmet } | TaskLife::Held { unmet: unmet @ 1.. } = task.life {
-                let listed = self.requirements.get(id).map(Vec::as_slice).unwrap_or_default();
+                let listed = self.requirements.get(&id).map(Vec::as_slice).unwrap_or_default();
                 let open = listed.iter().filter(|required| {
                     let task = self.tasks.get(&required.task);
                     task.is_some_and(|task| !required.is_met_by(task.life.state()))
@@ -86,11 +86,11 @@ impl State {
                 let waits_for_none = unmet == 0 && !task.life.is_paused();
                 let unmet = unmet as usize;
                 if waits_for_none || unmet > listed.len() || open.count() > unmet {
-                    found.push(Violation::Requirements(*id));
+                    found.push(Violation::Requirements(id));
                 }
             }
             if task.life.is_paused() != (task.hold != Hold::No) {
-                found.push(Violation::Hold(*id));
+                found.push(Violation::Hold(id));
             }
         }
         self.check_requirements(found);
@@ -171,7 +171,7 @@ impl State {
                 }
                 if task.life == TaskLife::Pending {
                     pending += 1;
-                    if !batch.ready.contains(*task_id, task) {
+                    if !batch.ready.contains(task_id, task) {
                         found.push(Violation::BatchQueue(*id));
                     }
                 }

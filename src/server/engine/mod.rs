@@ -13,6 +13,7 @@ pub mod ready;
 pub mod runtimes;
 pub mod service;
 pub mod state;
+pub mod stepped;
 pub mod throughput;
 
 mod assign;
@@ -34,6 +35,7 @@ mod recall;
 mod report;
 mod requirements;
 mod stop;
+mod task_table;
 mod token;
 mod track;
 mod waiting;

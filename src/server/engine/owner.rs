@@ -7,7 +7,7 @@ use std::time::Duration;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::domain::time::Clock;
-use crate::domain::{BatchId, TaskId, Timestamp, WorkerId};
+use crate::domain::{BatchId, Monotonic, TaskId, Timestamp, WorkerId};
 
 use super::super::store::{CommitError, CommitJob, EngineReader, Store, StoreError, Writer};
 use super::change::ReplyRow;
@@ -59,13 +59,16 @@ pub(super) struct Owner {
     /// Replies of the commit under way.
     committing_replies: RecentReplies,
     ticks: u32,
+    next_tick: Monotonic,
+    stopping: bool,
 }
 
 impl Owner {
     /// Loads the state.
     pub fn new(outside: Outside, policy: Policy) -> Result<Self, StoreError> {
+        let now = outside.clock.now();
         Ok(Self {
-            state: outside.store.load(policy, outside.clock.now())?,
+            state: outside.store.load(policy, now)?,
             outside,
             links: FxHashMap::default(),
             specs: FxHashMap::default(),
@@ -77,47 +80,49 @@ impl Owner {
             open_replies: RecentReplies::default(),
             committing_replies: RecentReplies::default(),
             ticks: 0,
+            next_tick: now.monotonic.after(TICK),
+            stopping: false,
         })
     }
 
     pub fn run(mut self, incoming: &Receiver<Message>) {
-        let mut next_tick = self.outside.clock.now().monotonic.after(TICK);
-        let mut stopping = false;
         loop {
-            let wait = next_tick.since(self.outside.clock.now().monotonic);
-            match incoming.recv_timeout(wait) {
-                Ok(message) => {
-                    stopping |= self.on_message(message);
-                    for _ in 0..MOST_AT_ONCE {
-                        let Ok(message) = incoming.try_recv() else { break };
-                        stopping |= self.on_message(message);
-                    }
-                }
-                Err(RecvTimeoutError::Timeout) => {}
+            let wait = self.next_tick.since(self.outside.clock.now().monotonic);
+            let first = match incoming.recv_timeout(wait) {
+                Ok(message) => Some(message),
+                Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => break,
-            }
-            let now = self.outside.clock.now().monotonic;
-            if now >= next_tick {
-                next_tick = now.after(TICK);
-                self.on_tick();
-            }
-            self.hand_over();
-            if stopping && !self.committing && self.nothing_open() {
+            };
+            self.turn(first, incoming);
+            if self.stopping && !self.committing && self.nothing_open() {
                 break;
             }
         }
     }
 
-    /// Handles one message; true when it says to stop.
-    fn on_message(&mut self, message: Message) -> bool {
+    /// Handles what has come, looks at the clock, and hands over what is to be
+    /// stored.
+    pub fn turn(&mut self, first: Option<Message>, incoming: &Receiver<Message>) {
+        let others = std::iter::from_fn(|| incoming.try_recv().ok()).take(MOST_AT_ONCE);
+        for message in first.into_iter().chain(others) {
+            self.on_message(message);
+        }
+        let now = self.outside.clock.now().monotonic;
+        if now >= self.next_tick {
+            self.next_tick = now.after(TICK);
+            self.on_tick();
+        }
+        self.hand_over();
+    }
+
+    fn on_message(&mut self, message: Message) {
         match message {
             Message::Apply(request) => self.on_request(*request),
             Message::Query(question) => question(&self.state),
             Message::Committed(outcome) => self.on_committed(outcome),
             Message::GarbageCollected(executions) => self.open.collected_garbage.extend(executions),
-            Message::Stop => return true,
+            Message::Stop => self.stopping = true,
         }
-        false
     }
 
     fn on_request(&mut self, request: Request) {

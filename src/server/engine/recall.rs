@@ -108,7 +108,7 @@ impl Owner {
         let live = self.state.tasks.iter().filter(|(_, task)| {
             task.batch == id && !task.hidden && !matches!(task.life, TaskLife::Succeeded)
         });
-        let mut tasks: Vec<TaskId> = live.map(|(id, _)| *id).chain(on_disk).collect();
+        let mut tasks: Vec<TaskId> = live.map(|(id, _)| id).chain(on_disk).collect();
         tasks.sort_unstable();
         Ok(tasks.into_iter().map(|task| Requirement { task, until: Until::Success }).collect())
     }

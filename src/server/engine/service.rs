@@ -7,7 +7,7 @@
 //! the one before, and nobody is told anything that is not on disk.
 
 use std::fmt;
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
@@ -142,6 +142,22 @@ impl Engine {
         audience: Arc<dyn Audience>,
         policy: Policy,
     ) -> Result<(Self, EngineThread), StoreError> {
+        let (engine, owner, incoming) = Self::prepare(store, writer, clock, audience, policy)?;
+        let thread = std::thread::Builder::new()
+            .name("engine".to_owned())
+            .spawn(move || owner.run(&incoming))
+            .map_err(StoreError::Thread)?;
+        let messages = engine.messages.clone();
+        Ok((engine, EngineThread { messages, thread: Some(thread) }))
+    }
+
+    pub(super) fn prepare(
+        store: Arc<Store>,
+        writer: Writer,
+        clock: Arc<dyn Clock>,
+        audience: Arc<dyn Audience>,
+        policy: Policy,
+    ) -> Result<(Self, Owner, Receiver<Message>), StoreError> {
         let (messages, incoming) = channel();
         let outage = Arc::new(Mutex::new(None));
         let outside = Outside {
@@ -153,13 +169,7 @@ impl Engine {
             messages: messages.clone(),
             outage: Arc::clone(&outage),
         };
-        let owner = Owner::new(outside, policy)?;
-        let thread = std::thread::Builder::new()
-            .name("engine".to_owned())
-            .spawn(move || owner.run(&incoming))
-            .map_err(StoreError::Thread)?;
-        let engine = Self { messages: messages.clone(), outage };
-        Ok((engine, EngineThread { messages, thread: Some(thread) }))
+        Ok((Self { messages, outage }, Owner::new(outside, policy)?, incoming))
     }
 
     /// Carries out a command; answers when it is on disk.

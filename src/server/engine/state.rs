@@ -26,6 +26,7 @@ use crate::domain::{
 use super::change::{BatchRow, ExecutionRow, NextIds};
 use super::ready::Ready;
 use super::runtimes::Runtimes;
+use super::task_table::TaskTable;
 use super::throughput::Throughput;
 
 /// Limits and waiting times that decisions use.
@@ -73,7 +74,7 @@ pub struct State {
     pub store: StoreId,
     pub epoch: Epoch,
     pub next: NextIds,
-    pub tasks: FxHashMap<TaskId, Task>,
+    pub tasks: TaskTable,
     pub executions: FxHashMap<ExecutionId, Execution>,
     pub workers: BTreeMap<WorkerId, Worker>,
     pub batches: FxHashMap<BatchId, Batch>,
@@ -366,7 +367,7 @@ impl State {
             store,
             epoch,
             next,
-            tasks: FxHashMap::default(),
+            tasks: TaskTable::default(),
             executions: FxHashMap::default(),
             workers: BTreeMap::new(),
             batches: FxHashMap::default(),
@@ -467,15 +468,5 @@ impl State {
             }
         }
         total
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_task_takes_little_memory() {
-        assert!(size_of::<(TaskId, Task)>() <= 96, "{}", size_of::<(TaskId, Task)>());
     }
 }

@@ -88,6 +88,7 @@ impl State {
                 batch: batch.name.clone(),
                 state,
                 execution: task.execution,
+                left: None,
             }));
         }
     }

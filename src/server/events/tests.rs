@@ -18,7 +18,7 @@ fn batch(name: &str) -> BatchName {
 }
 
 fn task(id: u64, state: TaskState) -> Event {
-    Event::Task { id: TaskId(id), batch: batch("a"), state, execution: None }
+    Event::Task { id: TaskId(id), batch: batch("a"), state, execution: None, left: None }
 }
 
 fn everything() -> FollowEvents {
@@ -99,6 +99,23 @@ async fn each_follower_gets_what_it_asked_for() {
         seen,
         [all.to_vec(), vec![task(1, TaskState::Pending)], vec![worker.clone(), gone], vec![worker]]
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_that_leaves_a_batch_is_told_to_those_who_follow_it() {
+    let hub = EventHub::new(START);
+    let of = |name| FollowEvents { batch: Some(batch(name)), ..FollowEvents::default() };
+    let mut followers = ["a", "b", "c"].map(|name| hub.subscribe(of(name), None));
+    let moved = Event::Task {
+        id: TaskId(1),
+        batch: batch("b"),
+        state: TaskState::Pending,
+        execution: None,
+        left: Some(batch("a")),
+    };
+    hub.publish([moved.clone()]);
+    let heard = followers.each_mut().map(events_at_once);
+    assert_eq!(heard, [vec![moved.clone()], vec![moved], vec![]]);
 }
 
 #[tokio::test(start_paused = true)]

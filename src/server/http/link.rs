@@ -10,13 +10,12 @@ use axum::response::Response;
 use futures_util::StreamExt;
 use tokio::sync::mpsc;
 
-use crate::api::link::{Down, Hello, PROTOCOL, RefusedLink, Up, Verdict, Welcome};
+use crate::api::link::{Down, Hello, RefusedLink, Welcome};
 use crate::api::token::Role;
-use crate::domain::ExecutionId;
 
 use super::super::auth::{Principal, Secret};
-use super::super::engine::Refusal;
-use super::super::engine::command::{Command, Connect, Connected, Reply};
+use super::super::engine::command::{Command, Connected, Reply};
+use super::super::link::{self, NotWelcome};
 use super::App;
 use super::gate::Caller;
 use super::link_session::Session;
@@ -25,14 +24,8 @@ use super::link_session::Session;
 const HELLO_WITHIN: Duration = Duration::from_secs(10);
 /// Largest frame that is taken, bytes.
 pub(super) const MAX_FRAME: usize = 64 << 20;
-/// Longest worker name, bytes.
-pub(super) const MAX_NAME: usize = 255;
-
-/// Why a link ended before it was welcome.
-struct NotWelcome {
-    reason: RefusedLink,
-    message: String,
-}
+/// Room for one read, bytes. It is zeroed before each, and every link has one.
+const READ_BUFFER: usize = 8 << 10;
 
 /// Open an agent's link (WebSocket)
 #[utoipa::path(get, path = "/api/v2/agent/link", tag = "agents",
@@ -43,6 +36,7 @@ pub(super) async fn open(
     upgrade: WebSocketUpgrade,
 ) -> Response {
     upgrade
+        .read_buffer_size(READ_BUFFER)
         .max_frame_size(MAX_FRAME)
         .max_message_size(MAX_FRAME)
         .on_upgrade(move |socket| serve(app, caller, socket))
@@ -84,32 +78,11 @@ async fn serve(app: Arc<App>, caller: Caller, mut socket: WebSocket) {
 /// The first frame of a link. None: it closed or stayed silent.
 async fn read_hello(socket: &mut WebSocket) -> Option<Result<Hello, NotWelcome>> {
     let first = tokio::time::timeout(HELLO_WITHIN, socket.next()).await.ok()??.ok()?;
-    let refuse = |reason: RefusedLink, message: String| Some(Err(NotWelcome { reason, message }));
     let Message::Text(text) = first else {
-        return refuse(RefusedLink::Invalid, "the first frame is no hello".to_owned());
+        let message = "the first frame is no hello".to_owned();
+        return Some(Err(NotWelcome { reason: RefusedLink::Invalid, message }));
     };
-    let hello = match serde_json::from_str(&text) {
-        Ok(Up::Hello(hello)) => *hello,
-        Ok(_) => return refuse(RefusedLink::Invalid, "the first frame is no hello".to_owned()),
-        Err(error) => {
-            let message = format!("the hello cannot be understood: {error}");
-            return refuse(RefusedLink::Invalid, message);
-        }
-    };
-    if hello.protocol != PROTOCOL {
-        let message =
-            format!("the agent speaks protocol {}, this server {PROTOCOL}", hello.protocol);
-        let too_old = hello.protocol < PROTOCOL;
-        let reason = if too_old { RefusedLink::UpgradeNeeded } else { RefusedLink::Invalid };
-        return refuse(reason, message);
-    }
-    let length = hello.name.len();
-    if length == 0 || length > MAX_NAME || hello.name.chars().any(char::is_control) {
-        let message =
-            format!("a worker's name is 1 to {MAX_NAME} bytes without control characters");
-        return refuse(RefusedLink::Invalid, message);
-    }
-    Some(Ok(hello))
+    Some(link::read_hello(&text))
 }
 
 /// Brings the engine and the agent to the same view of the world. None: this
@@ -119,70 +92,31 @@ async fn welcome(
     caller: &Caller,
     hello: Hello,
 ) -> Result<Option<(Session, Welcome)>, NotWelcome> {
-    let link = app.next_link_id();
+    let link_id = app.next_link_id();
     let bound_to = caller.principal.worker;
     // An agent that joins gets a token that speaks for its worker only.
     let secret = if bound_to.is_some() { None } else { Secret::generate().ok() };
     let held: Vec<_> = hello.held.iter().map(|held| held.execution).collect();
     let name = hello.name.clone();
-    let connect = Connect {
-        link,
-        bound_to,
-        new_token: secret.as_ref().map(|secret| secret.hash().0),
-        name: hello.name.into(),
-        machine: hello.machine,
-        version: hello.version,
-        instance: hello.instance,
-        settings: hello.settings,
-        store: hello.store,
-        held: hello.held,
-        draining: hello.draining,
-        orphans: hello.orphans,
-    };
+    let hash = secret.as_ref().map(|secret| secret.hash().0);
     let (sender, orders) = mpsc::unbounded_channel();
-    let command = Command::Connect(Box::new(connect));
-    let connected = match app.engine.connect(&caller.name, command, link, sender).await {
+    let command = Command::Connect(Box::new(link::connect(hello, link_id, bound_to, hash)));
+    let connected = match app.engine.connect(&caller.name, command, link_id, sender).await {
         Ok(Reply::Connected(connected)) => *connected,
-        Ok(_) | Err(Refusal::Unavailable(_)) => return Ok(None),
-        Err(refusal) => {
-            let reason = match refusal {
-                Refusal::AlreadyConnected(_) => RefusedLink::AlreadyConnected,
-                _ => RefusedLink::Forbidden,
-            };
-            return Err(NotWelcome { reason, message: refusal.to_string() });
-        }
+        Ok(_) => return Ok(None),
+        Err(refusal) => return link::on_refusal(&refusal).map_or(Ok(None), Err),
     };
     tracing::info!(worker = %connected.worker, %name, known = connected.known, "worker connected");
     enter_token(app, &name, &connected, secret.as_ref());
-    let kept: Vec<ExecutionId> = connected
-        .verdicts
-        .iter()
-        .filter(|(_, verdict)| {
-            matches!(
-                verdict,
-                Verdict::Keep | Verdict::Cancelled | Verdict::Killed | Verdict::GiveBack
-            )
-        })
-        .map(|(id, _)| *id)
-        .collect();
-    let Ok(mine) = app.store.readers.output_limits(kept).await else { return Ok(None) };
-    let session = Session::new(app, caller, connected.worker, link, orders, mine);
+    let wanted = link::still_wanted(&connected);
+    let Ok(mine) = app.store.readers.output_limits(wanted).await else { return Ok(None) };
+    let session = Session::new(app, caller, connected.worker, link_id, orders, mine);
     let Ok(sizes) = app.output.sizes_of(held.clone()).await else { return Ok(None) };
     let identity = app.engine.query(|state| (state.store.clone(), state.epoch)).await;
-    let Ok((store, epoch)) = identity else { return Ok(None) };
-    let welcome = Welcome {
-        worker: connected.worker,
-        token: secret.map(|secret| app.handed_out(&secret)),
-        store,
-        epoch,
-        known: connected.known,
-        settings: connected.settings,
-        wanted: connected.wanted,
-        lost_after_seconds: connected.lost_after.map(|lost_after| lost_after.as_secs()),
-        verdicts: connected.verdicts,
-        output: held.into_iter().zip(sizes).collect(),
-    };
-    Ok(Some((session, welcome)))
+    let Ok(identity) = identity else { return Ok(None) };
+    let token = secret.map(|secret| app.handed_out(&secret));
+    let output = held.into_iter().zip(sizes).collect();
+    Ok(Some((session, link::welcome(connected, token, identity, output))))
 }
 
 /// Lets the new token in, and its predecessors no longer.

@@ -4,10 +4,7 @@
 //! Two halves that do not wait for each other: one reads, and may have to wait
 //! for the output store; the other writes.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use axum::extract::ws::{Message, WebSocket};
 use bytes::Bytes;
@@ -17,16 +14,12 @@ use rustc_hash::FxHashMap;
 use serde::Deserialize;
 use tokio::sync::mpsc;
 
-use crate::api::link::{
-    Down, Edit, Heartbeat, OutputChunk, Report, ReportEvent, Start, Up, Welcome,
-};
-use crate::domain::execution::OutputSizes;
+use crate::api::link::{Down, OutputChunk, Report, Up, Welcome};
 use crate::domain::{ExecutionId, WorkerId};
 
-use super::super::engine::Refusal;
-use super::super::engine::command::{Command, Pulse, Received, Reply};
 use super::super::engine::service::LinkMessage;
 use super::super::engine::state::LinkId;
+use super::super::link::{self, Answer, Conversation, OutputMissing};
 use super::super::output::OutputError;
 use super::super::store::OwnLimit;
 use super::App;
@@ -34,8 +27,6 @@ use super::gate::Caller;
 
 /// Orders that are put into one write.
 const MOST_AT_ONCE: usize = 256;
-
-type Answer = Pin<Box<dyn Future<Output = Result<Down, Refusal>> + Send>>;
 
 /// One link.
 #[derive(Debug)]
@@ -47,9 +38,7 @@ pub(super) struct Session {
 #[derive(Debug)]
 struct Reader {
     app: Arc<App>,
-    caller: Caller,
-    worker: WorkerId,
-    link: LinkId,
+    conversation: Conversation,
     mine: Mine,
 }
 
@@ -75,16 +64,18 @@ impl Session {
         mine: FxHashMap<ExecutionId, OwnLimit>,
     ) -> Self {
         let mine = Arc::new(Mutex::new(mine));
-        let reader = Reader { app: Arc::clone(app), caller: caller.clone(), worker, link, mine };
+        let (engine, actor) = (app.engine.clone(), Arc::clone(&caller.name));
+        let conversation = Conversation { engine, actor, worker, link };
+        let reader = Reader { app: Arc::clone(app), conversation, mine };
         Self { reader, orders }
     }
 
     pub(super) const fn worker(&self) -> WorkerId {
-        self.reader.worker
+        self.reader.conversation.worker
     }
 
     pub(super) const fn link(&self) -> LinkId {
-        self.reader.link
+        self.reader.conversation.link
     }
 
     /// Talks until one side leaves.
@@ -161,35 +152,12 @@ async fn write(
 }
 
 fn order_frame(order: LinkMessage, mine: &Mine) -> Result<String, End> {
-    let text = match order {
-        LinkMessage::Start { execution, task, attempt, revision, spec } => {
-            mine.lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .insert(execution, OwnLimit(output_limit(&spec)));
-            Ok(Start::frame(execution, task, attempt, revision, &spec))
-        }
-        LinkMessage::Order { execution, verdict } => {
-            serde_json::to_string(&Down::Order { execution, verdict })
-        }
-        LinkMessage::Settings { settings, wanted, lost_after_seconds } => {
-            serde_json::to_string(&Down::Settings { settings, wanted, lost_after_seconds })
-        }
-        LinkMessage::Suspend { execution, suspension } => {
-            serde_json::to_string(&Down::Suspend { execution, suspension })
-        }
-        LinkMessage::Signal { execution, signal } => {
-            serde_json::to_string(&Down::Signal { execution, signal })
-        }
-        LinkMessage::Edit { execution, revision, spec } => {
-            Ok(Edit::frame(execution, revision, &spec))
-        }
-        LinkMessage::Adopt { executions } => serde_json::to_string(&Down::Adopt { executions }),
-        LinkMessage::Abandon { executions } => serde_json::to_string(&Down::Abandon { executions }),
-        LinkMessage::Clean { what } => serde_json::to_string(&Down::Clean { what }),
-        LinkMessage::Restart => serde_json::to_string(&Down::Restart),
-        LinkMessage::Close => return Err(End::Closed),
-    };
-    text.map_err(|error| End::Malformed(error.to_string()))
+    if let LinkMessage::Start { execution, spec, .. } = &order {
+        let limit = OwnLimit(output_limit(spec));
+        mine.lock().unwrap_or_else(PoisonError::into_inner).insert(*execution, limit);
+    }
+    let frame = link::order_frame(order).ok_or(End::Closed)?;
+    frame.map_err(|error| End::Malformed(error.to_string()))
 }
 
 impl Reader {
@@ -221,67 +189,31 @@ impl Reader {
     async fn on_text(&self, text: &str) -> Result<Option<Answer>, End> {
         match serde_json::from_str(text).map_err(|error| End::Malformed(error.to_string()))? {
             Up::Hello(_) => Err(End::Malformed("a second hello".to_owned())),
-            Up::Heartbeat(heartbeat) => Ok(Some(self.on_heartbeat(*heartbeat))),
+            Up::Heartbeat(heartbeat) => Ok(Some(self.conversation.on_heartbeat(*heartbeat))),
             Up::Reports { number, reports } => self.on_reports(number, reports).await.map(Some),
         }
-    }
-
-    fn on_heartbeat(&self, heartbeat: Heartbeat) -> Answer {
-        let Heartbeat { number, stats, phases, draining, lease_seconds, orphans } = heartbeat;
-        let lease = lease_seconds.map(Duration::from_secs);
-        let (worker, link) = (self.worker, self.link);
-        let command = Command::Heartbeat {
-            worker,
-            link,
-            pulse: Pulse { stats, phases, draining, lease, orphans },
-        };
-        let reply = self.app.engine.submit(&self.caller.name, command);
-        Box::pin(async move { reply.await.map(|_| Down::HeartbeatAck { number }) })
     }
 
     /// Passes reports on. What they say has ended has its output on disk first:
     /// an end that is recorded promises complete output.
     async fn on_reports(&self, number: u64, reports: Vec<Report>) -> Result<Answer, End> {
-        let ended: Vec<ExecutionId> = reports
-            .iter()
-            .filter(|report| matches!(report.event, ReportEvent::Finished { .. }))
-            .map(|report| report.execution)
-            .collect();
+        let ended = link::ended(&reports);
+        let mut safe = FxHashMap::default();
         if !ended.is_empty() {
-            self.app.output.sync_all(ended.clone()).await.map_err(|error| store_failed(&error))?;
+            let sizes = self.app.output.sync_all(ended.clone()).await;
+            let sizes = sizes.map_err(|error| store_failed(&error))?;
+            safe.extend(ended.iter().copied().zip(sizes));
         }
-        let mut received = Vec::with_capacity(reports.len());
-        for report in reports {
-            let mut output = OutputSizes::default();
-            if let ReportEvent::Finished { output: sent, .. } = &report.event {
-                output = self
-                    .app
-                    .output
-                    .sizes(report.execution)
-                    .await
-                    .map_err(|error| store_failed(&error))?;
-                let is_mine = self.limit_of(report.execution).is_some();
-                if is_mine && (output.stdout < sent.stdout || output.stderr < sent.stderr) {
-                    // Cut off, the agent says hello and learns from where to send.
-                    tracing::warn!(execution = %report.execution, "output is missing; the link starts over");
-                    return Err(End::Closed);
-                }
-            }
-            received.push(Received { report, output });
-        }
+        let is_mine = |execution| self.limit_of(execution).is_some();
+        let received =
+            link::receive(reports, &safe, is_mine).map_err(|OutputMissing(execution)| {
+                tracing::warn!(%execution, "output is missing; the link starts over");
+                End::Closed
+            })?;
         for execution in ended {
             self.mine.lock().unwrap_or_else(PoisonError::into_inner).remove(&execution);
         }
-        let (worker, link) = (self.worker, self.link);
-        let command = Command::Report { worker, link, reports: received };
-        let reply = self.app.engine.submit(&self.caller.name, command);
-        Ok(Box::pin(async move {
-            let verdicts = match reply.await? {
-                Reply::Reported(verdicts) => verdicts,
-                _ => Vec::new(),
-            };
-            Ok(Down::Ack { number, verdicts })
-        }))
+        Ok(self.conversation.on_reports(number, received))
     }
 
     /// Stores a piece of output of an execution of this worker.

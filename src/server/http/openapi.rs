@@ -44,6 +44,7 @@ fn reading() -> Routes {
         .routes(routes!(executions::list))
         .routes(routes!(executions::show))
         .routes(routes!(output::read))
+        .routes(routes!(output::times))
         .routes(routes!(workers::list))
         .routes(routes!(workers::show))
         .routes(routes!(batches::list))

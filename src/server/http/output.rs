@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
@@ -10,7 +11,8 @@ use axum::response::Response;
 
 use crate::api::error::{ErrorBody, ErrorCode};
 use crate::api::output::{
-    COMPLETE_HEADER, MAX_READ, MAX_WAIT, OFFSET_HEADER, ReadOutput, SIZE_HEADER,
+    COMPLETE_HEADER, MAX_READ, MAX_TIMES, MAX_WAIT, OFFSET_HEADER, OutputTime, OutputTimes,
+    ReadOutput, ReadTimes, SIZE_HEADER,
 };
 use crate::domain::ExecutionId;
 use crate::domain::execution::Stream;
@@ -71,4 +73,24 @@ pub(super) async fn read(
         )
         .hint(format!("go on at offset {}", hole.to))),
     }
+}
+
+/// Tell when the output of an execution came
+///
+/// To a tenth of a second, as the server got it: what an agent could not send
+/// while it was cut off comes later than it was written.
+#[utoipa::path(get, path = "/api/v2/executions/{id}/output/{stream}/times", tag = "executions",
+    params(("id" = ExecutionId, Path), ("stream" = Stream, Path), ReadTimes),
+    responses((status = 200, body = OutputTimes), (status = "4XX", body = ErrorBody)))]
+pub(super) async fn times(
+    State(app): State<Arc<App>>,
+    Id((id, stream)): Id<(ExecutionId, Stream)>,
+    Parameters(query): Parameters<ReadTimes>,
+) -> ApiResult<Json<OutputTimes>> {
+    find(&app, id).await?;
+    let limit = query.limit.unwrap_or(MAX_READ).min(MAX_READ);
+    let range = query.offset..query.offset.saturating_add(limit);
+    let times = app.output.times(id, stream, range, MAX_TIMES).await?;
+    let times = times.into_iter().map(|(offset, at)| OutputTime { offset, at }).collect();
+    Ok(Json(OutputTimes { times }))
 }

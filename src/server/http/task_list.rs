@@ -9,6 +9,7 @@ use axum::extract::State;
 use crate::api::error::ErrorBody;
 use crate::api::task::{CountTasks, ListTasks, TaskCounts, TaskPage, TaskView};
 use crate::domain::TaskId;
+use crate::domain::filter::Filter;
 use crate::domain::task::TaskState;
 
 use super::super::store::{CursorError, Direction, Order, Position, TaskFilter, TaskQuery};
@@ -21,7 +22,7 @@ use super::request::{Parameters, page_size, parse_states};
 /// Sorted by `id`, `name`, `batch`, `state` or `priority`, a page takes the
 /// same time whatever the number of tasks. So do ended tasks sorted by `since`.
 /// For other orders, tasks that fit are sorted anew for each page. A `command`,
-/// a `name` that begins with a wildcard, and `since_before` are looked for from
+/// a `name` that begins with a wildcard, a `filter`, and `since_before` are looked for from
 /// task to task until the page is full.
 #[utoipa::path(get, path = "/api/v2/tasks", tag = "tasks", params(ListTasks),
     responses((status = 200, body = TaskPage), (status = "4XX", body = ErrorBody)))]
@@ -54,12 +55,13 @@ pub(super) async fn count(
     State(app): State<Arc<App>>,
     Parameters(query): Parameters<CountTasks>,
 ) -> ApiResult<Json<TaskCounts>> {
-    let CountTasks { batch, name, command, tag, worker, since_before, .. } = &query;
+    let CountTasks { batch, name, command, tag, worker, since_before, filter: words, .. } = &query;
     let is_plain = name.is_none()
         && command.is_none()
         && tag.is_none()
         && worker.is_none()
-        && since_before.is_none();
+        && since_before.is_none()
+        && words.is_none();
     let states = if is_plain {
         let wanted: Vec<TaskState> = parse_states(query.state.as_deref())?;
         let batch = batch.clone();
@@ -83,10 +85,19 @@ pub(super) async fn count(
 }
 
 fn filter(query: CountTasks) -> ApiResult<TaskFilter> {
-    for (what, text) in [("name", &query.name), ("command", &query.command), ("tag", &query.tag)] {
+    let texts = [
+        ("name", &query.name),
+        ("command", &query.command),
+        ("tag", &query.tag),
+        ("filter", &query.filter),
+    ];
+    for (what, text) in texts {
         if text.as_ref().is_some_and(|text| text.contains('\0')) {
             return Err(ApiError::invalid(format!("`{what}` has a NUL byte, which no task has")));
         }
+    }
+    if let Some(words) = &query.filter {
+        Filter::parse(words).map_err(|error| ApiError::invalid(format!("`filter`: {error}")))?;
     }
     let states = parse_states(query.state.as_deref())?;
     Ok(TaskFilter::new(query, states))

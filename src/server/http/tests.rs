@@ -59,7 +59,7 @@ fn the_page_of_limits_names_those_of_the_code() {
             format!("{} seconds at least", batches::MIN_LOST_AFTER),
         ),
         ("concurrency or prefetch of a worker", grouped(workers::MAX_SLOTS.into())),
-        ("name of a worker", size(link::MAX_NAME as u64)),
+        ("name of a worker", size(crate::server::link::MAX_NAME as u64)),
         ("name of a token", size(tokens::MAX_NAME as u64)),
         ("frame", size(link::MAX_FRAME as u64)),
         ("output in one frame", size(MAX_CHUNK as u64)),

@@ -12,11 +12,11 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, Transac
 use thiserror::Error;
 
 use super::stream::{Extent, Hole, StreamRow};
-use crate::domain::ExecutionId;
 use crate::domain::execution::Stream;
+use crate::domain::{ExecutionId, Timestamp};
 
 /// Format of the index.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
 /// `extents` has where the bytes are; `segments.live` how many bytes of a
 /// segment extents name, `segments.known` the end of the last of them.
@@ -36,6 +36,7 @@ const SCHEMA: &str = "
         length INTEGER NOT NULL,
         segment INTEGER NOT NULL,
         position INTEGER NOT NULL,
+        at INTEGER,
         PRIMARY KEY (execution, stream, offset)
     ) STRICT, WITHOUT ROWID;
     CREATE TABLE segments (
@@ -43,8 +44,11 @@ const SCHEMA: &str = "
         live INTEGER NOT NULL,
         known INTEGER NOT NULL
     ) STRICT;
-    PRAGMA user_version = 1;
+    PRAGMA user_version = 2;
 ";
+
+/// What version 2 brought: when the bytes came.
+const TO_2: &str = "ALTER TABLE extents ADD COLUMN at INTEGER; PRAGMA user_version = 2;";
 
 /// Why the index could not be used.
 #[derive(Debug, Clone, Error)]
@@ -144,8 +148,8 @@ impl Index {
         if found > VERSION {
             return Err(IndexError::Newer { path: path.to_owned(), found });
         }
-        if found == 0 {
-            let schema = format!("BEGIN; {SCHEMA} COMMIT;");
+        if found < VERSION {
+            let schema = format!("BEGIN; {} COMMIT;", if found == 0 { SCHEMA } else { TO_2 });
             connection.execute_batch(&schema).map_err(failed())?;
         }
         Ok(Self { connection, path: path.to_owned() })
@@ -262,7 +266,7 @@ fn list_extents(
     to: u64,
 ) -> rusqlite::Result<Vec<Extent>> {
     let mut statement = connection.prepare_cached(
-        "SELECT offset, length, segment, position FROM extents
+        "SELECT offset, length, segment, position, at FROM extents
          WHERE execution = ?1 AND stream = ?2 AND offset < ?4 AND offset >= coalesce(
              (SELECT max(offset) FROM extents
               WHERE execution = ?1 AND stream = ?2 AND offset <= ?3), 0)
@@ -275,6 +279,7 @@ fn list_extents(
             length: size(row, 1)?,
             segment: row.get(2)?,
             position: size(row, 3)?,
+            at: row.get::<_, Option<i64>>(4)?.map(Timestamp),
         })
     })?;
     extents.collect()
@@ -342,8 +347,8 @@ fn put_extents(
     deltas: &mut Deltas,
 ) -> rusqlite::Result<()> {
     let mut statement = transaction.prepare_cached(
-        "INSERT INTO extents (execution, stream, offset, length, segment, position)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        "INSERT INTO extents (execution, stream, offset, length, segment, position, at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
     )?;
     for extent in &change.extents {
         statement.execute(params![
@@ -353,6 +358,7 @@ fn put_extents(
             to_sql(extent.length),
             extent.segment,
             to_sql(extent.position),
+            extent.at.map(|at| at.0),
         ])?;
         let delta = deltas.entry(i64::from(extent.segment)).or_default();
         delta.live += to_sql(extent.length);

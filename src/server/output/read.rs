@@ -6,6 +6,7 @@
 
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
 use bytes::Bytes;
@@ -14,8 +15,8 @@ use super::error::OutputError;
 use super::segments::segment_path;
 use super::shared::Shared;
 use super::stream::{Extent, Hole, StreamRow};
-use crate::domain::ExecutionId;
 use crate::domain::execution::Stream;
+use crate::domain::{ExecutionId, Timestamp};
 
 /// How often a reader looks again before it says that bytes are missing.
 const ATTEMPTS: u32 = 4;
@@ -64,6 +65,21 @@ pub(super) fn read_stream(
         }
     }
     Err(OutputError::Damaged { execution, stream, offset })
+}
+
+/// The runs of bytes of a range whose time is known, in order.
+pub(super) fn list_times(
+    shared: &Shared,
+    execution: ExecutionId,
+    stream: Stream,
+    range: &Range<u64>,
+    most: usize,
+) -> Result<Vec<(u64, Timestamp)>, OutputError> {
+    let length = range.end.saturating_sub(range.start);
+    let snapshot = take_snapshot(shared, execution, stream, range.start, length)?;
+    let extents = list_extents(shared, execution, stream, range.start, &snapshot)?;
+    let times = extents.iter().filter_map(|extent| Some((extent.offset, extent.at?)));
+    Ok(times.take(most).collect())
 }
 
 fn take_snapshot(

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use rustc_hash::FxHashMap;
 use tokio::sync::{Semaphore, watch};
@@ -11,14 +11,16 @@ use super::error::OutputError;
 use super::index::Readers;
 use super::settings::OutputSettings;
 use super::stream::{StreamRow, StreamState};
-use crate::domain::ExecutionId;
 use crate::domain::execution::{OutputSizes, Stream};
+use crate::domain::{Clock, ExecutionId};
 
 #[derive(Debug)]
 pub(super) struct Shared {
     pub directory: PathBuf,
     pub settings: OutputSettings,
     pub readers: Readers,
+    /// Tells when bytes came; without one nobody knows.
+    pub clock: OnceLock<Arc<dyn Clock>>,
     /// Room for bytes on their way to the writer.
     pub room: Arc<Semaphore>,
     state: Mutex<State>,
@@ -129,6 +131,7 @@ impl Shared {
             directory,
             settings,
             readers,
+            clock: OnceLock::new(),
             room: Arc::new(Semaphore::new(settings.queue_size as usize)),
             state: Mutex::default(),
             total: AtomicU64::new(0),

@@ -11,13 +11,13 @@ use tokio::sync::oneshot;
 
 use super::error::OutputError;
 use super::index::{Index, Readers};
-use super::read::{Read, read_stream};
+use super::read::{Read, list_times, read_stream};
 use super::segments::{Segments, list_segments};
 use super::settings::OutputSettings;
 use super::shared::Shared;
 use super::writer::{Append, Reply, Request, Writer};
-use crate::domain::ExecutionId;
 use crate::domain::execution::{OutputSizes, Stream};
+use crate::domain::{Clock, ExecutionId, Timestamp};
 
 /// Name of the index within the directory.
 pub(super) const INDEX: &str = "index.db";
@@ -94,6 +94,14 @@ impl OutputStore {
             .spawn(move || writer.run())
             .map_err(|source| OutputError::file("start a writer for", &directory, source))?;
         Ok(store)
+    }
+
+    /// From now on it is kept when bytes came.
+    #[must_use]
+    pub fn with_clock(self, clock: Arc<dyn Clock>) -> Self {
+        // A second clock would be as good as the first one.
+        let _ = self.shared.clock.set(clock);
+        self
     }
 
     /// Appends bytes that begin at `offset` of the stream, and answers how long
@@ -202,6 +210,21 @@ impl OutputStore {
         limit: u64,
     ) -> Result<Read, OutputError> {
         self.blocking(move |shared| read_stream(shared, execution, stream, offset, limit)).await
+    }
+
+    /// When the bytes from `offset` up to `to` came: the offset of each run of
+    /// bytes and its time, at most `most` of them.
+    ///
+    /// # Errors
+    /// The index cannot be read.
+    pub async fn times(
+        &self,
+        execution: ExecutionId,
+        stream: Stream,
+        range: std::ops::Range<u64>,
+        most: usize,
+    ) -> Result<Vec<(u64, Timestamp)>, OutputError> {
+        self.blocking(move |shared| list_times(shared, execution, stream, &range, most)).await
     }
 
     /// A wait that ends when the stream is longer than `offset`, and when the

@@ -3,6 +3,10 @@
 //! Pure: bytes are written by [`super::segments`] and rows by [`super::index`].
 
 use super::settings::OutputSettings;
+use crate::domain::Timestamp;
+
+/// Bytes that come within so many microseconds have the time of the first.
+const MOMENT: i64 = 100_000;
 
 /// A run of bytes of a stream that lie in one piece in one segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,6 +17,8 @@ pub(super) struct Extent {
     pub segment: u32,
     /// Offset in the segment of the first byte.
     pub position: u64,
+    /// When its first byte came, where that is known.
+    pub at: Option<Timestamp>,
 }
 
 /// Bytes that the limit has dropped: from `from`, up to and without `to`.
@@ -58,6 +64,7 @@ impl Extent {
             length: end - start,
             segment: self.segment,
             position: self.position + (start - self.offset),
+            at: self.at,
         })
     }
 }
@@ -70,6 +77,15 @@ impl Hole {
 
     const fn length(&self) -> u64 {
         self.to - self.from
+    }
+}
+
+/// Whether the time of the one will do for the other.
+fn is_same_moment(first: Option<Timestamp>, later: Option<Timestamp>) -> bool {
+    match (first, later) {
+        (Some(first), Some(later)) => (later.0 - first.0).abs() < MOMENT,
+        (None, None) => true,
+        _ => false,
     }
 }
 
@@ -101,7 +117,8 @@ impl StreamState {
             Some(last)
                 if last.segment == written.segment
                     && last.position + last.length == written.position
-                    && last.length < longest =>
+                    && last.length < longest
+                    && is_same_moment(last.at, written.at) =>
             {
                 let taken = written.length.min(longest - last.length);
                 last.length += taken;
@@ -119,6 +136,7 @@ impl StreamState {
             length: written.length - taken,
             segment: written.segment,
             position: written.position + taken,
+            at: written.at,
         }
     }
 
@@ -160,7 +178,7 @@ mod tests {
     }
 
     fn extent(offset: u64, length: u64, position: u64) -> Extent {
-        Extent { offset, length, segment: 1, position }
+        Extent { offset, length, segment: 1, position, at: None }
     }
 
     #[test]

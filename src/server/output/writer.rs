@@ -285,9 +285,10 @@ impl Writer {
             return Ok(());
         }
         let Place { segment, mut position } = self.segments.append(&self.buffer)?;
+        let at = self.shared.clock.get().map(|clock| clock.now().wall);
         let mut state = self.shared.state();
         for Group { execution, stream, offset, end, limit, .. } in staged.groups {
-            let extent = Extent { offset, length: end - offset, segment, position };
+            let extent = Extent { offset, length: end - offset, segment, position, at };
             position += extent.length;
             let output = state.live.entry(execution).or_default();
             let mut settings = self.shared.settings;

@@ -31,6 +31,7 @@ pub(super) mod tests;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rusqlite::Connection;
 use thiserror::Error;
 
 use crate::domain::{Now, StoreId};
@@ -44,7 +45,7 @@ pub use reply::StoredReply;
 pub use task_cursor::{CursorError, Direction, Order, Position};
 pub use task_filter::TaskFilter;
 pub use task_list::{FoundTasks, TaskQuery};
-pub use writer::{CommitDone, CommitError, CommitJob, Writer};
+pub use writer::{CommitDone, CommitError, CommitJob, SteppedWriter, Writer};
 
 /// Why the database cannot be used.
 #[derive(Debug, Error)]
@@ -73,12 +74,29 @@ pub struct Store {
 impl Store {
     /// Opens the database at `path`, makes it if there is none, and starts its writer.
     pub fn open(path: &Path, new_id: &StoreId) -> Result<(Self, Writer), StoreError> {
+        let (store, connection) = Self::prepare(path, new_id)?;
+        let writer = Writer::start(connection, path)?;
+        Ok((store, writer))
+    }
+
+    /// The same with a writer that works when it is told to, and that leaves it
+    /// to the system when bytes reach the disk: for simulations, in which only
+    /// processes die.
+    pub fn open_stepped(
+        path: &Path,
+        new_id: &StoreId,
+    ) -> Result<(Self, Writer, SteppedWriter), StoreError> {
+        let (store, connection) = Self::prepare(path, new_id)?;
+        connection.pragma_update(None, "synchronous", "OFF")?;
+        let (writer, stepped) = Writer::stepped(connection, path);
+        Ok((store, writer, stepped))
+    }
+
+    fn prepare(path: &Path, new_id: &StoreId) -> Result<(Self, Connection), StoreError> {
         let mut connection = connection::open_writer(path)?;
         migrations::migrate(&mut connection, path)?;
         meta::initialise(&connection, new_id)?;
-        let writer = Writer::start(connection, path)?;
-        let readers = Arc::new(Readers::new(path));
-        Ok((Self { path: path.to_owned(), readers }, writer))
+        Ok((Self { path: path.to_owned(), readers: Arc::new(Readers::new(path)) }, connection))
     }
 
     /// Everything that may still change, as the last commit left it.

@@ -25,6 +25,8 @@ pub struct TaskFilter {
     tag: Option<TagPattern>,
     worker: Option<WorkerId>,
     since_before: Option<Timestamp>,
+    /// In the language of filters.
+    words: Option<String>,
     /// [`FEW`]; fewer in tests.
     pub(super) few: u32,
 }
@@ -92,7 +94,7 @@ impl TaskFilter {
     /// The filter of a query whose states have been read already.
     #[must_use]
     pub fn new(query: CountTasks, states: Vec<TaskState>) -> Self {
-        let CountTasks { batch, name, command, tag, worker, since_before, .. } = query;
+        let CountTasks { batch, name, command, tag, worker, since_before, filter, .. } = query;
         let name = name.map(|name| match name.find(['*', '?', '[']) {
             None => NamePattern::Is(name),
             Some(end) => {
@@ -106,7 +108,8 @@ impl TaskFilter {
             }
             None => TagPattern { name: tag, value: None },
         });
-        Self { states, batch, name, command, tag, worker, since_before, few: FEW }
+        let words = filter.filter(|words| !words.trim().is_empty());
+        Self { states, batch, name, command, tag, worker, since_before, words, few: FEW }
     }
 
     /// Looks up its batch, and whether that has such tasks at all.
@@ -348,6 +351,13 @@ impl Conditions<'_> {
                 ));
             }
             statement.push(&format!(" AND instr(shown_command(task.spec), {text}) > 0"));
+        }
+        if let Some(words) = &filter.words {
+            let words = statement.bind(Value::Text(words.clone()));
+            statement.push(&format!(
+                " AND fits_words({words}, task.name, task.state, batch.name,
+                     execution.worker_name, task.spec)"
+            ));
         }
         if let Some(also) = self.also {
             statement.push(" AND ");

@@ -62,15 +62,36 @@ pub struct Writer {
     thread: Option<JoinHandle<()>>,
 }
 
+/// The connection that writes, and the log beside its database.
+#[derive(Debug)]
+struct Committer {
+    connection: Connection,
+    wal: PathBuf,
+}
+
+/// What a [`Writer`] without a thread was given: whoever holds it says when it
+/// is written, and whether that goes well.
+#[derive(Debug)]
+pub struct SteppedWriter {
+    committer: Committer,
+    jobs: Receiver<CommitJob>,
+}
+
 impl Writer {
     pub(super) fn start(connection: Connection, path: &Path) -> Result<Self, StoreError> {
         let (jobs, incoming) = channel();
-        let wal = wal_path(path);
+        let committer = Committer { connection, wal: wal_path(path) };
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
-            .spawn(move || run(connection, &wal, &incoming))
+            .spawn(move || run(committer, &incoming))
             .map_err(StoreError::Thread)?;
         Ok(Self { jobs: Some(jobs), thread: Some(thread) })
+    }
+
+    pub(super) fn stepped(connection: Connection, path: &Path) -> (Self, SteppedWriter) {
+        let (sender, jobs) = channel();
+        let committer = Committer { connection, wal: wal_path(path) };
+        (Self { jobs: Some(sender), thread: None }, SteppedWriter { committer, jobs })
     }
 
     /// Hands over one commit. Commits are carried out in order.
@@ -87,6 +108,34 @@ impl Drop for Writer {
         self.jobs = None;
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
+        }
+    }
+}
+
+impl SteppedWriter {
+    /// The next commit that is wanted.
+    pub fn next_job(&mut self) -> Option<CommitJob> {
+        self.jobs.try_recv().ok()
+    }
+
+    /// Writes it, and does what follows.
+    pub fn carry_out(&mut self, job: CommitJob) {
+        self.committer.carry_out(job);
+    }
+}
+
+impl Committer {
+    fn carry_out(&mut self, job: CommitJob) {
+        match write(&mut self.connection, &job.changes) {
+            Ok((deleted_executions, gone_batches)) => {
+                let done =
+                    CommitDone { deleted_executions, gone_batches, connection: &self.connection };
+                (job.then)(Ok(&done));
+            }
+            Err(error) => (job.then)(Err(class(&error))),
+        }
+        if wal_size(&self.wal) > BUSY_CHECKPOINT_BYTES {
+            checkpoint(&self.connection);
         }
     }
 }
@@ -120,35 +169,19 @@ pub(super) fn wal_path(path: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
-fn run(mut connection: Connection, wal: &Path, incoming: &Receiver<CommitJob>) {
+fn run(mut committer: Committer, incoming: &Receiver<CommitJob>) {
     loop {
         match incoming.recv_timeout(IDLE) {
-            Ok(job) => {
-                let outcome = write(&mut connection, &job.changes);
-                match outcome {
-                    Ok((deleted_executions, gone_batches)) => {
-                        let done = CommitDone {
-                            deleted_executions,
-                            gone_batches,
-                            connection: &connection,
-                        };
-                        (job.then)(Ok(&done));
-                    }
-                    Err(error) => (job.then)(Err(class(&error))),
-                }
-                if wal_size(wal) > BUSY_CHECKPOINT_BYTES {
-                    checkpoint(&connection);
-                }
-            }
+            Ok(job) => committer.carry_out(job),
             Err(RecvTimeoutError::Timeout) => {
-                if wal_size(wal) > IDLE_CHECKPOINT_BYTES {
-                    checkpoint(&connection);
+                if wal_size(&committer.wal) > IDLE_CHECKPOINT_BYTES {
+                    checkpoint(&committer.connection);
                 }
             }
             Err(RecvTimeoutError::Disconnected) => break,
         }
     }
-    checkpoint(&connection);
+    checkpoint(&committer.connection);
 }
 
 fn write(

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::PoisonError;
+use std::time::Duration;
 
 use super::hands::Hands;
 use super::output;
@@ -9,11 +10,17 @@ use crate::api::ClientError;
 use crate::api::glance::MAX_TAILS;
 use crate::api::task::{CountTasks, ListTasks, TaskSort, TaskView};
 use crate::domain::task::TaskState;
+use crate::domain::uri::{Uri, UriError};
 use crate::domain::{ExecutionId, WorkerId};
+use crate::storage::{self, EntryKind, Transfer};
 use crate::tui::ansi;
 use crate::tui::effect::{Fetch, Reply};
-use crate::tui::filter::TaskQuery;
-use crate::tui::state::Tails;
+use crate::tui::query::TaskQuery;
+use crate::tui::state::{OutputFiles, Tails};
+
+/// How long one looks for the files of a task, and how many are shown.
+const FILES_PATIENCE: Duration = Duration::from_secs(30);
+const MOST_FILES: usize = 100;
 
 /// Failures that the overview shows.
 const FAILURES: u32 = 12;
@@ -40,6 +47,8 @@ pub(super) async fn fetch(hands: &Hands, wanted: Fetch) -> Reply {
             Reply::Samples { worker, result: client.worker_samples(worker).await }
         }
         Fetch::Failures => Reply::Failures(failures(hands).await),
+        Fetch::Latest { workers } => Reply::Latest(latest(hands, &workers).await),
+        Fetch::Files { task, place } => Reply::Files { task, result: files(&place).await },
         Fetch::Output(request) => {
             Reply::Output { request, result: output::read(client, request).await }
         }
@@ -52,9 +61,7 @@ async fn task_page(
 ) -> Result<(Vec<TaskView>, Option<String>), ClientError> {
     let Some(list) = with_worker(hands, &query).await? else { return Ok((Vec::new(), None)) };
     let page = hands.client.list_tasks(&list).await?;
-    let mut tasks = page.tasks;
-    tasks.retain(|task| query.rest.fits_task(task));
-    Ok((tasks, page.next))
+    Ok((page.tasks, page.next))
 }
 
 /// The query with the worker's id in it. None: there is no such worker.
@@ -103,6 +110,46 @@ async fn tails(
                 is_final: *is_final,
             };
             found.insert(tail.execution, shown);
+        }
+    }
+    Ok(found)
+}
+
+/// Succeeded and failed tasks whose latest execution is on each worker.
+async fn latest(
+    hands: &Hands,
+    workers: &[WorkerId],
+) -> Result<BTreeMap<WorkerId, (u64, u64)>, ClientError> {
+    let mut found = BTreeMap::new();
+    for worker in workers {
+        let query = CountTasks {
+            worker: Some(*worker),
+            state: Some(format!("{},{}", TaskState::Succeeded, TaskState::Failed)),
+            ..CountTasks::default()
+        };
+        let counts = hands.client.count_tasks(&query).await?.states;
+        let of = |state: TaskState| counts.get(&state).copied().unwrap_or(0);
+        found.insert(*worker, (of(TaskState::Succeeded), of(TaskState::Failed)));
+    }
+    Ok(found)
+}
+
+/// The files at an address, as this machine sees them.
+async fn files(place: &str) -> Result<OutputFiles, String> {
+    let uri: Uri = place.parse().map_err(|error: UriError| error.to_string())?;
+    let transfer = Transfer::default();
+    let listing = tokio::time::timeout(FILES_PATIENCE, storage::list(&uri, &transfer)).await;
+    let listing = listing
+        .map_err(|_| format!("no answer within {} s", FILES_PATIENCE.as_secs()))?
+        .map_err(|error| error.to_string())?;
+    let mut found = OutputFiles { bytes: listing.bytes(), ..OutputFiles::default() };
+    for (name, entry) in listing.entries() {
+        let EntryKind::File(facts) = &entry.kind else { continue };
+        found.count += 1;
+        if found.some.len() < MOST_FILES {
+            let has_size = entry.remote.as_ref().is_none_or(|remote| remote.has_size);
+            let name = name.to_string_lossy().into_owned();
+            found.some.push((name, has_size.then_some(facts.bytes)));
         }
     }
     Ok(found)

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::watch;
 
 use crate::api::event::FollowEvents;
 use crate::api::{Client, ClientError};
@@ -11,12 +12,28 @@ use crate::tui::effect::{Action, StreamNews};
 /// First and longest pause before the stream is opened again.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(3));
 
-/// Follows all events until nobody listens any more.
-pub async fn follow_events(client: Client, actions: UnboundedSender<Action>) {
+/// Follows the events that are wanted until nobody listens any more.
+pub async fn follow_events(
+    client: Client,
+    mut wanted: watch::Receiver<FollowEvents>,
+    actions: UnboundedSender<Action>,
+) {
     let mut last_id: Option<String> = None;
     let mut pause = PAUSES.0;
     loop {
-        let error = follow_once(&client, &mut last_id, &mut pause, &actions).await;
+        let filter = wanted.borrow_and_update().clone();
+        let error = tokio::select! {
+            error = follow_once(&client, &filter, &mut last_id, &mut pause, &actions) => error,
+            changed = wanted.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+                // All is read again once the other stream is there, so nothing
+                // has to be told that the one before left out.
+                last_id = None;
+                continue;
+            }
+        };
         if actions.send(Action::Stream(StreamNews::Down(error))).is_err() {
             return;
         }
@@ -27,11 +44,12 @@ pub async fn follow_events(client: Client, actions: UnboundedSender<Action>) {
 
 async fn follow_once(
     client: &Client,
+    filter: &FollowEvents,
     last_id: &mut Option<String>,
     pause: &mut Duration,
     actions: &UnboundedSender<Action>,
 ) -> ClientError {
-    let opened = client.follow_events(&FollowEvents::default(), last_id.as_deref()).await;
+    let opened = client.follow_events(filter, last_id.as_deref()).await;
     let mut stream = match opened {
         Ok(stream) => stream,
         Err(error) => return error,

@@ -6,7 +6,7 @@ use std::path::Path;
 use tokio::fs::File;
 use tokio::io::AsyncWriteExt;
 
-use crate::api::output::{MAX_READ, ReadOutput};
+use crate::api::output::{MAX_READ, ReadOutput, ReadTimes};
 use crate::api::{Client, ClientError, ErrorCode};
 use crate::domain::execution::Stream;
 use crate::domain::{ExecutionId, TaskId};
@@ -22,7 +22,7 @@ pub(super) async fn read(
     client: &Client,
     request: OutputRequest,
 ) -> Result<OutputReply, ClientError> {
-    let OutputRequest { execution, stream, from, limit } = request;
+    let OutputRequest { execution, stream, from, limit, with_times, .. } = request;
     let (offset, wait_seconds) = match from {
         OutputFrom::Offset(offset) => (offset, None),
         OutputFrom::Follow(offset) => (offset, Some(WAIT)),
@@ -42,11 +42,19 @@ pub(super) async fn read(
         },
         Ok(piece) => piece,
     };
+    let times = if with_times && !piece.bytes.is_empty() {
+        let query = ReadTimes { offset: piece.offset, limit: Some(piece.bytes.len() as u64) };
+        let found = client.output_times(execution, stream, query).await?.times;
+        found.into_iter().map(|time| (time.offset, time.at)).collect()
+    } else {
+        Vec::new()
+    };
     Ok(OutputReply {
         offset: piece.offset,
         bytes: piece.bytes.to_vec(),
         size: piece.size,
         is_complete: piece.complete,
+        times,
     })
 }
 

@@ -22,6 +22,8 @@ pub enum Source {
     Samples,
     /// The last failures, for the overview.
     Failures,
+    /// Tasks whose latest execution is on a worker, for the workers on screen.
+    Latest,
 }
 
 /// What is known of one source.
@@ -38,7 +40,7 @@ pub struct Feed {
 /// All sources.
 #[derive(Debug, Clone, Default)]
 pub struct Feeds {
-    feeds: [Feed; 9],
+    feeds: [Feed; 10],
 }
 
 /// Least pause between two requests for the same thing.

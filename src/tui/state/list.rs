@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::tui::filter::Filter;
+use crate::domain::filter::Filter;
 
 /// A row of such a list.
 pub trait Item {

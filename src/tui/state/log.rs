@@ -1,10 +1,14 @@
 //! What a command wrote: a window into each stream, of which the whole may be
 //! far larger than memory.
 
+use std::collections::BTreeMap;
+
 use ratatui::style::Style;
 
+use super::merged::Merged;
+use super::spot::{Spot, last_spot, moved_spot};
 use crate::domain::execution::Stream;
-use crate::domain::{ExecutionId, TaskId};
+use crate::domain::{ExecutionId, TaskId, Timestamp};
 use crate::tui::ansi;
 use crate::tui::effect::{OutputFrom, OutputReply};
 
@@ -17,11 +21,23 @@ const HELD: u64 = 2 << 20;
 /// A line longer than this is shown as several.
 const LONGEST_LINE: usize = 16 << 10;
 
+/// Moments that are held of one stream.
+const MOST_TIMES: usize = 100_000;
+
+/// Columns that the time of a line takes: `11-25 14:05:12 `.
+const TIME: usize = 15;
+
+/// Columns of the sign in front of a line that tells its stream.
+const SIGN: usize = 2;
+
 /// Which streams are on screen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shown {
+    /// One below the other.
     Both,
     Only(Stream),
+    /// As one, in the order in which their lines came.
+    Merged,
 }
 
 /// Text in one style.
@@ -66,6 +82,10 @@ pub struct Pane {
     pub hit: Option<u64>,
     /// Where to read from, and what to show, instead of the end.
     pub goal: Option<(u64, u64)>,
+    /// From which offset on bytes came when.
+    pub times: BTreeMap<u64, Timestamp>,
+    /// Answers to what an earlier window asked for are none for this one.
+    pub epoch: u64,
 }
 
 #[derive(Debug, Clone)]
@@ -76,10 +96,13 @@ pub struct LogScreen {
     pub shown: Shown,
     pub stdout: Pane,
     pub stderr: Pane,
+    pub merged: Merged,
     pub follows: bool,
     pub wraps: bool,
+    pub shows_times: bool,
     pub search: String,
     pub is_searching: bool,
+    epochs: u64,
 }
 
 impl LogScreen {
@@ -92,10 +115,45 @@ impl LogScreen {
             shown: Shown::Both,
             stdout: Pane::new(Stream::Stdout),
             stderr: Pane::new(Stream::Stderr),
+            merged: Merged::default(),
             follows: true,
             wraps: true,
+            shows_times: false,
             search: String::new(),
             is_searching: false,
+            epochs: 0,
+        }
+    }
+
+    /// Whether it matters when lines came.
+    #[must_use]
+    pub fn wants_times(&self) -> bool {
+        self.shows_times || self.shown == Shown::Merged
+    }
+
+    /// Columns in front of each line, for its time and for the sign of its stream.
+    #[must_use]
+    pub fn margin(&self) -> usize {
+        let time = if self.shows_times { TIME } else { 0 };
+        time + if self.shown == Shown::Merged { SIGN } else { 0 }
+    }
+
+    /// Begins a new window: at the end, or where the goal says (the offset to
+    /// read from, and the one to show).
+    pub fn reopen(&mut self, stream: Stream, goal: Option<(u64, u64)>) {
+        self.epochs += 1;
+        *self.pane_mut(stream) = Pane { goal, epoch: self.epochs, ..Pane::new(stream) };
+    }
+
+    /// Reads the windows anew that were read without their times.
+    pub fn add_times(&mut self) {
+        for stream in [Stream::Stdout, Stream::Stderr] {
+            let pane = self.pane(stream);
+            if self.wants_times() && pane.times.is_empty() && !pane.lines.is_empty() {
+                let shown = pane.lines.get(pane.first).map_or(0, |line| line.offset);
+                let goal = (!self.follows).then_some((pane.begin(), shown));
+                self.reopen(stream, goal);
+            }
         }
     }
 
@@ -120,6 +178,10 @@ impl LogScreen {
         let body = |height: usize| height.saturating_sub(1);
         match self.shown {
             Shown::Only(stream) => vec![(stream, body(height))],
+            // One view of both: each is as high as that.
+            Shown::Merged => {
+                vec![(Stream::Stdout, body(height)), (Stream::Stderr, body(height))]
+            }
             Shown::Both => {
                 // An empty stream leaves its room to the other.
                 let below = match (self.stdout.lines.len(), self.stderr.lines.len()) {
@@ -138,8 +200,12 @@ impl LogScreen {
     pub fn focus(&self) -> Stream {
         match self.shown {
             Shown::Only(stream) => stream,
-            Shown::Both if self.stdout.lines.is_empty() => Stream::Stderr,
-            Shown::Both => Stream::Stdout,
+            Shown::Both | Shown::Merged
+                if self.stdout.is_loaded && self.stdout.lines.is_empty() =>
+            {
+                Stream::Stderr
+            }
+            Shown::Both | Shown::Merged => Stream::Stdout,
         }
     }
 }
@@ -162,13 +228,9 @@ impl Pane {
             error: None,
             hit: None,
             goal: None,
+            times: BTreeMap::new(),
+            epoch: 0,
         }
-    }
-
-    /// An empty window that will be read from one place on, to show another.
-    #[must_use]
-    pub fn going_to(stream: Stream, read: u64, show: u64) -> Self {
-        Self { goal: Some((read, show)), ..Self::new(stream) }
     }
 
     /// Where the window begins and ends in the stream.
@@ -191,6 +253,11 @@ impl Pane {
         self.error = None;
         self.size = self.size.max(reply.size);
         self.is_complete = reply.is_complete;
+        if self.times.len() > MOST_TIMES {
+            // Far from the window, as it was not read in one go.
+            self.times = self.times.split_off(&self.begin());
+        }
+        self.times.extend(reply.times.iter().copied());
         let end = reply.offset + reply.bytes.len() as u64;
         if reply.bytes.is_empty() {
             self.is_loaded = true;
@@ -275,25 +342,10 @@ impl Pane {
 
     /// Scrolls; `columns` is the width at which lines break, if they do.
     pub fn scroll(&mut self, rows: i64, height: usize, columns: Option<usize>) {
-        for _ in 0..rows.unsigned_abs() {
-            if rows > 0 {
-                if self.sub + 1 < self.rows(self.first, columns) {
-                    self.sub += 1;
-                } else if self.first + 1 < self.lines.len() {
-                    self.first += 1;
-                    self.sub = 0;
-                }
-            } else if self.sub > 0 {
-                self.sub -= 1;
-            } else if self.first > 0 {
-                self.first -= 1;
-                self.sub = self.rows(self.first, columns) - 1;
-            }
-        }
-        let (first, sub) = self.last_position(height, columns);
-        if (self.first, self.sub) > (first, sub) {
-            (self.first, self.sub) = (first, sub);
-        }
+        let from = Spot { line: self.first, row: self.sub };
+        let lines = self.lines.len();
+        let spot = moved_spot(from, rows, height, lines, |line| self.rows(line, columns));
+        (self.first, self.sub) = (spot.line, spot.row);
     }
 
     /// Whether the end of the window is on screen.
@@ -315,15 +367,14 @@ impl Pane {
 
     /// The position at which the last row of the window is the last on screen.
     fn last_position(&self, height: usize, columns: Option<usize>) -> (usize, usize) {
-        let mut left = height;
-        for line in (0..self.lines.len()).rev() {
-            let rows = self.rows(line, columns);
-            if rows >= left {
-                return (line, rows - left);
-            }
-            left -= rows;
-        }
-        (0, 0)
+        let spot = last_spot(height, self.lines.len(), |line| self.rows(line, columns));
+        (spot.line, spot.row)
+    }
+
+    /// When the byte at this offset came, where that is known.
+    #[must_use]
+    pub fn time_of(&self, offset: u64) -> Option<Timestamp> {
+        self.times.range(..=offset).next_back().map(|(_, at)| *at)
     }
 }
 
@@ -356,7 +407,13 @@ mod tests {
     use super::*;
 
     fn reply(offset: u64, text: &str, size: u64) -> OutputReply {
-        OutputReply { offset, bytes: text.as_bytes().to_vec(), size, is_complete: false }
+        OutputReply {
+            offset,
+            bytes: text.as_bytes().to_vec(),
+            size,
+            is_complete: false,
+            times: Vec::new(),
+        }
     }
 
     fn texts(pane: &Pane) -> Vec<String> {

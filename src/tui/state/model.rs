@@ -1,25 +1,31 @@
 //! The state as a whole.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use jiff::tz::TimeZone;
 
 use super::feed::Feeds;
+use super::flavor::Flavor;
 use super::list::{Item, List};
 use super::log::LogScreen;
 use super::popup::Popup;
 use super::tasks::TaskScreen;
 use super::toast::Toasts;
 use crate::api::batch::BatchView;
+use crate::api::event::FollowEvents;
 use crate::api::server::ServerStatus;
 use crate::api::task::{TaskDetail, TaskView};
 use crate::api::worker::WorkerView;
+use crate::domain::filter::Filter;
 use crate::domain::time::{Monotonic, Now};
-use crate::domain::{TaskId, Timestamp};
+use crate::domain::{ExecutionId, TaskId, Timestamp, WorkerId};
 use crate::tui::config::{Config, Memory};
-use crate::tui::filter::Filter;
 use crate::tui::keymap::{Keymap, Scope};
 use crate::tui::theme::Theme;
+
+/// Lines of the jobs below the workers, and those that a screen must have for it.
+const JOBS: usize = 3;
+const ENOUGH: usize = 14;
 
 /// Whether changes are allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -77,6 +83,8 @@ pub enum Stream {
 #[derive(Debug, Clone, Default)]
 pub struct Connection {
     pub stream: Stream,
+    /// Which of its events the server is asked for.
+    pub follows: FollowEvents,
     /// When the server last answered or said something.
     pub heard: Option<Monotonic>,
     /// Why the last request came to nothing; none once one was answered.
@@ -96,7 +104,14 @@ pub struct Marker {
 pub struct WorkerScreen {
     pub list: List<WorkerView>,
     /// CPU figures of each worker lately, for the trend.
-    pub trends: std::collections::BTreeMap<crate::domain::WorkerId, VecDeque<f64>>,
+    pub trends: BTreeMap<WorkerId, VecDeque<f64>>,
+    /// Concurrency and prefetch that were asked for: they are shown until a list
+    /// comes that was asked for after the server had answered.
+    pub wanted: BTreeMap<WorkerId, (u32, u32)>,
+    pub answered: Option<Monotonic>,
+    /// Tasks that succeeded and failed in their latest execution, on the
+    /// workers on screen. None: all executions are counted, retries as well.
+    pub latest: Option<BTreeMap<WorkerId, (u64, u64)>>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -112,6 +127,27 @@ pub struct DetailScreen {
     pub offset: usize,
     /// The chosen execution, from the latest one.
     pub execution: usize,
+    pub files: Files,
+}
+
+/// What a task has put where its outputs go.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Files {
+    /// It has put nothing there yet, or nowhere at all.
+    #[default]
+    None,
+    /// They are looked for, for this execution.
+    Asked(ExecutionId),
+    Found(ExecutionId, Result<OutputFiles, String>),
+}
+
+/// Some files, and how many there are with how many bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct OutputFiles {
+    /// Names below the address; none: its size is not known.
+    pub some: Vec<(String, Option<u64>)>,
+    pub count: u64,
+    pub bytes: u64,
 }
 
 /// What the terminal UI starts with.
@@ -154,6 +190,8 @@ pub struct State {
     pub log: Option<LogScreen>,
     /// The last failed tasks, with the last line of their stderr.
     pub failures: Option<Vec<(TaskView, String)>>,
+    /// What can be hired, as the server's providers tell; nothing without any.
+    pub flavors: Vec<Flavor>,
     /// What was typed into the recruiting form last.
     pub recruit: Vec<String>,
     /// What was typed at `:` lately.
@@ -190,6 +228,7 @@ impl State {
             detail: DetailScreen::default(),
             log: None,
             failures: None,
+            flavors: Vec::new(),
             recruit: setup.memory.recruit,
             past_commands: BTreeSet::new(),
         };
@@ -234,10 +273,17 @@ impl State {
         usize::from(self.size.1).saturating_sub(4)
     }
 
-    /// Rows of a list that fit, below its heading.
+    /// Rows of a list that fit, below its heading and above what else is there.
     #[must_use]
     pub fn list_height(&self) -> usize {
-        self.body_height().saturating_sub(1)
+        self.body_height().saturating_sub(1 + self.jobs_height())
+    }
+
+    /// Lines that the jobs take below the workers.
+    #[must_use]
+    pub fn jobs_height(&self) -> usize {
+        let has_room = self.body_height() >= ENOUGH;
+        if self.screen == Screen::Workers && has_room { JOBS } else { 0 }
     }
 
     /// The columns of the screen.
@@ -282,7 +328,7 @@ impl Item for WorkerView {
     }
 
     fn fits(&self, filter: &Filter) -> bool {
-        filter.fits(&crate::tui::filter::Subject {
+        filter.fits(&crate::domain::filter::Subject {
             name: &self.name,
             state: self.state.into(),
             batch: self.batch.as_str(),
@@ -307,7 +353,7 @@ impl Item for BatchView {
     }
 
     fn fits(&self, filter: &Filter) -> bool {
-        filter.fits(&crate::tui::filter::Subject {
+        filter.fits(&crate::domain::filter::Subject {
             name: self.name.as_str(),
             state: if self.pause == crate::domain::batch::BatchPause::No {
                 "running"
@@ -315,7 +361,7 @@ impl Item for BatchView {
                 "paused"
             },
             batch: self.name.as_str(),
-            ..crate::tui::filter::Subject::default()
+            ..crate::domain::filter::Subject::default()
         })
     }
 

@@ -1,6 +1,7 @@
 //! The form for recruiting workers. Until the server has providers it checks
 //! what is typed and says what is missing.
 
+use super::flavor::protofilter;
 use super::popup::LineEdit;
 
 /// The fields in the original's order, with what they begin with.
@@ -13,21 +14,6 @@ pub const FIELDS: [(&str, &str); 7] = [
     ("batch", ""),
     ("number", "1"),
 ];
-
-const ITEMS: [(&str, bool); 10] = [
-    ("cpu", true),
-    ("ram", true),
-    ("disk", true),
-    ("gpumem", true),
-    ("cost", true),
-    ("eviction", true),
-    ("tags", false),
-    ("region", false),
-    ("provider", false),
-    ("name", false),
-];
-
-const COMPARATORS: [&str; 10] = ["==", "!=", ">=", "<=", "!~", "!#", ">", "<", "~", "#"];
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecruitForm {
@@ -52,6 +38,19 @@ impl RecruitForm {
         self.fields.iter().map(|field| field.text().trim().to_owned()).collect()
     }
 
+    /// What stands in a field.
+    #[must_use]
+    pub fn value(&self, name: &str) -> &str {
+        let number = FIELDS.iter().position(|(known, _)| *known == name);
+        number.and_then(|number| self.fields.get(number)).map_or("", |field| field.text().trim())
+    }
+
+    /// The name of the field that is edited.
+    #[must_use]
+    pub fn focused(&self) -> &'static str {
+        FIELDS.get(self.focus).map_or("", |(name, _)| name)
+    }
+
     /// Looks for the first field that makes no sense.
     ///
     /// # Errors
@@ -74,7 +73,7 @@ fn check_field(name: &str, value: &str) -> Result<(), String> {
         "flavor" if value.is_empty() => {
             Err("name a flavor, or a filter such as auto:cpu>=8".to_owned())
         }
-        "flavor" => check_protofilter(value),
+        "flavor" => protofilter(value).map(drop),
         "batch" if value.is_empty() => Ok(()),
         "batch" => {
             value.parse::<crate::domain::BatchName>().map(drop).map_err(|error| error.to_string())
@@ -89,35 +88,6 @@ fn check_number(value: &str, least: u32, most: u32) -> Result<(), String> {
         Ok(number) if (least..=most).contains(&number) => Ok(()),
         _ => Err(format!("`{value}` is no number from {least} to {most}")),
     }
-}
-
-/// `auto[:item comparator value]…`, or the name of a flavor.
-fn check_protofilter(text: &str) -> Result<(), String> {
-    let mut parts = text.split(':');
-    if parts.next() != Some("auto") {
-        return Ok(());
-    }
-    let mut at = "auto".len() + 1;
-    for part in parts {
-        let begins = COMPARATORS.iter().filter_map(|sign| Some((part.find(sign)?, *sign)));
-        // Of two that begin at the same place the longer one is meant.
-        let found = begins.min_by_key(|(place, sign)| (*place, std::cmp::Reverse(sign.len())));
-        let Some((place, sign)) = found else {
-            return Err(format!("`{part}` at character {} has no comparator such as >=", at + 1));
-        };
-        let item = part.get(..place).unwrap_or_default();
-        let value = part.get(place + sign.len()..).unwrap_or_default();
-        let Some((_, is_number)) = ITEMS.iter().find(|(name, _)| *name == item) else {
-            let known: Vec<&str> = ITEMS.iter().map(|(name, _)| *name).collect();
-            return Err(format!("`{item}` at character {}: {}", at + 1, known.join(" ")));
-        };
-        if *is_number && value.parse::<f64>().is_err() {
-            let column = at + place + sign.len() + 1;
-            return Err(format!("`{value}` at character {column} is no number"));
-        }
-        at += part.len() + 1;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

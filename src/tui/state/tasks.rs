@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::list::Cursor;
 use super::walk::{Direction, Walk};
 use crate::api::task::{TaskSort, TaskView};
+use crate::domain::filter::Filter;
 use crate::domain::task::TaskState;
 use crate::domain::{ExecutionId, TaskId};
-use crate::tui::filter::Filter;
 
 /// The last line of each stream.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -134,9 +134,6 @@ impl TaskScreen {
     pub fn total(&self, all: Option<&BTreeMap<TaskState, u64>>) -> Option<u64> {
         if self.walk.is_whole {
             return Some(self.walk.len() as u64);
-        }
-        if !self.filter.is_counted() {
-            return None;
         }
         let counts = self.known_counts(all)?;
         Some(self.filter.states().iter().filter_map(|state| counts.get(state)).sum())

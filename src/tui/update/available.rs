@@ -13,7 +13,8 @@ pub fn is_available(command: Command, state: &State) -> bool {
         return false;
     }
     match state.screen {
-        Screen::Tasks if !state.tasks.marks.is_empty() => true,
+        // All of nothing can be marked.
+        Screen::Tasks if !state.tasks.marks.is_empty() && state.task_total() != Some(0) => true,
         Screen::Tasks => {
             state.tasks.current().map_or(!needs_row(command), |task| fits(command, task))
         }

@@ -5,11 +5,12 @@ use super::tasks::{ask, known_batches};
 use crate::api::batch::{BatchView, DeleteBatch, DeleteRunning, WithTasks};
 use crate::api::task::Dependents;
 use crate::domain::BatchName;
+use crate::domain::filter::quoted;
 use crate::domain::task::TaskState;
 use crate::tui::effect::{BatchVerb, Change, Effect};
-use crate::tui::filter::quoted;
 use crate::tui::keymap::Command;
 use crate::tui::state::{Popup, Prompt, PromptKind, Question, State};
+use crate::tui::text::counted;
 
 pub(super) fn run(state: &mut State, command: Command, effects: &mut Vec<Effect>) {
     use Command as C;
@@ -18,6 +19,7 @@ pub(super) fn run(state: &mut State, command: Command, effects: &mut Vec<Effect>
     let names: Vec<BatchName> = batches.iter().map(|batch| batch.name.clone()).collect();
     let name = name_of(&batches);
     let running: u64 = batches.iter().map(active).sum();
+    let under_way = format!("{} under way", counted(running, "task"));
     match command {
         C::Open => {
             let filter = quoted(&format!("batch:{}", first.name));
@@ -29,7 +31,7 @@ pub(super) fn run(state: &mut State, command: Command, effects: &mut Vec<Effect>
         }
         C::PauseWithTasks => {
             let verb = BatchVerb::Pause(WithTasks { tasks: true });
-            let text = format!("Pause {name} and suspend its {running} tasks under way?");
+            let text = format!("Pause {name} and suspend {under_way}?");
             ask(state, Question::new(text, Change::Batches(names, verb)));
         }
         C::Resume => {
@@ -41,18 +43,18 @@ pub(super) fn run(state: &mut State, command: Command, effects: &mut Vec<Effect>
             at_once(state, "Let go with their tasks", names, verb, effects);
         }
         C::Stop => {
-            let text = format!("Stop the {running} tasks under way in {name}? They get SIGTERM.");
+            let text = format!("Stop {under_way} in {name}? SIGTERM is sent.");
             let question = Question::new(text, Change::Batches(names, BatchVerb::Stop));
             ask(state, question.line("The batch is paused as well: its workers take nothing new."));
         }
         C::Kill => {
-            let text = format!("Kill the {running} tasks under way in {name}? They get SIGKILL.");
+            let text = format!("Kill {under_way} in {name}? SIGKILL is sent.");
             let question = Question::new(text, Change::Batches(names, BatchVerb::Kill));
             ask(state, question.line("The batch is paused as well: its workers take nothing new."));
         }
         C::RetryFailed => {
             let failed: u64 = batches.iter().map(|batch| count(batch, TaskState::Failed)).sum();
-            let text = format!("Run the {failed} failed tasks of {name} again?");
+            let text = format!("Run {} of {name} again?", counted(failed, "failed task"));
             ask(state, Question::new(text, Change::Batches(names, BatchVerb::Retry)));
         }
         C::Delete => delete(state, &batches),
@@ -117,15 +119,17 @@ fn delete(state: &mut State, batches: &[BatchView]) {
         Change::Batches(names.clone(), BatchVerb::Delete(delete))
     };
     let mut question = Question::new(
-        format!("Delete {} with its {} tasks?", name_of(batches), crate::tui::text::count(tasks)),
+        format!("Delete {} with {}?", name_of(batches), counted(tasks, "task")),
         change(DeleteRunning::Keep),
     );
     if running > 0 {
         question =
             question.line(format!("{running} under way are not ended; they go when they end."));
     }
-    let question =
-        question.word(word).other('\t', "kill what runs first", change(DeleteRunning::Kill));
+    let mut question = question.word(word);
+    if running > 0 {
+        question = question.other('\t', "kill what runs first", change(DeleteRunning::Kill));
+    }
     ask(state, question);
 }
 

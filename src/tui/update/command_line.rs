@@ -4,8 +4,8 @@ use strum::IntoEnumIterator;
 
 use super::{available, commands, navigate};
 use crate::domain::TaskId;
+use crate::domain::filter::{Filter, quoted};
 use crate::tui::effect::Effect;
-use crate::tui::filter::{Filter, quoted};
 use crate::tui::keymap::Command;
 use crate::tui::state::{Popup, Prompt, PromptKind, Screen, State};
 

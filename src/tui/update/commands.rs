@@ -2,8 +2,8 @@
 //! objects are.
 
 use super::{batches, command_line, log, navigate, tasks, workers};
+use crate::domain::filter::Filter;
 use crate::tui::effect::Effect;
-use crate::tui::filter::Filter;
 use crate::tui::keymap::Command;
 use crate::tui::state::{
     LineEdit, Marks, Menu, MenuChoice, Popup, Prompt, PromptKind, RecruitForm, Screen, State,

@@ -166,7 +166,7 @@ fn text_of(spec: &TaskSpec) -> Result<String, String> {
     } else {
         let text = format!("Can be set as well: {}", absent.join(", "));
         let lines = crate::tui::text::wrap(&text, HINT);
-        lines.iter().fold("\n".to_owned(), |hint, line| format!("{hint}# {line}\n"))
+        lines.iter().fold("\n".to_owned(), |hint, line| format!("{hint}# {}\n", line.trim_start()))
     };
     Ok(format!("{body}{hint}"))
 }

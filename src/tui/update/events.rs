@@ -1,11 +1,12 @@
 //! The server's events: what is on screen changes at once, and is read again
 //! for what the event does not tell.
 
-use crate::api::event::Event;
+use crate::api::event::{Event, FollowEvents};
 use crate::domain::TaskId;
 use crate::domain::task::TaskState;
-use crate::tui::effect::StreamNews;
-use crate::tui::state::{Source, State, Stream};
+use crate::tui::effect::{Effect, StreamNews};
+use crate::tui::query::task_query;
+use crate::tui::state::{Screen, Source, State, Stream};
 
 pub(super) fn on_stream(state: &mut State, news: StreamNews) {
     match news {
@@ -25,6 +26,18 @@ pub(super) fn on_stream(state: &mut State, news: StreamNews) {
             state.connection.failure = Some(error.to_string());
             state.feeds.mark_all();
         }
+    }
+}
+
+/// Has the server send only what concerns the screen: a list of one batch has
+/// no use for the rest of a busy server's news.
+pub(super) fn plan(state: &mut State, effects: &mut Vec<Effect>) {
+    let is_narrow = state.screen == Screen::Tasks;
+    let batch = is_narrow.then(|| task_query(&state.tasks.filter).list.batch).flatten();
+    let wanted = FollowEvents { batch, ..FollowEvents::default() };
+    if wanted != state.connection.follows {
+        state.connection.follows = wanted.clone();
+        effects.push(Effect::Follow(wanted));
     }
 }
 

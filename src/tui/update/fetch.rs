@@ -9,6 +9,7 @@ use super::log;
 use crate::domain::ExecutionId;
 use crate::domain::time::Monotonic;
 use crate::tui::effect::{Effect, Fetch, TaskPageQuery};
+use crate::tui::query::task_query;
 use crate::tui::state::{Direction, PAGE, Popup, Screen, Source, State, Stream};
 
 /// Pause after which the server's own figures are read again without a reason.
@@ -57,6 +58,8 @@ fn expire(state: &mut State) {
         state.feeds.expire(Source::Samples, period * 10, now);
         state.feeds.expire(Source::Tails, TAILS_PERIOD, now);
         state.feeds.expire(Source::Detail, period * 2, now);
+        // These are counted for the question, which costs the server something.
+        state.feeds.expire(Source::Latest, period * 5, now);
     } else {
         for source in Source::iter() {
             state.feeds.expire(source, period, now);
@@ -86,6 +89,7 @@ fn is_wanted(state: &State, source: Source) -> bool {
         Source::Detail => screen == Screen::Task && state.detail.task.is_some(),
         Source::Samples => matches!(state.popup, Some(Popup::Charts { .. })),
         Source::Failures => screen == Screen::Overview,
+        Source::Latest => screen == Screen::Workers && state.workers.latest.is_some(),
     }
 }
 
@@ -110,7 +114,7 @@ fn ask(state: &mut State, source: Source, effects: &mut Vec<Effect>) {
         Source::Counts => Fetch::Counts {
             generation: state.tasks.generation,
             // The tabs want all states, also those that the filter leaves out.
-            query: Box::new(TaskPageQuery(state.tasks.filter.with_state(None).task_query())),
+            query: Box::new(TaskPageQuery(task_query(&state.tasks.filter.with_state(None)))),
         },
         Source::Tails => {
             let executions = executions_on_screen(state);
@@ -129,6 +133,11 @@ fn ask(state: &mut State, source: Source, effects: &mut Vec<Effect>) {
             Fetch::Samples { worker: *worker }
         }
         Source::Failures => Fetch::Failures,
+        Source::Latest => {
+            let rows = state.workers.list.rows().skip(state.workers.list.cursor.first);
+            let workers = rows.take(state.list_height()).map(|worker| worker.id).collect();
+            Fetch::Latest { workers }
+        }
     };
     state.feeds.on_asked(source, state.now.monotonic);
     effects.push(Effect::Fetch(fetch));
@@ -159,12 +168,12 @@ fn ask_pages(state: &mut State, effects: &mut Vec<Effect>) {
             continue;
         }
         let cursor = page.cursor.clone();
-        let mut query = state.tasks.filter.task_query();
+        let mut query = task_query(&state.tasks.filter);
         query.list.sort = state.tasks.sort;
         query.list.reverse =
             state.tasks.is_reversed != (state.tasks.walk.direction == Direction::FromBottom);
         query.list.cursor.clone_from(&cursor);
-        query.list.limit = Some(if query.rest.is_empty() { PAGE } else { PAGE * 20 });
+        query.list.limit = Some(PAGE);
         effects.push(Effect::Fetch(Fetch::TaskPage {
             generation: state.tasks.generation,
             number,

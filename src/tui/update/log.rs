@@ -5,7 +5,7 @@ use crate::domain::execution::Stream;
 use crate::tui::effect::{Effect, Fetch, OutputFrom, OutputReply, OutputRequest, Search};
 use crate::tui::keymap::Command;
 use crate::tui::state::{
-    CHUNK, LogScreen, Popup, Prompt, PromptKind, Screen, Shown, State, ToastKind,
+    CHUNK, LogScreen, Popup, Prompt, PromptKind, Screen, Shown, Spot, State, ToastKind,
 };
 
 /// Lines from the edge of the window at which more is read.
@@ -23,8 +23,16 @@ pub(super) fn run(state: &mut State, command: Command, effects: &mut Vec<Effect>
             log.shown = match log.shown {
                 Shown::Both => Shown::Only(Stream::Stdout),
                 Shown::Only(Stream::Stdout) => Shown::Only(Stream::Stderr),
-                Shown::Only(Stream::Stderr) => Shown::Both,
+                Shown::Only(Stream::Stderr) => Shown::Merged,
+                Shown::Merged => Shown::Both,
             };
+            log.add_times();
+            log.merge();
+            settle(state);
+        }
+        C::Times => {
+            log.shows_times = !log.shows_times;
+            log.add_times();
             settle(state);
         }
         C::Wrap => {
@@ -58,7 +66,7 @@ enum Way {
 
 /// The width at which lines break.
 fn columns(log: &LogScreen, width: usize) -> Option<usize> {
-    log.wraps.then_some(width.max(1))
+    log.wraps.then_some(width.saturating_sub(log.margin()).max(1))
 }
 
 /// Keeps what is shown in its bounds, and the end in sight while following.
@@ -67,6 +75,15 @@ pub(super) fn settle(state: &mut State) {
     let Some(log) = &mut state.log else { return };
     let columns = columns(log, width);
     let follows = log.follows;
+    if log.shown == Shown::Merged {
+        let height = height.saturating_sub(1);
+        if follows {
+            log.scroll_merged_to_end(height, columns);
+        } else {
+            log.scroll_merged(0, height, columns);
+        }
+        return;
+    }
     for (stream, height) in log.layout(height) {
         let pane = log.pane_mut(stream);
         if follows {
@@ -89,23 +106,64 @@ pub(super) fn move_view(state: &mut State, command: Command, step: i64, side: us
         _ if step < 0 => log.follows = false,
         _ => {}
     }
+    if log.shown == Shown::Merged {
+        move_merged(log, command, step, height, columns);
+        return;
+    }
     let pane = log.pane_mut(focus);
     match command {
-        Command::Top if pane.begin() > 0 => {
-            // The beginning is somewhere else: read it in place of what is held.
-            let stream = pane.stream;
-            *pane = crate::tui::state::Pane::going_to(stream, 0, 0);
-        }
+        // The beginning is somewhere else: read it in place of what is held.
+        Command::Top if pane.begin() > 0 => log.reopen(focus, Some((0, 0))),
         Command::Top => (pane.first, pane.sub) = (0, 0),
-        Command::Bottom if pane.end() < pane.size => {
-            let stream = pane.stream;
-            *pane = crate::tui::state::Pane::new(stream);
-        }
+        Command::Bottom if pane.end() < pane.size => log.reopen(focus, None),
         Command::Bottom => pane.scroll_to_end(height, columns),
         Command::Left => pane.shift = pane.shift.saturating_sub(side),
         Command::Right => pane.shift += side,
         _ => pane.scroll(step, height, columns),
     }
+}
+
+fn move_merged(
+    log: &mut LogScreen,
+    command: Command,
+    step: i64,
+    height: usize,
+    columns: Option<usize>,
+) {
+    match command {
+        Command::Top | Command::Bottom => {
+            for stream in [Stream::Stdout, Stream::Stderr] {
+                let pane = log.pane(stream);
+                if command == Command::Top && pane.begin() > 0 {
+                    log.reopen(stream, Some((0, 0)));
+                } else if command == Command::Bottom && pane.end() < pane.size {
+                    log.reopen(stream, None);
+                }
+            }
+            log.merge();
+            if command == Command::Top {
+                log.go_to_merged(Spot::default());
+            } else {
+                log.scroll_merged_to_end(height, columns);
+            }
+        }
+        Command::Left | Command::Right => {}
+        _ => log.scroll_merged(step, height, columns),
+    }
+}
+
+/// Whether a window has to reach further: back, or on.
+fn needs_more(log: &LogScreen, stream: Stream, height: usize) -> (bool, bool) {
+    if log.shown == Shown::Merged {
+        let spot = log.merged.spot.line;
+        let is_near_end = spot + height + NEAR > log.merged.order.len();
+        return (
+            spot < NEAR && log.short_at_begin() == Some(stream),
+            is_near_end && log.short_at_end() == Some(stream),
+        );
+    }
+    let pane = log.pane(stream);
+    (pane.first < NEAR, pane.first + height + NEAR > pane.lines.len())
 }
 
 /// Adds the requests for what is missing around what is on screen.
@@ -116,10 +174,13 @@ pub(super) fn plan(state: &mut State, effects: &mut Vec<Effect>) {
     let height = state.body_height();
     let Some(log) = &mut state.log else { return };
     let execution = log.execution;
+    let with_times = log.wants_times();
     for (stream, height) in log.layout(height) {
+        let (back, on) = needs_more(log, stream, height);
         let pane = log.pane_mut(stream);
+        let epoch = pane.epoch;
         let mut request = |from, limit| {
-            let request = OutputRequest { execution, stream, from, limit };
+            let request = OutputRequest { execution, stream, from, limit, with_times, epoch };
             effects.push(Effect::Fetch(Fetch::Output(request)));
         };
         if !pane.is_loaded {
@@ -138,11 +199,11 @@ pub(super) fn plan(state: &mut State, effects: &mut Vec<Effect>) {
         if pane.is_reading || pane.error.is_some() {
             continue;
         }
-        if begin > 0 && pane.first < NEAR {
+        if begin > 0 && back {
             pane.is_reading = true;
             let from = begin.saturating_sub(CHUNK);
             request(OutputFrom::Offset(from), begin - from);
-        } else if end < pane.size && pane.first + height + NEAR > pane.lines.len() {
+        } else if end < pane.size && on {
             pane.is_reading = true;
             request(OutputFrom::Offset(end), CHUNK);
         }
@@ -162,12 +223,16 @@ pub(super) fn on_output(
     let height =
         log.layout(height).iter().find(|(s, _)| *s == request.stream).map_or(0, |(_, h)| *h);
     let pane = log.pane_mut(request.stream);
+    if pane.epoch != request.epoch {
+        return;
+    }
     match result {
         Ok(reply) => {
             pane.take(request.from, &reply);
             if let Some((_, show)) = pane.goal.take() {
                 pane.show_offset(show, height);
             }
+            log.merge();
             super::events::heard(state);
         }
         Err(error) => {
@@ -189,6 +254,7 @@ pub(super) fn begin_search(state: &mut State, text: &str, effects: &mut Vec<Effe
         text.clone_into(&mut log.search);
         let focus = log.focus();
         log.pane_mut(focus).hit = None;
+        log.merged.hit = None;
         search(state, Way::Forwards, effects);
     }
 }
@@ -196,6 +262,10 @@ pub(super) fn begin_search(state: &mut State, text: &str, effects: &mut Vec<Effe
 fn search(state: &mut State, way: Way, effects: &mut Vec<Effect>) {
     let Some(log) = &mut state.log else { return };
     if log.search.is_empty() || log.is_searching {
+        return;
+    }
+    if log.shown == Shown::Merged {
+        search_merged(state, way);
         return;
     }
     let focus = log.focus();
@@ -216,6 +286,36 @@ fn search(state: &mut State, way: Way, effects: &mut Vec<Effect>) {
         },
     });
     log.is_searching = true;
+}
+
+/// Looks through what is held of both streams: the whole of them has no order.
+fn search_merged(state: &mut State, way: Way) {
+    let height = state.body_height();
+    let Some(log) = &mut state.log else { return };
+    let needle = log.search.to_lowercase();
+    let has_it = |position: &usize| {
+        log.merged_line(*position).is_some_and(|(_, line)| {
+            line.pieces.iter().any(|piece| piece.text.to_lowercase().contains(&needle))
+        })
+    };
+    let count = log.merged.order.len();
+    let found = match (way, log.merged.hit) {
+        (Way::Forwards, Some(hit)) => (hit + 1..count).find(has_it),
+        (Way::Forwards, None) => (log.merged.spot.line..count).find(has_it),
+        (Way::Backwards, Some(hit)) => (0..hit).rfind(has_it),
+        (Way::Backwards, None) => (0..log.merged.spot.line).rfind(has_it),
+    };
+    if let Some(hit) = found {
+        log.follows = false;
+        log.go_to_merged(Spot { line: hit.saturating_sub(height / 3), row: 0 });
+        log.merged.hit = Some(hit);
+    } else {
+        let text = format!(
+            "`{}` is not in what is held of both streams there; tab shows one, which is searched whole",
+            log.search
+        );
+        state.toasts.tell(ToastKind::Note, text, state.now);
+    }
 }
 
 pub(super) fn on_found(
@@ -241,9 +341,9 @@ pub(super) fn on_found(
             } else {
                 // A window around the hit; its lines begin a little before.
                 let read = offset.saturating_sub(CHUNK / 8);
-                *pane = crate::tui::state::Pane::going_to(search.stream, read, offset);
+                log.reopen(search.stream, Some((read, offset)));
             }
-            pane.hit = Some(offset);
+            log.pane_mut(search.stream).hit = Some(offset);
             return;
         }
         Ok(None) if search.is_backwards => {

@@ -25,6 +25,7 @@ mod workers;
 pub use available::is_available;
 
 pub use fetch::wake;
+pub use popups::recruit_candidates;
 pub use prompt::candidates;
 pub use root::update;
 pub use tasks::{tab, tabs};

@@ -2,8 +2,8 @@
 
 use super::{log, tasks};
 use crate::domain::TaskId;
+use crate::domain::filter::Filter;
 use crate::tui::effect::Effect;
-use crate::tui::filter::Filter;
 use crate::tui::keymap::Command;
 use crate::tui::state::{Place, Screen, Source, State};
 

@@ -2,10 +2,11 @@
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
-use super::{commands, editor, prompt};
+use super::tasks::known_batches;
+use super::{commands, completion, editor, prompt};
 use crate::tui::effect::{Change, Effect};
 use crate::tui::state::{
-    LineEdit, Menu, MenuChoice, Popup, Question, RecruitForm, State, ToastKind,
+    LineEdit, Menu, MenuChoice, Popup, Question, RecruitForm, State, ToastKind, candidates,
 };
 
 pub(super) fn on_key(state: &mut State, event: KeyEvent, effects: &mut Vec<Effect>) {
@@ -203,6 +204,34 @@ fn scrolled(offset: usize, event: KeyEvent) -> Option<usize> {
     }
 }
 
+/// Takes the best of what the field may be; pressed again, the next one.
+fn complete(state: &State, form: &mut RecruitForm) {
+    let known = recruit_candidates(state, form);
+    let Some(field) = form.fields.get_mut(form.focus) else { return };
+    let now = known.iter().position(|word| word == field.text());
+    let next = now.map_or(0, |now| (now + 1) % known.len());
+    if let Some(word) = known.get(next) {
+        *field = LineEdit::new(word);
+        form.error = None;
+    }
+}
+
+/// What the field may be completed to, best first. Of a word that is complete
+/// already, all that would do in its place.
+#[must_use]
+pub fn recruit_candidates(state: &State, form: &RecruitForm) -> Vec<String> {
+    let known = if form.focused() == "batch" {
+        known_batches(state)
+    } else {
+        candidates(form, &state.flavors)
+    };
+    let typed = form.fields.get(form.focus).map_or("", LineEdit::text);
+    if typed == "auto" || known.iter().any(|word| word == typed) {
+        return known;
+    }
+    completion::matching(typed, &known)
+}
+
 fn on_recruit(state: &mut State, mut form: RecruitForm, event: KeyEvent) {
     let fields = form.fields.len();
     match event.code {
@@ -212,6 +241,9 @@ fn on_recruit(state: &mut State, mut form: RecruitForm, event: KeyEvent) {
         }
         KeyCode::Tab | KeyCode::Down => form.focus = (form.focus + 1) % fields,
         KeyCode::BackTab | KeyCode::Up => form.focus = (form.focus + fields - 1) % fields,
+        KeyCode::Char('n') if event.modifiers.contains(KeyModifiers::CONTROL) => {
+            complete(state, &mut form);
+        }
         KeyCode::Enter => {
             state.recruit = form.values();
             match form.check() {

@@ -6,9 +6,9 @@ use crossterm::event::{KeyCode, KeyEvent};
 use super::popups::{cancels, edit_line};
 use super::{command_line, commands, completion, log, tasks};
 use crate::api::worker::UpdateWorker;
+use crate::domain::filter::Filter;
 use crate::domain::{BatchName, WorkerId};
 use crate::tui::effect::{Change, Effect};
-use crate::tui::filter::Filter;
 use crate::tui::state::{LineEdit, Popup, Prompt, PromptKind, Question, State};
 
 pub(super) fn on_key(
@@ -140,7 +140,10 @@ fn submit(
             if ids.is_empty() {
                 return Err(format!("no worker is in `{name}`"));
             }
-            let text = format!("Give {} workers of `{name}` to another batch?", ids.len());
+            let text = format!(
+                "Give {} of `{name}` to another batch?",
+                crate::tui::text::counted(ids.len() as u64, "worker")
+            );
             let change = Change::UpdateWorkers(ids, update);
             state.popup = Some(Popup::Question(Question::new(text, change)));
         }

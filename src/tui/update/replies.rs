@@ -6,10 +6,12 @@ use std::time::Duration;
 use super::{editor, events, log};
 use crate::api::ClientError;
 use crate::api::server::ServerStatus;
+use crate::api::worker::WorkerView;
 use crate::domain::ExecutionId;
 use crate::domain::task::TaskState;
-use crate::tui::effect::{Effect, Reply};
-use crate::tui::state::{Marker, Popup, Source, State, Tails, ToastKind};
+use crate::domain::time::Monotonic;
+use crate::tui::effect::{Effect, Fetch, Reply};
+use crate::tui::state::{Files, Marker, Popup, Source, State, Tails, ToastKind};
 
 /// Pause between two markers of the sparkline, and how long they are kept.
 const MARKERS: (Duration, Duration) = (Duration::from_secs(5), Duration::from_hours(1));
@@ -28,7 +30,9 @@ pub(super) fn on_reply(state: &mut State, reply: Reply, effects: &mut Vec<Effect
             }
         }
         Reply::Workers(result) => {
-            if let Some(list) = answered(state, Source::Workers, result) {
+            let asked = state.feeds.of(Source::Workers).asked;
+            if let Some(mut list) = answered(state, Source::Workers, result) {
+                keep_wanted(state, asked, &mut list.workers);
                 on_workers(state, list.workers);
             }
         }
@@ -59,6 +63,7 @@ pub(super) fn on_reply(state: &mut State, reply: Reply, effects: &mut Vec<Effect
             if state.detail.task == Some(task) {
                 state.detail.error = refusal.map(|error| error.to_string());
                 state.detail.detail = detail.or_else(|| state.detail.detail.take());
+                ask_for_files(state, effects);
             }
         }
         Reply::Spec { task, is_outside, result } => match result {
@@ -80,12 +85,44 @@ pub(super) fn on_reply(state: &mut State, reply: Reply, effects: &mut Vec<Effect
                 state.failures = Some(failures);
             }
         }
+        Reply::Latest(result) => {
+            if let Some(counts) = answered(state, Source::Latest, result)
+                && let Some(latest) = &mut state.workers.latest
+            {
+                latest.extend(counts);
+            }
+        }
+        Reply::Files { task, result } => {
+            if let Files::Asked(execution) = state.detail.files
+                && state.detail.task == Some(task)
+            {
+                state.detail.files = Files::Found(execution, result);
+            }
+        }
         Reply::Output { request, result } => log::on_output(state, request, result),
         Reply::Found { search, result } => log::on_found(state, &search, result, effects),
         Reply::Changed(result) => on_changed(state, result),
         Reply::Edited { task, revision, text } => {
             editor::on_edited_outside(state, task, revision, text, effects);
         }
+    }
+}
+
+/// Looks for the outputs of a task that has put them somewhere, once for each
+/// execution.
+fn ask_for_files(state: &mut State, effects: &mut Vec<Effect>) {
+    let Some(detail) = &state.detail.detail else { return };
+    let (Some(execution), Some(place)) = (detail.task.execution, &detail.spec.output) else {
+        return;
+    };
+    let is_known = match &state.detail.files {
+        Files::None => false,
+        Files::Asked(of) | Files::Found(of, _) => *of == execution,
+    };
+    if detail.task.state == TaskState::Succeeded && !is_known {
+        let (task, place) = (detail.task.id, place.clone());
+        effects.push(Effect::Fetch(Fetch::Files { task, place }));
+        state.detail.files = Files::Asked(execution);
     }
 }
 
@@ -148,7 +185,19 @@ fn on_status(state: &mut State, status: ServerStatus) {
     state.server = Some(status);
 }
 
-fn on_workers(state: &mut State, workers: Vec<crate::api::worker::WorkerView>) {
+/// A list that was asked for before a change was made does not undo it.
+fn keep_wanted(state: &mut State, asked: Option<Monotonic>, workers: &mut [WorkerView]) {
+    if state.workers.answered.is_some_and(|answered| asked.is_some_and(|asked| asked > answered)) {
+        state.workers.wanted.clear();
+    }
+    for worker in workers {
+        if let Some(wanted) = state.workers.wanted.get(&worker.id) {
+            (worker.concurrency, worker.prefetch) = *wanted;
+        }
+    }
+}
+
+fn on_workers(state: &mut State, workers: Vec<WorkerView>) {
     let trends = &mut state.workers.trends;
     trends.retain(|id, _| workers.iter().any(|worker| worker.id == *id));
     for worker in &workers {
@@ -210,5 +259,6 @@ fn on_changed(state: &mut State, result: Result<String, String>) {
         Ok(text) => state.toasts.tell(ToastKind::Done, text, state.now),
         Err(text) => fail(state, &text),
     }
+    state.workers.answered = Some(state.now.monotonic);
     state.feeds.mark_all();
 }

@@ -19,6 +19,7 @@ pub fn update(state: &mut State, now: Now, action: Action) -> Vec<Effect> {
         Action::Stream(news) => events::on_stream(state, news),
         Action::Reply(reply) => replies::on_reply(state, *reply, &mut effects),
     }
+    events::plan(state, &mut effects);
     fetch::plan(state, &mut effects);
     effects
 }

@@ -6,12 +6,13 @@ use strum::IntoEnumIterator;
 
 use super::{editor, navigate};
 use crate::api::task::{Dependents, TaskView};
+use crate::domain::filter::Filter;
 use crate::domain::signal::Signal;
 use crate::domain::task::TaskState;
 use crate::domain::{ExecutionId, TaskId};
 use crate::tui::effect::{Change, Effect, Fetch, Target, TaskPageQuery, TaskVerb};
-use crate::tui::filter::Filter;
 use crate::tui::keymap::Command;
+use crate::tui::query::task_query;
 use crate::tui::state::{
     LogScreen, Marks, Menu, MenuChoice, Popup, Prompt, PromptKind, Question, Screen, Source, State,
     ToastKind,
@@ -89,7 +90,7 @@ fn aim(state: &State) -> Option<Aim> {
         }),
         Marks::All => {
             let total = state.task_total();
-            let query = TaskPageQuery(state.tasks.filter.task_query());
+            let query = TaskPageQuery(task_query(&state.tasks.filter));
             Some(Aim {
                 name: count_name(total),
                 target: Target::Found(Box::new(query), total),

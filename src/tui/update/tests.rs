@@ -168,6 +168,25 @@ fn concurrency_counts_on_from_what_was_pressed_before() {
 }
 
 #[test]
+fn a_list_that_was_asked_for_before_does_not_undo_what_was_pressed() {
+    let mut state = full();
+    press(&mut state, "1 > >");
+    let prefetch = |state: &State| state.workers.list.current().unwrap().prefetch;
+    assert_eq!(prefetch(&state), 3);
+    let list = |prefetch| {
+        let mut worker = worker(1, "node1");
+        worker.prefetch = prefetch;
+        Reply::Workers(Ok(WorkerList { workers: vec![worker] }))
+    };
+    reply(&mut state, list(1));
+    assert_eq!(prefetch(&state), 3);
+    let _ = update(&mut state, later(1), Action::Reply(Box::new(Reply::Changed(Ok("x".into())))));
+    let _ = update(&mut state, later(2), Action::Tick);
+    let _ = update(&mut state, later(2), Action::Reply(Box::new(list(2))));
+    assert_eq!(prefetch(&state), 2, "the server's word counts in the end");
+}
+
+#[test]
 fn a_batch_is_deleted_only_with_its_name() {
     let mut state = full();
     press(&mut state, "3 j D");
@@ -190,6 +209,7 @@ fn an_event_changes_what_is_on_screen_before_anything_is_read() {
         batch: "test".parse().unwrap(),
         state: TaskState::Running,
         execution: Some(crate::domain::ExecutionId(11)),
+        left: None,
     };
     let effects =
         update(&mut state, later(1), Action::Stream(StreamNews::Events(vec![event.clone()])));
@@ -408,6 +428,7 @@ fn a_long_output_is_read_from_its_end_followed_and_read_upwards() {
         bytes: text.as_bytes().to_vec(),
         size,
         is_complete: false,
+        times: Vec::new(),
     };
     let next = reply(&mut state, Reply::Output { request, result: Ok(piece(&text, offset)) });
     let next = output_requests(&next);
@@ -437,7 +458,35 @@ fn a_list_that_is_empty_is_read_again_when_a_task_appears() {
         batch: "test".parse().unwrap(),
         state: TaskState::Pending,
         execution: None,
+        left: None,
     };
     let effects = update(&mut state, later(5), Action::Stream(StreamNews::Events(vec![event])));
     assert!(effects.iter().any(|effect| matches!(effect, Effect::Fetch(Fetch::TaskPage { .. }))));
+}
+
+#[test]
+fn the_list_of_one_batch_follows_the_news_of_that_batch_alone() {
+    let followed = |effects: Vec<Effect>| {
+        let mut batches = effects.into_iter().filter_map(|effect| match effect {
+            Effect::Follow(wanted) => Some(wanted.batch.map(|batch| batch.to_string())),
+            _ => None,
+        });
+        batches.next()
+    };
+    let mut state = full();
+    assert_eq!(followed(press(&mut state, "3 j")), None);
+    assert_eq!(followed(press(&mut state, "enter")), Some(Some("test".to_owned())));
+    assert_eq!(followed(press(&mut state, "j k")), None, "it is told once");
+    assert_eq!(followed(press(&mut state, "esc")), Some(None), "other screens show all");
+}
+
+#[test]
+fn escape_and_a_key_that_come_together_are_two_keys() {
+    let mut state = full();
+    press(&mut state, "?");
+    press(&mut state, "alt-3");
+    assert!(state.popup.is_none());
+    assert_eq!(state.screen, Screen::Batches);
+    press(&mut state, ": x alt-1");
+    assert_eq!(state.screen, Screen::Workers);
 }

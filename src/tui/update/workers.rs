@@ -4,9 +4,9 @@ use super::navigate;
 use super::tasks::{ask, known_batches};
 use crate::api::worker::{Clean, UpdateWorker, WorkerView};
 use crate::domain::WorkerId;
+use crate::domain::filter::quoted;
 use crate::domain::worker::WantedState;
 use crate::tui::effect::{Change, Effect};
-use crate::tui::filter::quoted;
 use crate::tui::keymap::Command;
 use crate::tui::state::{Popup, Prompt, PromptKind, Question, Source, State, ToastKind};
 
@@ -68,6 +68,13 @@ pub(super) fn run(state: &mut State, command: Command, effects: &mut Vec<Effect>
             });
             state.feeds.mark(Source::Samples);
         }
+        C::Retries => {
+            state.workers.latest = match state.workers.latest {
+                None => Some(std::collections::BTreeMap::new()),
+                Some(_) => None,
+            };
+            state.feeds.mark(Source::Latest);
+        }
         C::Shell => effects.push(Effect::Shell { host: first.machine.hostname.clone() }),
         _ => {}
     }
@@ -109,10 +116,13 @@ fn step(state: &mut State, command: Command, workers: &[WorkerView], effects: &m
             _ => continue,
         };
         // Pressed again before the server answers, it counts from here on.
+        let wanted =
+            (update.concurrency.unwrap_or(concurrency), update.prefetch.unwrap_or(prefetch));
+        state.workers.wanted.insert(worker.id, wanted);
+        state.workers.answered = None;
         for known in state.workers.list.all.iter_mut().flatten() {
             if known.id == worker.id {
-                known.concurrency = update.concurrency.unwrap_or(known.concurrency);
-                known.prefetch = update.prefetch.unwrap_or(known.prefetch);
+                (known.concurrency, known.prefetch) = wanted;
             }
         }
         effects.push(Effect::Change(Change::UpdateWorkers(vec![worker.id], update)));
@@ -142,8 +152,10 @@ fn destroy(state: &mut State, workers: &[WorkerView]) {
         Question::new(format!("Destroy {}?", name_of(workers)), Change::DeleteWorkers(ids));
     let busy: u32 = workers.iter().map(|w| w.assigned + w.accepted + w.running).sum();
     if busy > 0 {
-        question =
-            question.line(format!("{busy} executions on it are ended; their tasks go to others."));
+        question = question.line(format!(
+            "{} on it end; their tasks go to others.",
+            crate::tui::text::counted(busy.into(), "execution")
+        ));
     }
     if workers.iter().any(|worker| worker.seen == crate::domain::worker::SeenState::Online) {
         question = question.line("A live agent registers again: stop it on its machine first.");

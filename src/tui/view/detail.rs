@@ -8,8 +8,8 @@ use crate::api::execution::ExecutionView;
 use crate::api::task::{RelatedTask, TaskDetail};
 use crate::domain::execution::ExecutionState;
 use crate::domain::task::TaskState;
-use crate::tui::state::State;
-use crate::tui::text::{bytes, clean, full_moment, moment, pad, span, wrap};
+use crate::tui::state::{Files, State};
+use crate::tui::text::{bytes, clean, count, full_moment, moment, pad, pad_left, span, wrap};
 use crate::tui::theme::{Theme, Tone, task_glyph};
 
 /// Width of the names in front of the values.
@@ -121,6 +121,7 @@ fn describe(page: &mut Page, state: &State, detail: &TaskDetail) {
     related(page, "requires", &detail.requirements);
     related(page, "required by", &detail.dependents);
     settings(page, detail);
+    output_files(page, &state.detail.files);
     let queued =
         format!("{} by {}", full_moment(task.created_at, &state.zone), clean(&task.created_by));
     page.field("queued", &queued, plain);
@@ -183,6 +184,29 @@ fn settings(page: &mut Page, detail: &TaskDetail) {
     }
 }
 
+fn output_files(page: &mut Page, files: &Files) {
+    let (faint, bad) = (page.theme.tone(Tone::Faint), page.theme.tone(Tone::Warning));
+    match files {
+        Files::None => {}
+        Files::Asked(_) => page.field("output files", "looking …", faint),
+        Files::Found(_, Err(reason)) => {
+            page.field("output files", &format!("cannot be listed from here: {reason}"), bad);
+        }
+        Files::Found(_, Ok(files)) => {
+            let total = format!("{} files, {}", count(files.count), bytes(files.bytes));
+            page.field("output files", &total, Style::new());
+            for (name, size) in &files.some {
+                let size = size.map_or_else(|| "-".to_owned(), bytes);
+                page.field("", &format!("{} {name}", pad_left(&size, 10)), Style::new());
+            }
+            let left = files.count.saturating_sub(files.some.len() as u64);
+            if left > 0 {
+                page.field("", &format!("and {} more", count(left)), faint);
+            }
+        }
+    }
+}
+
 fn executions(page: &mut Page, state: &State, detail: &TaskDetail) {
     if detail.executions.is_empty() {
         return;
@@ -195,7 +219,12 @@ fn executions(page: &mut Page, state: &State, detail: &TaskDetail) {
         let is_chosen = number == state.detail.execution;
         let mark = if is_chosen { "▸ " } else { "  " };
         let word = match execution.phase {
-            Some(phase) if !execution.state.is_final() => format!("{} {phase}", execution.state),
+            Some(phase)
+                if !execution.state.is_final()
+                    && phase.to_string() != execution.state.to_string() =>
+            {
+                format!("{} {phase}", execution.state)
+            }
             _ => execution.state.to_string(),
         };
         let style = page.theme.task(match execution.state {

@@ -11,7 +11,7 @@ use super::tasks::Names;
 use super::{batches, detail, jobs, keybar, log, overview, popup, tasks, workers};
 use crate::domain::task::TaskState;
 use crate::tui::state::{Access, Marks, Screen, State, Stream, ToastKind};
-use crate::tui::text::{clean, clock, count, fit, short_count, sparkline, width};
+use crate::tui::text::{clean, clock, count, counted, fit, short_count, sparkline, width};
 use crate::tui::theme::Tone;
 
 /// The least that a frame needs.
@@ -210,10 +210,7 @@ fn draw_status(canvas: &mut Canvas<'_>, state: &State) {
     }
     let (left, right) = match state.screen {
         Screen::Tasks => (task_note(state), task_rows(state)),
-        Screen::Workers => (
-            list_note(state.workers.list.filter.text(), state.workers.list.marks.len()),
-            list_rows(&state.workers.list),
-        ),
+        Screen::Workers => (workers_note(state), list_rows(&state.workers.list)),
         Screen::Batches => (
             list_note(state.batches.list.filter.text(), state.batches.list.marks.len()),
             list_rows(&state.batches.list),
@@ -236,6 +233,16 @@ fn list_note(filter: &str, marks: usize) -> String {
         parts.push(format!("{marks} marked"));
     }
     parts.join(" · ")
+}
+
+fn workers_note(state: &State) -> String {
+    let list = &state.workers.list;
+    let note = list_note(list.filter.text(), list.marks.len());
+    match (&state.workers.latest, note.is_empty()) {
+        (None, _) => note,
+        (Some(_), true) => "ok and fail: latest executions only".to_owned(),
+        (Some(_), false) => format!("{note} · ok and fail: latest executions only"),
+    }
 }
 
 fn task_note(state: &State) -> String {
@@ -266,12 +273,13 @@ fn task_rows(state: &State) -> String {
         None => format!("{} or more", count(state.tasks.walk.len() as u64)),
     };
     if rows.is_empty() {
-        return format!("{total} rows");
+        return if known == Some(0) { "no rows".to_owned() } else { format!("{total} rows") };
     }
     format!("rows {}-{} of {total}", number(rows.first()), number(rows.last()))
 }
 
 fn list_rows<T: crate::tui::state::Item>(list: &crate::tui::state::List<T>) -> String {
     let all = list.all.as_ref().map_or(0, Vec::len);
-    if list.len() == all { format!("{all} rows") } else { format!("{} of {all} rows", list.len()) }
+    let rows = counted(all as u64, "row");
+    if list.len() == all { rows } else { format!("{} of {rows}", list.len()) }
 }

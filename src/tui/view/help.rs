@@ -4,7 +4,7 @@ use super::canvas::Canvas;
 use super::keybar::key_names;
 use crate::tui::keymap::Scope;
 use crate::tui::state::{LineEdit, State};
-use crate::tui::text::pad;
+use crate::tui::text::{pad, width};
 use crate::tui::theme::Tone;
 
 /// Lines of the help: keys and what they do; a heading has no keys.
@@ -54,8 +54,15 @@ pub fn draw(canvas: &mut Canvas<'_>, state: &State, filter: &LineEdit, offset: u
         if keys.is_empty() {
             inside.text(0, y, text, title);
         } else {
-            let x = inside.text(1, y, &pad(keys, 16), key);
-            inside.text(x + 1, y, text, ratatui::style::Style::new());
+            let x = inside.text(1, y, &pad(keys, 15), key);
+            // The name of the action is for the configuration: it goes first
+            // where there is no room.
+            let room = inside.width().saturating_sub(x + 1);
+            let shown = match text.rsplit_once("  [") {
+                Some((plain, _)) if width(text) > room => plain,
+                _ => text,
+            };
+            inside.text(x + 1, y, shown, ratatui::style::Style::new());
         }
     }
 }

@@ -3,6 +3,7 @@
 use super::canvas::Canvas;
 use super::recruit::NO_PROVIDER;
 use super::table::{self, Column, place};
+use crate::tui::text::width;
 use crate::tui::theme::Tone;
 
 const JOBS: [Column; 6] = [
@@ -27,6 +28,17 @@ const RECRUITERS: [Column; 8] = [
 
 pub fn draw_jobs(canvas: &mut Canvas<'_>) {
     draw(canvas, &JOBS, "no jobs: machines that are created, set up or destroyed would be here");
+}
+
+/// The jobs in a few lines below the workers.
+pub fn draw_below(canvas: &mut Canvas<'_>) {
+    let (accent, faint) = (canvas.tone(Tone::Accent), canvas.tone(Tone::Faint));
+    let title = "── 4 jobs ";
+    let rest = "─".repeat(canvas.width().saturating_sub(width(title)));
+    canvas.text(0, 0, &format!("{title}{rest}"), accent);
+    canvas.text(2, 1, "no jobs", faint);
+    let warning = canvas.tone(Tone::Warning);
+    canvas.text(2, 2, NO_PROVIDER, warning);
 }
 
 pub fn draw_recruiters(canvas: &mut Canvas<'_>) {

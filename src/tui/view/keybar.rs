@@ -63,7 +63,9 @@ const fn popup_keys(popup: &Popup) -> &'static [(&'static str, &'static str)] {
             ("ctrl-u", "undo"),
             ("esc", "leave"),
         ],
-        Popup::Recruit(_) => &[("enter", "recruit"), ("tab", "next field"), ("esc", "leave")],
+        Popup::Recruit(_) => {
+            &[("enter", "recruit"), ("tab", "next field"), ("ctrl-n", "complete"), ("esc", "leave")]
+        }
     }
 }
 

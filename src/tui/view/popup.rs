@@ -5,7 +5,9 @@ use ratatui::widgets::Widget;
 
 use super::canvas::Canvas;
 use super::{charts, help, recruit};
-use crate::tui::state::{Editor, LineEdit, Menu, Popup, Prompt, Question, State, ToastKind};
+use crate::tui::state::{
+    Editor, LineEdit, Menu, Popup, Prompt, PromptKind, Question, State, ToastKind,
+};
 use crate::tui::text::{clean, fit, moment, width, wrap};
 use crate::tui::theme::Tone;
 use crate::tui::update::candidates;
@@ -22,7 +24,7 @@ pub fn draw(canvas: &mut Canvas<'_>, state: &State) {
         Some(Popup::Help { filter, offset }) => help::draw(canvas, state, filter, *offset),
         Some(Popup::History { offset }) => draw_history(canvas, state, *offset),
         Some(Popup::Editor(editor)) => draw_editor(canvas, editor),
-        Some(Popup::Recruit(form)) => recruit::draw(canvas, form),
+        Some(Popup::Recruit(form)) => recruit::draw(canvas, state, form),
         Some(Popup::Charts { name, samples, error, .. }) => {
             charts::draw(canvas, name, samples.as_ref(), error.as_deref());
         }
@@ -89,7 +91,9 @@ fn draw_question(canvas: &mut Canvas<'_>, question: &Question) {
 fn draw_prompt(canvas: &mut Canvas<'_>, prompt: &Prompt) {
     let found = candidates(prompt);
     let shown = found.len().min(SHOWN);
-    let height = 3 + shown + usize::from(prompt.error.is_some());
+    // What can be typed is told until something was.
+    let is_new = matches!(prompt.kind, PromptKind::Filter(_)) && prompt.line.text().is_empty();
+    let height = 3 + shown + usize::from(prompt.error.is_some() || is_new);
     let wide = canvas.width().min(76);
     let mut inside = canvas.boxed(wide, height, &prompt.title);
     draw_line(&mut inside, 0, 0, &prompt.line);
@@ -98,6 +102,10 @@ fn draw_prompt(canvas: &mut Canvas<'_>, prompt: &Prompt) {
     if let Some(error) = &prompt.error {
         inside.text(0, y, &clean(error), bad);
         y += 1;
+    }
+    if is_new {
+        let hint = "text  /regex/  !not  state:failed  batch:x  worker:y  name:z*  tag:k=v";
+        inside.text(0, y, hint, faint);
     }
     let chosen = prompt.chosen.unwrap_or(0);
     let first = if prompt.chosen.is_some() { chosen.saturating_sub(SHOWN - 1) } else { 0 };

@@ -9,7 +9,7 @@ use crate::api::task::TaskView;
 use crate::api::worker::WorkerList;
 use crate::domain::task::TaskState;
 use crate::domain::worker::WorkerState;
-use crate::domain::{ExecutionId, TaskId, WorkerId};
+use crate::domain::{ExecutionId, TaskId, Timestamp, WorkerId};
 use crate::tui::effect::{Action, Effect, Fetch, OutputReply, Reply, StreamNews};
 use crate::tui::keymap::Key;
 use crate::tui::state::{State, Tails};
@@ -66,6 +66,7 @@ fn step() -> impl Strategy<Value = Step> {
             batch: "test".parse().unwrap(),
             state,
             execution: Some(ExecutionId(id)),
+            left: None,
         }),
         (0..30_u64)
             .prop_map(|id| Event::TaskDeleted { id: TaskId(id), batch: "test".parse().unwrap() }),
@@ -184,7 +185,8 @@ fn reply_to(state: &State, fetch: Fetch, answer: Answer) -> Reply {
         Fetch::Output(request) => {
             let bytes = b"\x1b[31mred\x1b[2J\r\n\xff\0 one two three\n".repeat(40);
             let size = bytes.len() as u64;
-            let reply = OutputReply { offset: 0, bytes, size, is_complete: is_well };
+            let times = vec![(0, Timestamp(7)), (90, Timestamp(9))];
+            let reply = OutputReply { offset: 0, bytes, size, is_complete: is_well, times };
             Reply::Output { request, result: Ok(reply) }
         }
         Fetch::Counts { generation, .. } => {
@@ -195,6 +197,10 @@ fn reply_to(state: &State, fetch: Fetch, answer: Answer) -> Reply {
         Fetch::Failures => {
             Reply::Failures(Ok(rows(1).into_iter().map(|t| (t, "\u{1b}".into())).collect()))
         }
+        Fetch::Latest { workers } => {
+            Reply::Latest(Ok(workers.into_iter().map(|worker| (worker, (1, 2))).collect()))
+        }
+        Fetch::Files { task, .. } => Reply::Files { task, result: Err("\u{1b}".into()) },
         Fetch::Status => Reply::Status(Err(or_lost())),
         Fetch::Detail { task } => Reply::Detail { task, result: Err(or_lost()) },
         Fetch::Spec { task, is_outside } => {

@@ -1,57 +1,112 @@
 //! The form for recruiting workers, with the flavors that match below it.
 
+use ratatui::style::Style;
+
 use super::canvas::Canvas;
-use super::table::{self, Column, place};
-use crate::tui::state::{FIELDS, RecruitForm};
-use crate::tui::text::{fit, pad};
+use super::table::{self, Column, Row, place, plain};
+use crate::tui::state::{FIELDS, Flavor, RecruitForm, State, matching};
+use crate::tui::text::{clean, fit, pad, wrap};
 use crate::tui::theme::Tone;
+use crate::tui::update::recruit_candidates;
 
 /// Why nothing can be recruited.
-pub const NO_PROVIDER: &str =
-    "no provider configured: this server hires no machines; start `scitq agent` on your own";
+pub const NO_PROVIDER: &str = "no provider configured: start `scitq agent` on machines of your own";
 
-const FLAVORS: [Column; 9] = [
-    Column::left("flavor", 8, 20).fixed(),
+const FLAVORS: [Column; 11] = [
+    Column::left("flavor", 8, 16).fixed(),
+    Column::left("region", 6, 13),
+    Column::left("provider", 8, 8),
     Column::right("cpu", 4, 5),
     Column::right("ram", 5, 8),
     Column::right("disk", 5, 8),
-    Column::left("gpu", 4, 10),
-    Column::left("tags", 4, 6),
     Column::right("cost/h", 7, 9),
-    Column::right("evict", 6, 8),
+    Column::right("evict", 6, 6),
     Column::right("free", 5, 7),
+    Column::left("gpu", 4, 10).optional(),
+    Column::left("tags", 4, 6).optional(),
 ];
 
-pub fn draw(canvas: &mut Canvas<'_>, form: &RecruitForm) {
-    let height = FIELDS.len() + 8;
-    let mut inside = canvas.boxed(76, height, "Recruit workers");
-    let strong = inside.tone(Tone::Strong);
+/// Flavors that are shown, cheapest first.
+const SHOWN: usize = 5;
+
+pub fn draw(canvas: &mut Canvas<'_>, state: &State, form: &RecruitForm) {
+    let height = FIELDS.len() + SHOWN + 6;
+    let mut inside = canvas.boxed(78, height, "Recruit workers");
+    draw_fields(&mut inside, form);
+    let (wide, high) = (inside.width(), inside.height());
     let faint = inside.tone(Tone::Faint);
-    let bad = inside.tone(Tone::Bad);
+    let known = recruit_candidates(state, form).join("  ");
+    inside.text(2, FIELDS.len(), &fit(&clean(&known), wide.saturating_sub(2)), faint);
+    let top = FIELDS.len() + 1;
+    let mut below = inside.part(0, top, wide, high.saturating_sub(top));
+    draw_flavors(&mut below, state, form);
+}
+
+fn draw_fields(canvas: &mut Canvas<'_>, form: &RecruitForm) {
+    let (strong, faint, bad) =
+        (canvas.tone(Tone::Strong), canvas.tone(Tone::Faint), canvas.tone(Tone::Bad));
     for (number, (name, _)) in FIELDS.iter().enumerate() {
         let is_focus = number == form.focus;
         let label = format!("{}{}", if is_focus { "▸ " } else { "  " }, pad(name, 13));
-        let x = inside.text(0, number, &label, if is_focus { strong } else { faint });
+        let x = canvas.text(0, number, &label, if is_focus { strong } else { faint });
         let Some(field) = form.fields.get(number) else { continue };
         let x = if is_focus {
-            super::popup::draw_line(&mut inside, x, number, field)
+            super::popup::draw_line(canvas, x, number, field)
         } else {
-            inside.text(x, number, field.text(), ratatui::style::Style::new())
+            canvas.text(x, number, field.text(), Style::new())
         };
         if let Some((wrong, reason)) = &form.error
             && *wrong == number
         {
-            inside.text(x + 2, number, reason, bad);
+            canvas.text(x + 2, number, reason, bad);
         }
     }
-    let (wide, high) = (inside.width(), inside.height());
-    let top = FIELDS.len() + 1;
-    let mut below = inside.part(0, top, wide, high.saturating_sub(top));
-    let placed = place(&FLAVORS, &[], 0, wide);
-    table::draw(&mut below, &FLAVORS, &[], &placed, None);
-    below.text(0, 1, "no flavors are known", faint);
-    let warning = below.tone(Tone::Warning);
-    for (line, text) in crate::tui::text::wrap(NO_PROVIDER, wide).iter().enumerate() {
-        below.text(0, 3 + line, &fit(text, wide), warning);
+}
+
+/// The flavors that match, and what they cost together.
+fn draw_flavors(canvas: &mut Canvas<'_>, state: &State, form: &RecruitForm) {
+    let found = matching(form, &state.flavors);
+    let rows: Vec<Row> = found.iter().take(SHOWN).map(|flavor| row(flavor)).collect();
+    let wide = canvas.width();
+    let placed = place(&FLAVORS, &rows, 0, wide);
+    table::draw(canvas, &FLAVORS, &rows, &placed, None);
+    let (faint, warning) = (canvas.tone(Tone::Faint), canvas.tone(Tone::Warning));
+    if state.flavors.is_empty() {
+        canvas.text(0, 1, "no flavors are known", faint);
+        for (line, text) in wrap(NO_PROVIDER, wide).iter().enumerate() {
+            canvas.text(0, 3 + line, &fit(text, wide), warning);
+        }
+        return;
     }
+    let Some(cheapest) = found.first() else {
+        canvas.text(0, 1, "no flavor matches", warning);
+        return;
+    };
+    let number: u32 = form.value("number").parse().unwrap_or(1);
+    let cost = cheapest.cost * f64::from(number);
+    let text = format!(
+        "{} of {} match; {number} x {} cost {cost:.2}/h",
+        found.len(),
+        state.flavors.len(),
+        clean(&cheapest.name)
+    );
+    canvas.text(0, SHOWN + 2, &text, canvas.tone(Tone::Accent));
+}
+
+fn row(flavor: &Flavor) -> Row {
+    let available = flavor.available.map_or_else(|| "?".to_owned(), |left| left.to_string());
+    let cells = vec![
+        plain(clean(&flavor.name)),
+        plain(clean(&flavor.region)),
+        plain(clean(&flavor.provider)),
+        plain(flavor.cpu.to_string()),
+        plain(format!("{:.0}", flavor.ram)),
+        plain(format!("{:.0}", flavor.disk)),
+        plain(format!("{:.3}", flavor.cost)),
+        plain(format!("{:.0} %", flavor.eviction)),
+        plain(available),
+        plain(clean(&flavor.gpu)),
+        plain(clean(&flavor.tags)),
+    ];
+    Row { cells, is_cursor: false, is_marked: false }
 }

@@ -62,10 +62,8 @@ pub fn draw(canvas: &mut Canvas<'_>, state: &State) {
             &["reading the tasks …"]
         } else if state.tasks.filter.is_empty() {
             &["no tasks yet", "queue one: scitq launch COMMAND"]
-        } else if state.tasks.walk.is_whole {
-            &["the filter lets no task through"]
         } else {
-            &["looking for tasks that the filter lets through …"]
+            &["the filter lets no task through"]
         };
         let faint = canvas.tone(Tone::Faint);
         for (line, text) in text.iter().enumerate() {

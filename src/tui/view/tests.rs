@@ -13,7 +13,7 @@ use crate::domain::task::TaskState;
 use crate::domain::worker::WorkerState;
 use crate::domain::{ExecutionId, TaskId, Timestamp};
 use crate::tui::effect::{Action, OutputFrom, OutputReply, OutputRequest, Reply, StreamNews};
-use crate::tui::state::{Popup, State, Tails};
+use crate::tui::state::{OutputFiles, Popup, State, Tails};
 use crate::tui::testing::{batch, frame, later, now, press, state, task, type_in, worker};
 use crate::tui::update::update;
 
@@ -198,21 +198,32 @@ fn with_detail(size: (u16, u16)) -> State {
 fn with_output(size: (u16, u16)) -> State {
     let mut state = busy(size);
     press(&mut state, "2 j j j j o");
-    let execution = state.log.as_ref().unwrap().execution;
-    let mut give = |stream, text: &[u8]| {
-        let from = OutputFrom::End;
-        let request = OutputRequest { execution, stream, from, limit: 1 };
-        let size = text.len() as u64;
-        let piece = OutputReply { offset: 0, bytes: text.to_vec(), size, is_complete: false };
-        reply(&mut state, Reply::Output { request, result: Ok(piece) });
-    };
+    give_output(&mut state);
+    state
+}
+
+/// The answers to what the log view asks for.
+fn give_output(state: &mut State) {
+    let log = state.log.as_ref().unwrap();
+    let execution = log.execution;
+    let epochs = [log.stdout.epoch, log.stderr.epoch];
     let long = format!(
         "One\nTwo\n\x1b[32mgreen\x1b[0m and \0 and \u{fffd}\n10%\r100%\n{}\n",
         "y".repeat(200)
     );
-    give(Stream::Stdout, long.as_bytes());
-    give(Stream::Stderr, b"sh: 1: eco: not found\n");
-    state
+    let at = |seconds: i64| Timestamp(now().wall.0 - 100_000_000 + seconds * 1_000_000);
+    let streams = [
+        (Stream::Stdout, long.as_str(), vec![(0, at(0)), (4, at(20)), (8, at(60))]),
+        (Stream::Stderr, "sh: 1: eco: not found\n", vec![(0, at(30))]),
+    ];
+    for ((stream, text, times), epoch) in streams.into_iter().zip(epochs) {
+        let from = OutputFrom::End;
+        let request = OutputRequest { execution, stream, from, limit: 1, with_times: true, epoch };
+        let bytes = text.as_bytes().to_vec();
+        let size = bytes.len() as u64;
+        let piece = OutputReply { offset: 0, bytes, size, is_complete: false, times };
+        reply(state, Reply::Output { request, result: Ok(piece) });
+    }
 }
 
 /// A snapshot of the state in each size.
@@ -250,6 +261,17 @@ fn each_list_and_overview() {
 }
 
 #[test]
+fn latest_executions_only_are_counted_on_demand() {
+    snap("workers_latest_executions", |size| {
+        let mut state = busy(size);
+        press(&mut state, "1 A");
+        let counts = BTreeMap::from([(crate::domain::WorkerId(1), (118, 0))]);
+        reply(&mut state, Reply::Latest(Ok(counts)));
+        state
+    });
+}
+
+#[test]
 fn before_anything_is_known() {
     snap("first_frame", |size| state(size.0, size.1));
 }
@@ -257,6 +279,19 @@ fn before_anything_is_known() {
 #[test]
 fn all_about_one_task() {
     snap("task_busy", with_detail);
+    snap("task_with_output_files", |size| {
+        let mut state = with_detail(size);
+        let mut detail = detail();
+        detail.task.state = TaskState::Succeeded;
+        detail.why = None;
+        reply(&mut state, Reply::Detail { task: TaskId(17), result: Ok(detail) });
+        let some =
+            vec![("clean/\u{1b}a.fq.gz".to_owned(), Some(3 << 30)), ("log".to_owned(), None)];
+        let files = OutputFiles { some, count: 1_402, bytes: 5 << 40 };
+        reply(&mut state, Reply::Files { task: TaskId(17), result: Ok(files) });
+        press(&mut state, "pagedown");
+        state
+    });
     snap("task_in_error", |size| {
         let mut state = busy(size);
         press(&mut state, ": t a s k space 9 9 enter");
@@ -279,6 +314,19 @@ fn what_a_command_wrote() {
     snap("output_one_stream_cut", |size| {
         let mut state = with_output(size);
         press(&mut state, "tab w right");
+        state
+    });
+    snap("output_with_times", |size| {
+        let mut state = with_output(size);
+        press(&mut state, "T");
+        give_output(&mut state);
+        state
+    });
+    snap("output_of_both_as_one", |size| {
+        let mut state = with_output(size);
+        press(&mut state, "tab tab tab T");
+        give_output(&mut state);
+        press(&mut state, "/ n o t enter");
         state
     });
 }
@@ -306,6 +354,14 @@ fn whatever_lies_over_a_screen() {
     snap("popup_recruit_refused", |size| {
         let mut state = over("1 n", "auto:cores>=8")(size);
         press(&mut state, "enter");
+        state
+    });
+    snap("popup_recruit_with_flavors", |size| {
+        let mut state = busy(size);
+        state.flavors = crate::tui::testing::flavors();
+        press(&mut state, "1 n");
+        type_in(&mut state, "auto:cpu>=2");
+        press(&mut state, "tab ctrl-u ctrl-n tab tab tab ctrl-u 3 backtab");
         state
     });
     snap("popup_history", |size| {

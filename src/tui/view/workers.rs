@@ -17,7 +17,7 @@ use crate::tui::theme::{Theme, Tone, worker_glyph};
 type Compare = fn(&WorkerView, &WorkerView) -> Ordering;
 
 /// The columns by which one can sort.
-pub const COLUMNS: [(&str, Compare); 18] = [
+pub const COLUMNS: [(&str, Compare); 20] = [
     ("name", |a, b| natural_cmp(&a.name, &b.name)),
     ("state", |a, b| a.state.cmp(&b.state)),
     ("batch", |a, b| natural_cmp(a.batch.as_str(), b.batch.as_str())),
@@ -41,11 +41,13 @@ pub const COLUMNS: [(&str, Compare); 18] = [
         })
     }),
     ("flavor", |a, b| a.machine.flavor.cmp(&b.machine.flavor)),
+    ("region", |a, b| a.machine.region.cmp(&b.machine.region)),
+    ("provider", |a, b| a.machine.provider.cmp(&b.machine.provider)),
     ("contact", |a, b| b.last_contact.cmp(&a.last_contact)),
 ];
 
 /// The same columns as they are drawn.
-pub const TABLE: [Column; 18] = [
+pub const TABLE: [Column; 20] = [
     Column::left("name", 6, 24).fixed(),
     Column::left("state", 10, 11),
     Column::left("batch", 6, 20),
@@ -63,11 +65,18 @@ pub const TABLE: [Column; 18] = [
     Column::left("disk r/w", 8, 46),
     Column::left("net sent/recv", 10, 46),
     Column::left("flavor", 6, 16).optional(),
+    Column::left("region", 6, 16).optional(),
+    Column::left("provider", 8, 16).optional(),
     Column::right("contact", 7, 9),
 ];
 
 pub fn draw(canvas: &mut Canvas<'_>, state: &State) {
     let Some(sheet) = sheet(state) else { return };
+    let jobs = state.jobs_height();
+    if jobs > 0 {
+        let (wide, high) = (canvas.width(), canvas.height());
+        super::jobs::draw_below(&mut canvas.part(0, high - jobs, wide, jobs));
+    }
     table::draw(canvas, sheet.columns, &sheet.rows, &sheet.placed, sheet.sorted);
     if sheet.rows.is_empty() {
         let text: &[&str] = match &state.workers.list.all {
@@ -118,12 +127,18 @@ fn cells(state: &State, worker: &WorkerView) -> Vec<Cell> {
         plain(format!("{}/{}", worker.slots.taken, worker.slots.total)),
         number(worker.accepted),
         number(worker.running),
-        plain(short_count(worker.succeeded)),
-        cell(
-            short_count(worker.failed),
-            if worker.failed > 0 { theme.tone(Tone::Bad) } else { Style::new() },
-        ),
     ];
+    let counted = match &state.workers.latest {
+        None => Some((worker.succeeded, worker.failed)),
+        Some(latest) => latest.get(&worker.id).copied(),
+    };
+    let (succeeded, failed) = counted.map_or_else(
+        || ("…".to_owned(), "…".to_owned()),
+        |(succeeded, failed)| (short_count(succeeded), short_count(failed)),
+    );
+    let has_failed = counted.is_some_and(|(_, failed)| failed > 0);
+    cells.push(plain(succeeded));
+    cells.push(cell(failed, if has_failed { theme.tone(Tone::Bad) } else { Style::new() }));
     match &worker.stats {
         Some(figures) => {
             let trend: Vec<f64> =
@@ -135,7 +150,10 @@ fn cells(state: &State, worker: &WorkerView) -> Vec<Cell> {
     let contact = worker
         .last_contact
         .map_or_else(|| "never".to_owned(), |contact| clock(state.wall().seconds_since(contact)));
-    cells.push(plain(clean(worker.machine.flavor.as_deref().unwrap_or_default())));
+    let machine = &worker.machine;
+    for kind in [&machine.flavor, &machine.region, &machine.provider] {
+        cells.push(plain(clean(kind.as_deref().unwrap_or_default())));
+    }
     cells.push(plain(contact));
     cells
 }

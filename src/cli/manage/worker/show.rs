@@ -124,6 +124,8 @@ fn describe(worker: &WorkerView, batch: Option<&BatchView>, moment: &Moment) -> 
             ),
         )
         .maybe("flavor", machine.flavor.as_deref())
+        .maybe("region", machine.region.as_deref())
+        .maybe("provider", machine.provider.as_deref())
         .add("containers", machine.engine.as_deref().unwrap_or("no engine"));
     if let Some(stats) = &worker.stats {
         add_stats(&mut lines, stats);

@@ -121,7 +121,7 @@ pub(in crate::server) fn lasting(state: &State) -> String {
     let tasks: BTreeMap<_, _> =
         state.tasks.iter().filter(|(_, task)| !task.life.state().is_final()).collect();
     for (id, task) in tasks {
-        let required = state.requirements.get(id);
+        let required = state.requirements.get(&id);
         writeln!(text, "task {id} {task:?} requires {required:?}").unwrap();
     }
     for (id, execution) in state.executions.iter().collect::<BTreeMap<_, _>>() {

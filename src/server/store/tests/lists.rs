@@ -12,6 +12,7 @@ use super::super::task_filter::TaskFilter;
 use super::super::task_list::{self, TaskQuery};
 use super::super::{connection, migrations, task_failure};
 use crate::api::task::{CountTasks, TaskSort};
+use crate::domain::filter::{Filter, Subject};
 use crate::domain::task::TaskState;
 use crate::domain::{TaskId, Timestamp, WorkerId};
 
@@ -144,6 +145,17 @@ fn fits(row: &Row, query: &CountTasks, states: &[TaskState]) -> bool {
         && tag_fits
         && query.worker.is_none_or(|worker| row.worker.map(u64::from) == Some(worker.0))
         && query.since_before.is_none_or(|date| row.since < date.0)
+        && query.filter.as_ref().is_none_or(|words| {
+            let worker = row.worker.map(|worker| format!("w{}", worker % 2));
+            Filter::parse(words).unwrap().fits(&Subject {
+                name: row.name.unwrap_or_default(),
+                state: row.state.into(),
+                batch: BATCHES[row.batch as usize],
+                worker: worker.as_deref().unwrap_or_default(),
+                text: COMMANDS[row.command],
+                tags: &[],
+            })
+        })
 }
 
 fn key(row: &Row, sort: TaskSort) -> SortKey {
@@ -201,8 +213,18 @@ fn query() -> impl Strategy<Value = (CountTasks, Vec<TaskState>)> {
         often_none(vec!["kind", "kind=x", "kind=", "other"]),
         prop::option::weighted(0.2, 1..5_u64),
         prop::option::weighted(0.2, 0..9_i64),
+        often_none(vec![
+            "ECHO !sample",
+            "!/^a/ !batch:qc",
+            "/two \\d/",
+            "worker:w1 name:s*",
+            "!state:failed !worker:w0",
+            "É[X",
+            "w1",
+            " ",
+        ]),
     )
-        .prop_map(|(states, batch, name, command, tag, worker, since)| {
+        .prop_map(|(states, batch, name, command, tag, worker, since, filter)| {
             let query = CountTasks {
                 state: None,
                 batch: batch.map(|batch| batch.parse().unwrap()),
@@ -211,6 +233,7 @@ fn query() -> impl Strategy<Value = (CountTasks, Vec<TaskState>)> {
                 tag,
                 worker: worker.map(WorkerId),
                 since_before: since.map(Timestamp),
+                filter,
             };
             (query, states)
         })

@@ -1,7 +1,8 @@
-//! The filter language: words that must all hold.
+//! The filter language of lists: words that must all hold.
 //!
 //! `text`, `/regex/`, `state:failed,running`, `batch:x`, `worker:y`, `name:z*`,
 //! `tag:key=value`; a `!` in front turns a term around; quotes keep spaces.
+//! The terminal UI reads it for lists that it holds whole, the server for tasks.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -10,9 +11,9 @@ use regex::{Regex, RegexBuilder};
 use strum::IntoEnumIterator;
 use thiserror::Error;
 
-use crate::api::task::{ListTasks, TaskView};
-use crate::domain::BatchName;
-use crate::domain::task::TaskState;
+use super::batch::{BatchName, BatchNameError};
+use super::task::TaskState;
+use super::worker::WorkerState;
 
 /// A filter as it was typed, and what it means.
 #[derive(Debug, Clone, Default)]
@@ -33,14 +34,15 @@ pub enum FilterError {
     #[error("a quote is not closed")]
     OpenQuote,
     #[error("{0}")]
-    BadBatch(#[from] crate::domain::batch::BatchNameError),
+    BadBatch(#[from] BatchNameError),
 }
 
 /// What a term asks for.
 #[derive(Debug, Clone)]
-enum What {
-    /// In name or command, without regard to case.
+pub enum What {
+    /// In name, command, batch or worker, without regard to case.
     Text(String),
+    /// In name or command, without regard to case.
     Regex(Regex),
     State(BTreeSet<String>),
     Batch(BatchName),
@@ -49,26 +51,19 @@ enum What {
     Tag(String),
 }
 
+/// One word of a filter.
 #[derive(Debug, Clone)]
-struct Term {
-    sign: Sign,
-    what: What,
+pub struct Term {
+    pub sign: Sign,
+    pub what: What,
+    /// As it was typed, without the quotes.
+    word: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Sign {
+pub enum Sign {
     Has,
     Lacks,
-}
-
-/// What the server is asked, and what is left to look at here.
-#[derive(Debug, Clone, Default)]
-pub struct TaskQuery {
-    pub list: ListTasks,
-    /// The name of the worker, whose id is still to be found.
-    pub worker: Option<String>,
-    /// Terms that the server does not know.
-    pub rest: Filter,
 }
 
 /// A row that a filter looks at.
@@ -103,17 +98,31 @@ impl Filter {
         self.terms.is_empty()
     }
 
-    /// Whether the server knows all that it asks for, and so can say how many
-    /// tasks there are.
+    /// Its words, of which all must hold.
     #[must_use]
-    pub fn is_counted(&self) -> bool {
-        self.task_query().rest.is_empty()
+    pub fn terms(&self) -> &[Term] {
+        &self.terms
+    }
+
+    /// A filter of some of another one's words.
+    #[must_use]
+    pub fn of_terms(terms: Vec<Term>) -> Self {
+        let words: Vec<String> = terms.iter().map(|term| quoted(&term.word)).collect();
+        Self { text: words.join(" "), terms }
     }
 
     /// Whether the counters of all tasks are not those of this filter.
     #[must_use]
     pub fn needs_counts(&self) -> bool {
         self.terms.iter().any(|term| !matches!(term.what, What::State(_)))
+    }
+
+    /// Whether it looks at more than name, state, batch and worker.
+    #[must_use]
+    pub fn needs_more_than_names(&self) -> bool {
+        let is_more =
+            |term: &Term| matches!(term.what, What::Text(_) | What::Regex(_) | What::Tag(_));
+        self.terms.iter().any(is_more)
     }
 
     /// The states that it lets through.
@@ -144,42 +153,6 @@ impl Filter {
         Self::parse(&kept.join(" ")).unwrap_or_default()
     }
 
-    /// What to ask the server for a page of tasks.
-    #[must_use]
-    pub fn task_query(&self) -> TaskQuery {
-        let mut query = TaskQuery::default();
-        let states = self.states();
-        if states.len() < TaskState::iter().count() {
-            let words: Vec<String> = states.iter().map(ToString::to_string).collect();
-            // No state at all is asked for as one that no task can be in twice.
-            query.list.state = Some(words.join(","));
-        }
-        for term in &self.terms {
-            let is_asked = term.sign == Sign::Has && ask(&mut query, &term.what);
-            if !is_asked && !matches!(term.what, What::State(_)) {
-                query.rest.terms.push(term.clone());
-            }
-        }
-        query
-    }
-
-    #[must_use]
-    pub fn fits_task(&self, task: &TaskView) -> bool {
-        if self.terms.is_empty() {
-            return true;
-        }
-        let tags: Vec<(&str, &str)> =
-            task.tags.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
-        self.fits(&Subject {
-            name: task.name.as_deref().unwrap_or_default(),
-            state: task.state.into(),
-            batch: task.batch.as_str(),
-            worker: task.worker_name.as_deref().unwrap_or_default(),
-            text: &task.command,
-            tags: &tags,
-        })
-    }
-
     #[must_use]
     pub fn fits(&self, subject: &Subject<'_>) -> bool {
         self.terms.iter().all(|term| holds(&term.what, subject) == (term.sign == Sign::Has))
@@ -196,20 +169,6 @@ impl fmt::Display for Filter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
     }
-}
-
-/// Puts a term into the query where the server knows it and it is not taken.
-fn ask(query: &mut TaskQuery, what: &What) -> bool {
-    let list = &mut query.list;
-    match what {
-        What::Batch(name) if list.batch.is_none() => list.batch = Some(name.clone()),
-        What::Worker(name) if query.worker.is_none() => query.worker = Some(name.clone()),
-        What::Name(pattern) if list.name.is_none() => list.name = Some(pattern.clone()),
-        What::Tag(tag) if list.tag.is_none() => list.tag = Some(tag.clone()),
-        What::Text(text) if list.command.is_none() => list.command = Some(text.clone()),
-        _ => return false,
-    }
-    true
 }
 
 fn holds(what: &What, subject: &Subject<'_>) -> bool {
@@ -244,7 +203,7 @@ fn parse_term(word: &str) -> Result<Term, FilterError> {
             text: pattern.to_owned(),
             reason: error.to_string().lines().last().unwrap_or_default().to_owned(),
         })?;
-        return Ok(Term { sign, what: What::Regex(regex) });
+        return Ok(Term { sign, what: What::Regex(regex), word: word.to_owned() });
     }
     let what = match body.split_once(':') {
         Some((field @ ("state" | "batch" | "worker" | "name" | "tag"), "")) => {
@@ -257,12 +216,11 @@ fn parse_term(word: &str) -> Result<Term, FilterError> {
         Some(("tag", value)) => What::Tag(value.to_owned()),
         _ => What::Text(body.to_owned()),
     };
-    Ok(Term { sign, what })
+    Ok(Term { sign, what, word: word.to_owned() })
 }
 
 /// States by their words, of tasks and of workers.
 fn parse_states(value: &str) -> Result<BTreeSet<String>, FilterError> {
-    use crate::domain::worker::WorkerState;
     let known: BTreeSet<String> = TaskState::iter()
         .map(|state| state.to_string())
         .chain(WorkerState::iter().map(|state| state.to_string()))
@@ -310,7 +268,8 @@ pub fn quoted(word: &str) -> String {
 }
 
 /// Whether a text has the form of a pattern with `*` and `?` in it.
-fn matches_glob(pattern: &str, text: &str) -> bool {
+#[must_use]
+pub fn matches_glob(pattern: &str, text: &str) -> bool {
     let (pattern, text): (Vec<char>, Vec<char>) =
         (pattern.chars().collect(), text.chars().collect());
     let (mut p, mut t) = (0, 0);
@@ -369,16 +328,12 @@ mod tests {
     }
 
     #[test]
-    fn the_server_is_asked_what_it_knows() {
-        let filter = Filter::parse("align batch:x worker:node1 !state:failed !dry /a+/").unwrap();
-        let query = filter.task_query();
-        assert_eq!(query.list.command.as_deref(), Some("align"));
-        assert_eq!(query.list.batch.as_ref().unwrap().as_str(), "x");
-        assert_eq!(query.worker.as_deref(), Some("node1"));
-        assert!(!query.list.state.as_ref().unwrap().contains("failed"));
-        assert_eq!(query.rest.terms.len(), 2);
-        assert!(!filter.is_counted() && filter.needs_counts());
-        assert!(Filter::parse("batch:x state:failed").unwrap().is_counted());
+    fn words_of_a_filter_are_one_of_their_own() {
+        let filter = Filter::parse("align \"batch:a b\" !\"two words\" /a+ b/").unwrap();
+        let some = Filter::of_terms(filter.terms()[1..].to_vec());
+        assert_eq!(some.text(), "\"batch:a b\" \"!two words\" /a+ b/");
+        assert_eq!(Filter::parse(some.text()).unwrap().terms().len(), 4, "/a+ and b/ are two");
+        assert!(filter.needs_counts());
         assert!(!Filter::parse("state:failed").unwrap().needs_counts());
     }
 
