@@ -4,14 +4,14 @@
 //! that the link is good, a refusal that it is not, and a token is used from
 //! the next dial on.
 
+mod carrier;
+
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use thiserror::Error;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio::sync::mpsc::{Receiver, UnboundedReceiver, UnboundedSender};
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
@@ -21,17 +21,18 @@ use tokio_tungstenite::tungstenite::http::{HeaderValue, Request, StatusCode};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self, Message};
 
-use crate::api::client::{ClientError, ServerAddress, identity};
+use crate::api::client::ServerAddress;
 use crate::api::error::ErrorBody;
 use crate::api::fingerprint::secret_of;
 use crate::api::link::{Down, RefusedLink, Up};
-use crate::api::tls::{self, Identity, TlsError};
+use crate::api::ssh::Tunnel;
 use crate::domain::ExecutionId;
 use crate::domain::execution::OutputSizes;
 
 use super::fsm::{Event, Secret};
 use super::token::Tokens;
 use super::waits::Waits;
+use carrier::{Carrier, CarrierError, connect};
 
 /// Where the server takes links.
 pub const PATH: &str = "/api/v2/agent/link";
@@ -55,6 +56,9 @@ impl Default for Patience {
 /// Room for one read, in bytes. All of it is cleared before each, and most
 /// frames are short.
 const READ_BUFFER: usize = 8 << 10;
+
+/// How long a dial by way of SSH may take.
+const SSH_LIMIT: Duration = Duration::from_secs(30);
 
 /// Waits between two dials.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
@@ -93,6 +97,8 @@ pub enum LinkError {
 #[derive(Debug)]
 pub struct Link {
     server: ServerAddress,
+    /// The way to a server that is reached by SSH.
+    tunnel: Option<Tunnel>,
     tokens: Tokens,
     frames: UnboundedReceiver<ToLink>,
     output: Receiver<OutputFrame>,
@@ -132,22 +138,13 @@ enum End {
 enum DialError {
     #[error("the server refuses the token: {0}")]
     Unauthorized(String),
-    #[error(transparent)]
-    Identity(#[from] ClientError),
-    #[error("{}", innermost(.0))]
-    Tls(#[from] TlsError),
     #[error("no connection in time")]
     TimedOut,
     #[error(transparent)]
-    Connect(std::io::Error),
+    Connect(#[from] CarrierError),
     #[error(transparent)]
     WebSocket(Box<tungstenite::Error>),
 }
-
-/// What a link travels on: a connection, in plain or within TLS.
-trait Carrier: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<S: AsyncRead + AsyncWrite + Send + Unpin> Carrier for S {}
 
 type Socket = WebSocketStream<Box<dyn Carrier>>;
 
@@ -162,6 +159,7 @@ impl Link {
         let Channels { frames, output, events } = channels;
         Self {
             server,
+            tunnel: None,
             tokens,
             frames,
             output,
@@ -173,6 +171,13 @@ impl Link {
         }
     }
 
+    /// Goes through this tunnel.
+    #[must_use]
+    pub fn through(mut self, tunnel: Option<Tunnel>) -> Self {
+        self.tunnel = tunnel;
+        self
+    }
+
     /// Keeps a link up until the sender of the frames is dropped: then what is
     /// queued is sent and the link closed.
     ///
@@ -180,7 +185,9 @@ impl Link {
     /// The server refuses this agent, and has never taken it.
     pub async fn run(mut self) -> Result<(), LinkError> {
         loop {
-            let dialled = timeout(self.patience.dial, self.dial()).await;
+            // ssh has a network of its own to cross, and perhaps several machines.
+            let limit = if self.tunnel.is_some() { SSH_LIMIT } else { self.patience.dial };
+            let dialled = timeout(limit, self.dial()).await;
             let wait = match dialled.unwrap_or(Err(DialError::TimedOut)) {
                 Ok(socket) => {
                     self.number += 1;
@@ -202,15 +209,8 @@ impl Link {
     }
 
     async fn dial(&self) -> Result<Socket, DialError> {
-        let stream = TcpStream::connect((self.server.host(), self.server.port()))
-            .await
-            .map_err(DialError::Connect)?;
-        stream.set_nodelay(true).map_err(DialError::Connect)?;
-        let identity = identity(&self.server, self.tokens.fingerprint())?;
-        let stream: Box<dyn Carrier> = match identity {
-            Identity::Plain => Box::new(stream),
-            identity => Box::new(tls::encrypt(stream, self.server.host(), identity).await?),
-        };
+        let fingerprint = self.tokens.fingerprint();
+        let stream = connect(&self.server, self.tunnel.as_ref(), fingerprint).await?;
         let request = self.request().map_err(|error| DialError::WebSocket(Box::new(error)))?;
         let config = WebSocketConfig::default().read_buffer_size(READ_BUFFER);
         match tokio_tungstenite::client_async_with_config(request, stream, Some(config)).await {
@@ -300,6 +300,11 @@ impl Link {
 
     fn on_failed_dial(&mut self, error: &DialError) -> Result<Duration, LinkError> {
         let server = &self.server;
+        if let Some(problem) = self.tunnel.as_ref().and_then(Tunnel::problem)
+            && self.waits.is_first()
+        {
+            tracing::warn!(%server, "{problem}");
+        }
         if let DialError::Unauthorized(message) = error {
             if self.tokens.refused() {
                 tracing::warn!(%server, "the server does not take the worker's token: joining anew");
@@ -460,18 +465,6 @@ impl Writer<'_> {
 fn told_in(body: Option<&[u8]>) -> String {
     let body = body.and_then(|body| serde_json::from_slice::<ErrorBody>(body).ok());
     body.map_or_else(|| "it does not say why".to_owned(), |body| body.message)
-}
-
-/// The first cause, which is what a person can do something about.
-fn innermost(error: &TlsError) -> String {
-    if let Some(problem) = tls::identity_problem(error) {
-        return problem;
-    }
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    cause.to_string()
 }
 
 fn encode(frame: &Up) -> Option<String> {

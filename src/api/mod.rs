@@ -5,6 +5,7 @@
 //! Within one version the contract only grows: fields are added, none are
 //! taken away or change their meaning.
 
+pub mod audit;
 pub mod batch;
 pub mod client;
 pub mod error;
@@ -15,6 +16,7 @@ pub mod glance;
 pub mod link;
 pub mod output;
 pub mod server;
+pub mod ssh;
 pub mod task;
 pub mod tls;
 pub mod token;

@@ -285,6 +285,13 @@ fn hint_of_unknown(message: &str) -> Option<String> {
 }
 
 fn unreachable(address: &str, message: String) -> CliError {
+    if address.starts_with("ssh:") {
+        let path = address.trim_start_matches("ssh://");
+        let host = path.split(['/', ':']).next().unwrap_or_default();
+        return CliError::new(ErrorKind::Unreachable, message).hint(format!(
+            "`ssh {host}` shows what ssh has to say, and asks what it wants to know"
+        ));
+    }
     let error = CliError::new(ErrorKind::Unreachable, message);
     let names_port = address.rsplit(':').next().is_some_and(|port| port.parse::<u16>().is_ok());
     let error = if names_port {

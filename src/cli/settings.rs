@@ -222,7 +222,7 @@ fn find_local_token(
 fn parse_address(text: &str) -> Result<ServerAddress, CliError> {
     text.parse().map_err(|error: AddressError| {
         CliError::configuration(error.to_string())
-            .hint("write HOST, HOST:PORT, http://HOST:PORT or https://HOST:PORT")
+            .hint("write HOST, HOST:PORT, https://HOST:PORT or ssh://[USER@]HOST")
     })
 }
 

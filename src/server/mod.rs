@@ -6,6 +6,7 @@ pub mod config;
 pub mod data_dir;
 pub mod engine;
 pub mod events;
+mod failures;
 pub mod http;
 pub mod link;
 mod local_agent;

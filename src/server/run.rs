@@ -20,7 +20,7 @@ use crate::domain::time::Clock;
 use crate::domain::{ExecutionId, StoreId, TaskId, TokenId};
 use crate::runtime_dir::{self, ServerFile};
 
-use super::auth::{Principal, Secret, TokenHash, TokenTable};
+use super::auth::{Principal, Secret, TokenHash, TokenLife, TokenTable};
 use super::backup::{self, BackupError, Manifest};
 use super::config::{Ready, ServeConfig};
 use super::data_dir::{DataDir, DataDirError, write_private};
@@ -28,6 +28,7 @@ use super::engine::Refusal;
 use super::engine::command::{Command, Reply};
 use super::engine::service::{Audience, Engine};
 use super::events::EventHub;
+use super::failures::Failures;
 use super::http::{App, Samples, Waits, keep_samples};
 use super::local_agent::LocalAgent;
 use super::output::{OutputError, OutputSettings, OutputStore};
@@ -37,6 +38,8 @@ use super::trust::Trust;
 
 /// Bytes of one output stream that are kept.
 const OUTPUT_LIMIT: u64 = 1 << 30;
+/// How often it is written down when tokens were last used.
+const NOTE_USES_EVERY: Duration = Duration::from_mins(1);
 /// Wait before output that could not be deleted is tried again.
 const GARBAGE_AGAIN: Duration = Duration::from_mins(1);
 
@@ -105,6 +108,7 @@ pub async fn run(config: ServeConfig) -> Result<(), ServeError> {
     };
     let serving = tokio::spawn(super::http::serve(listener, Arc::clone(&app)));
     tokio::spawn(keep_samples(Arc::clone(&app)));
+    let noting = tokio::spawn(note_uses_for_ever(Arc::clone(&app)));
     if let Some(ready) = config.ready {
         // Nobody may want to know.
         let fingerprint = app.tls.as_ref().and_then(|tls| tls.fingerprint());
@@ -118,6 +122,8 @@ pub async fn run(config: ServeConfig) -> Result<(), ServeError> {
         never = watch_agent(agent.as_mut()) => match never {},
     };
     tracing::info!("stopping");
+    noting.abort();
+    note_uses(&app).await;
     for path in left_word {
         // A file that is left behind leads to a server that does not answer.
         let _ = std::fs::remove_file(path);
@@ -169,7 +175,8 @@ async fn open(
     for (id, row) in store.readers.list_tokens().await.map_err(store_error)? {
         let principal =
             Principal { token: Some(id), name: row.name, role: row.role, worker: row.worker };
-        tokens.insert(TokenHash(row.hash), principal);
+        let life = TokenLife { expires_at: row.expires_at, last_used_at: row.last_used_at };
+        tokens.insert_with(TokenHash(row.hash), principal, life);
     }
     let started_at = clock.now().wall;
     let (garbage, garbage_signs) = mpsc::unbounded_channel();
@@ -205,6 +212,7 @@ async fn open(
         events,
         waits,
         tokens,
+        failures: Failures::default(),
         trust: Trust::new(config.trust.iter().copied()),
         tls,
         plain_tokens: config.plain_tokens,
@@ -218,6 +226,23 @@ async fn open(
         next_link: AtomicU64::new(1),
     });
     Ok((app, thread, Signs { stop, fatal: fatal_signs, garbage: garbage_signs }))
+}
+
+async fn note_uses_for_ever(app: Arc<App>) {
+    let mut ticks = tokio::time::interval(NOTE_USES_EVERY);
+    loop {
+        ticks.tick().await;
+        note_uses(&app).await;
+    }
+}
+
+/// Writes down when tokens were last used. What cannot be written now is not
+/// worth a word: the next use is.
+async fn note_uses(app: &App) {
+    let used: Vec<_> = app.tokens.uses_to_write().into_iter().collect();
+    if !used.is_empty() {
+        let _ = app.engine.apply(&"server".into(), Command::UseTokens(used), None).await;
+    }
 }
 
 /// Fills the data directory from a backup.
@@ -260,8 +285,12 @@ async fn first_token(app: &App, data_dir: &DataDir) -> Result<PathBuf, ServeErro
     let failed = |error: String| ServeError::FirstToken(error);
     let secret = Secret::generate().map_err(|error| failed(error.to_string()))?;
     let name = "admin".to_owned();
-    let command =
-        Command::CreateToken { name: name.clone(), role: Role::Admin, hash: secret.hash().0 };
+    let command = Command::CreateToken {
+        name: name.clone(),
+        role: Role::Admin,
+        hash: secret.hash().0,
+        expires_at: None,
+    };
     let reply = app.engine.apply(&"server".into(), command, None).await;
     let id = match reply.map_err(|refusal: Refusal| failed(refusal.to_string()))? {
         Reply::Token(id) => id,

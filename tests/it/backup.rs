@@ -41,8 +41,8 @@ fn a_backup_under_load_has_everything_that_was_acknowledged_before() {
     load.args(["-c", "while :; do seq 20 | \"$SCITQ\" launch --each -- echo load {}; done"]);
     let mut load = server.world().spawn("load", load);
     until("the load to be there", || {
-        let count = server.scitq(&["manage", "task", "list", "--count", "--json"]).ok();
-        (!count.text().is_empty()).then_some(())
+        let status = server.scitq(&["manage", "server", "status", "--json"]).ok().json();
+        (status["tasks"]["succeeded"].as_u64() > Some(20)).then_some(())
     });
     let backups: Vec<PathBuf> = (0..3).map(|n| back_up(&server, &format!("{n}.tar"))).collect();
     load.kill().unwrap();

@@ -34,6 +34,8 @@ pub struct AgentOptions {
     pub name: String,
     pub concurrency: u32,
     pub batch: Option<String>,
+    /// The variables say where the server is, and no option does.
+    pub by_variable: bool,
     /// Variables on top of those that every program of a test has.
     pub env: BTreeMap<String, String>,
 }
@@ -50,7 +52,13 @@ struct Agent {
 
 impl Default for AgentOptions {
     fn default() -> Self {
-        Self { name: "worker".to_owned(), concurrency: 2, batch: None, env: BTreeMap::new() }
+        Self {
+            name: "worker".to_owned(),
+            concurrency: 2,
+            batch: None,
+            by_variable: false,
+            env: BTreeMap::new(),
+        }
     }
 }
 
@@ -180,12 +188,15 @@ impl Server {
         let options = self.agents[id.0].options.clone();
         let mut command = self.world.command(SCITQ);
         command
-            .args(["agent", "--server", &self.url(), "--name", &options.name])
+            .args(["agent", "--name", &options.name])
             .args(["--concurrency", &options.concurrency.to_string()])
             .arg("--workdir")
             .arg(self.workdir(id))
             .env("SCITQ_TOKEN_FILE", self.data().join("admin.token"))
             .envs(&options.env);
+        if !options.by_variable {
+            command.args(["--server", &self.url()]);
+        }
         if let Some(batch) = &options.batch {
             command.args(["--batch", batch]);
         }

@@ -188,17 +188,17 @@ fn destroying_without_a_terminal_wants_consent() {
 
 #[test]
 fn an_address_that_cannot_be_used_is_a_wrong_setting() {
-    assert_snapshot!(said(&["manage", "task", "list", "--server", "ssh://head"]), @r#"
+    assert_snapshot!(said(&["manage", "task", "list", "--server", "ftp://head"]), @r#"
     exit 78
     --
-    error: the server address `ssh://head` wants `ssh`, which this version does not speak
-    hint: write HOST, HOST:PORT, http://HOST:PORT or https://HOST:PORT
+    error: the server address `ftp://head` has the unknown scheme `ftp`
+    hint: write HOST, HOST:PORT, https://HOST:PORT or ssh://[USER@]HOST
     "#);
     assert_snapshot!(said(&["manage", "task", "list", "--server", "head:x"]), @r#"
     exit 78
     --
     error: `head:x` is no server address: invalid port number
-    hint: write HOST, HOST:PORT, http://HOST:PORT or https://HOST:PORT
+    hint: write HOST, HOST:PORT, https://HOST:PORT or ssh://[USER@]HOST
     "#);
 }
 

@@ -13,6 +13,8 @@ static NETWORKS: AtomicU32 = AtomicU32::new(0);
 pub struct Network {
     head: String,
     worker: String,
+    /// A third machine, which reaches the worker and not the head.
+    client: Option<String>,
 }
 
 impl Network {
@@ -23,7 +25,17 @@ impl Network {
     pub fn new() -> Option<Self> {
         let number = NETWORKS.fetch_add(1, Ordering::Relaxed);
         let name = |end: &str| format!("sq{:x}{end}{number:x}", std::process::id() & 0xf_ffff);
-        let network = Self { head: name("h"), worker: name("w") };
+        Self::made(Self { head: name("h"), worker: name("w"), client: None })
+    }
+
+    /// The same with a client beside the worker, from which no way leads to the head.
+    pub fn with_client() -> Option<Self> {
+        let number = NETWORKS.fetch_add(1, Ordering::Relaxed);
+        let name = |end: &str| format!("sq{:x}{end}{number:x}", std::process::id() & 0xf_ffff);
+        Self::made(Self { head: name("h"), worker: name("w"), client: Some(name("c")) })
+    }
+
+    fn made(network: Self) -> Option<Self> {
         if network.make().is_some() {
             return Some(network);
         }
@@ -51,7 +63,17 @@ impl Network {
         "10.99.0.2"
     }
 
-    /// A program in one of the two.
+    /// The worker's address for the client.
+    pub fn gate_ip(&self) -> &str {
+        "10.98.0.1"
+    }
+
+    /// The client's namespace, where there is one.
+    pub fn client(&self) -> &str {
+        self.client.as_deref().unwrap_or(&self.worker)
+    }
+
+    /// A program in one of them.
     pub fn command(&self, world: &World, namespace: &str, program: &str) -> Command {
         let mut command = world.command("ip");
         command.args(["netns", "exec", namespace, program]);
@@ -59,30 +81,37 @@ impl Network {
     }
 
     fn make(&self) -> Option<()> {
-        for namespace in [&self.head, &self.worker] {
+        for namespace in [&self.head, &self.worker].into_iter().chain(&self.client) {
             ip(&["netns", "add", namespace])?;
             ip(&["-n", namespace, "link", "set", "lo", "up"])?;
         }
-        let ends = (format!("{}v", self.head), format!("{}v", self.worker));
-        let peer = ["type", "veth", "peer", "name", &ends.1, "netns", &self.worker];
-        ip(&[&["link", "add", &ends.0, "netns", &self.head][..], &peer].concat())?;
-        for (namespace, end, address) in
-            [(&self.head, &ends.0, self.head_ip()), (&self.worker, &ends.1, self.worker_ip())]
-        {
-            ip(&["-n", namespace, "addr", "add", &format!("{address}/24"), "dev", end])?;
-            ip(&["-n", namespace, "link", "set", end, "up"])?;
+        connect((&self.head, self.head_ip()), (&self.worker, self.worker_ip()))?;
+        match &self.client {
+            Some(client) => connect((&self.worker, self.gate_ip()), (client, "10.98.0.2")),
+            None => Some(()),
         }
-        Some(())
     }
 }
 
 impl Drop for Network {
     fn drop(&mut self) {
-        for namespace in [&self.head, &self.worker] {
+        for namespace in [&self.head, &self.worker].into_iter().chain(&self.client) {
             // It may never have been made.
             let _ = ip(&["netns", "del", namespace]);
         }
     }
+}
+
+/// Lays a line between two namespaces, each end with its address.
+fn connect(near: (&str, &str), far: (&str, &str)) -> Option<()> {
+    let ends = (format!("{}v", near.0), format!("{}u", far.0));
+    let peer = ["type", "veth", "peer", "name", &ends.1, "netns", far.0];
+    ip(&[&["link", "add", &ends.0, "netns", near.0][..], &peer].concat())?;
+    for ((namespace, address), end) in [(near, &ends.0), (far, &ends.1)] {
+        ip(&["-n", namespace, "addr", "add", &format!("{address}/24"), "dev", end])?;
+        ip(&["-n", namespace, "link", "set", end, "up"])?;
+    }
+    Some(())
 }
 
 fn ip(arguments: &[&str]) -> Option<()> {

@@ -13,7 +13,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("clock", &["domain"]),
     ("runtime_dir", &[]),
     ("domain", &[]),
-    ("api", &["domain"]),
+    ("api", &["domain", "runtime_dir"]),
     ("storage", &["domain", "api"]),
     ("server", &["domain", "api", "storage", "clock", "runtime_dir"]),
     ("server/engine", &["domain", "api", "server/store"]),

@@ -1,4 +1,4 @@
-//! A backup on its way from the server.
+//! What administrators read: a backup on its way from the server, and the audit.
 
 use std::time::Duration;
 
@@ -8,6 +8,7 @@ use tokio::time::timeout;
 
 use super::error::ClientError;
 use super::routes::Client;
+use crate::api::audit::{AuditPage, ListAudit};
 
 /// How long a backup may take altogether.
 const LIFE: Duration = Duration::from_hours(24 * 7);
@@ -29,6 +30,13 @@ impl Client {
         let request = self.transport().get("/api/v2/server/backup").timeout(LIFE);
         let response = self.transport().open(request).await?;
         Ok(BackupStream { response, address: self.address().to_string() })
+    }
+}
+
+impl Client {
+    /// What was done, the latest first.
+    pub async fn list_audit(&self, query: &ListAudit) -> Result<AuditPage, ClientError> {
+        self.list("/api/v2/audit", query).await
     }
 }
 

@@ -22,4 +22,4 @@ pub use backup::BackupStream;
 pub use error::ClientError;
 pub use events::EventStream;
 pub use routes::{Client, OutputPiece};
-pub use transport::{ClientConfig, Notice, Patience, identity};
+pub use transport::{ClientConfig, Notice, Patience, identity, unreachable};

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use super::address::ServerAddress;
 use super::error::ClientError;
 use crate::api::fingerprint::{Fingerprint, TokenParts};
+use crate::api::ssh::{SshError, Tunnel};
 use crate::api::tls::{self, Identity};
 use crate::api::{ErrorBody, ErrorCode, IDEMPOTENCY_KEY};
 
@@ -86,6 +87,8 @@ pub(super) struct Transport {
     http: reqwest::Client,
     address: ServerAddress,
     patience: Patience,
+    /// The way to a server that is reached by SSH.
+    tunnel: Option<Arc<Tunnel>>,
     /// Whether an outage was told and no answer has come since; clones share it.
     outage: Arc<AtomicBool>,
 }
@@ -106,7 +109,17 @@ impl Transport {
             address: config.address.to_string(),
             cause: error.source().map_or_else(|| error.to_string(), ToString::to_string),
         })?;
-        let http = reqwest::Client::builder()
+        let tunnel = config
+            .address
+            .ssh()
+            .map(|host| Tunnel::open(host, config.address.port()))
+            .transpose()
+            .map_err(|error| unreachable(&config.address, &error))?;
+        let mut builder = reqwest::Client::builder();
+        if let Some(tunnel) = &tunnel {
+            builder = builder.unix_socket(tunnel.socket());
+        }
+        let http = builder
             .tls_backend_preconfigured(tls)
             .user_agent(concat!("scitq/", env!("CARGO_PKG_VERSION")))
             .default_headers(headers)
@@ -126,6 +139,7 @@ impl Transport {
             http,
             address: config.address,
             patience: config.patience,
+            tunnel: tunnel.map(Arc::new),
             outage: Arc::default(),
         })
     }
@@ -245,12 +259,25 @@ impl Transport {
     }
 
     fn broken(&self, error: &reqwest::Error) -> ClientError {
+        // A connection that ssh could not make looks like one that was closed.
+        if let Some(cause) = self.tunnel.as_ref().and_then(|tunnel| tunnel.problem()) {
+            return ClientError::Unreachable { address: self.address.to_string(), cause };
+        }
         ClientError::from_transport(self.address.to_string(), error)
     }
 
     pub(super) fn protocol(&self, reason: String) -> ClientError {
         ClientError::Protocol { address: self.address.to_string(), reason }
     }
+}
+
+/// No way by SSH.
+pub fn unreachable(address: &ServerAddress, error: &SshError) -> ClientError {
+    let cause = match error.source() {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    };
+    ClientError::Unreachable { address: address.to_string(), cause }
 }
 
 /// Whom to expect at an address.
@@ -262,12 +289,10 @@ pub fn identity(
     fingerprint: Option<Fingerprint>,
 ) -> Result<Identity, ClientError> {
     match fingerprint {
-        _ if !address.is_encrypted() => match fingerprint {
-            Some(_) if !address.is_loopback() => {
-                Err(ClientError::Exposed { address: address.to_string() })
-            }
-            _ => Ok(Identity::Plain),
-        },
+        Some(_) if !address.is_private() => {
+            Err(ClientError::Exposed { address: address.to_string() })
+        }
+        _ if !address.is_encrypted() => Ok(Identity::Plain),
         Some(fingerprint) => Ok(Identity::Pinned(fingerprint)),
         None => Ok(Identity::Vouched),
     }

@@ -11,6 +11,7 @@ pub mod states;
 mod stdin;
 mod task;
 mod token;
+mod units;
 mod uris;
 mod worker;
 

@@ -18,7 +18,7 @@ use crate::domain::execution::{OutputSizes, Phase, Suspension};
 use crate::domain::signal::Signal;
 use crate::domain::task::TaskState;
 use crate::domain::worker::{Machine, WantedState, WorkerSettings, WorkerStats};
-use crate::domain::{BatchName, Epoch, ExecutionId, StoreId, TaskId, TokenId, WorkerId};
+use crate::domain::{BatchName, Epoch, ExecutionId, StoreId, TaskId, Timestamp, TokenId, WorkerId};
 
 use super::state::{LinkId, Requirement};
 
@@ -106,7 +106,11 @@ pub enum Command {
         name: String,
         role: Role,
         hash: [u8; 32],
+        /// None: never.
+        expires_at: Option<Timestamp>,
     },
+    /// When tokens were last used.
+    UseTokens(Vec<(TokenId, Timestamp)>),
     RevokeToken(TokenId),
     /// Records what somebody did that changes nothing here.
     Note {

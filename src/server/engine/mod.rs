@@ -104,9 +104,10 @@ impl State {
             Command::AbandonOrphans { worker, executions } => {
                 self.abandon_orphans(context, worker, &executions)
             }
-            Command::CreateToken { name, role, hash } => {
-                Ok(self.create_token(context, name, role, hash))
+            Command::CreateToken { name, role, hash, expires_at } => {
+                Ok(self.create_token(context, name, role, hash, expires_at))
             }
+            Command::UseTokens(used) => Ok(self.use_tokens(context, used)),
             Command::RevokeToken(token) => self.revoke_token(context, token),
             Command::Note { action, detail } => {
                 track::audit(context, action, detail);

@@ -8,7 +8,7 @@ use axum::Router;
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 
@@ -16,6 +16,7 @@ use crate::api::error::ErrorCode;
 
 use super::super::auth::{AuthError, Need, Principal, allows};
 use super::super::config::PlainTokens;
+use super::super::failures::{Judgement, MOST};
 use super::App;
 use super::error::{ApiError, ApiResult};
 
@@ -99,7 +100,11 @@ async fn admit(app: Arc<App>, need: Need, mut request: Request, next: Next) -> R
 }
 
 fn identify(app: &App, headers: &HeaderMap, peer: Option<Peer>, need: Need) -> ApiResult<Caller> {
+    let ip = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.address.ip());
     let unauthenticated = |error: AuthError| {
+        if error != AuthError::Missing && is_one_of_many(app, ip) {
+            return too_many();
+        }
         ApiError::new(ErrorCode::Unauthenticated, error.to_string()).hint(match error {
             AuthError::Missing => {
                 "set SCITQ_TOKEN or SCITQ_TOKEN_FILE; `scitq manage token create` makes one"
@@ -116,9 +121,9 @@ fn identify(app: &App, headers: &HeaderMap, peer: Option<Peer>, need: Need) -> A
     if header.is_some() && is_exposed && app.plain_tokens == PlainTokens::OfThisMachine {
         return Err(exposed(app));
     }
-    let address = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.address.ip());
+    let now = app.clock.now().wall;
     let principal =
-        app.tokens.authenticate(&app.trust, header, address).map_err(unauthenticated)?;
+        app.tokens.authenticate(&app.trust, header, ip, now).map_err(unauthenticated)?;
     if !allows(principal.role, need) {
         let role = principal.role;
         return Err(ApiError::new(
@@ -128,6 +133,21 @@ fn identify(app: &App, headers: &HeaderMap, peer: Option<Peer>, need: Need) -> A
     }
     let name = principal.name.as_str().into();
     Ok(Caller { principal, name })
+}
+
+/// Counts a wrong token, and says whether too many came from there.
+fn is_one_of_many(app: &App, address: IpAddr) -> bool {
+    let judgement = app.failures.note(address, app.clock.now().monotonic);
+    if judgement == Judgement::Begin {
+        tracing::warn!(%address, "more than {MOST} wrong tokens came from there within a minute");
+    }
+    judgement != Judgement::Tell
+}
+
+fn too_many() -> ApiError {
+    ApiError::new(ErrorCode::Unauthenticated, "too many wrong tokens came from this address")
+        .status(StatusCode::TOO_MANY_REQUESTS)
+        .hint("a right token is taken at once; a wrong one is answered again in a minute")
 }
 
 /// A token that everybody on the way could read, valid or not.

@@ -3,6 +3,7 @@
 //! One file per resource. A handler checks what came in, asks the engine or the
 //! database, and shapes the reply; it decides nothing.
 
+mod audit;
 mod backup;
 mod batches;
 mod describe;
@@ -44,6 +45,7 @@ use super::data_dir::DataDir;
 use super::engine::service::Engine;
 use super::engine::state::{LinkId, Policy};
 use super::events::EventHub;
+use super::failures::Failures;
 use super::output::OutputStore;
 use super::store::Store;
 use super::tls::Tls;
@@ -64,6 +66,7 @@ pub struct App {
     pub waits: Arc<Waits>,
     pub tokens: Arc<TokenTable>,
     pub trust: Trust,
+    pub failures: Failures,
     pub tls: Option<Arc<Tls>>,
     pub plain_tokens: PlainTokens,
     /// Held by the one who takes a backup.

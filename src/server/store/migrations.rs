@@ -7,7 +7,11 @@ use rusqlite::Connection;
 
 use super::StoreError;
 
-const STEPS: &[&str] = &[include_str!("migrations/0001.sql"), include_str!("migrations/0002.sql")];
+const STEPS: &[&str] = &[
+    include_str!("migrations/0001.sql"),
+    include_str!("migrations/0002.sql"),
+    include_str!("migrations/0003_tokens.sql"),
+];
 
 /// Brings the schema up to date, after a copy of the database when there is
 /// something in it to lose.

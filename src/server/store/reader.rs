@@ -10,6 +10,7 @@ use rustc_hash::FxHashMap;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
+use crate::api::audit::{AuditEntry, ListAudit};
 use crate::api::batch::FailureGroup;
 use crate::api::execution::{ExecutionView, ListExecutions};
 use crate::api::task::{RelatedTask, TaskView};
@@ -25,7 +26,8 @@ use super::task_filter::TaskFilter;
 use super::task_list::{self, FoundTasks, TaskQuery};
 use super::task_view::FoundTask;
 use super::{
-    StoreError, connection, execution, reply, requirement, task, task_failure, task_view, token,
+    StoreError, audit, connection, execution, reply, requirement, task, task_failure, task_view,
+    token,
 };
 
 /// Reads at the same time; more wait for their turn.
@@ -156,6 +158,15 @@ impl Readers {
 
     pub async fn list_tokens(self: &Arc<Self>) -> Result<Vec<(TokenId, TokenRow)>, StoreError> {
         self.read(token::load).await
+    }
+
+    /// What was done, the latest first.
+    pub async fn list_audit(
+        self: &Arc<Self>,
+        query: ListAudit,
+        limit: u32,
+    ) -> Result<Vec<AuditEntry>, StoreError> {
+        self.read(move |connection| Ok(audit::list(connection, &query, limit)?)).await
     }
 
     /// Executions of deleted tasks whose output may still be there.

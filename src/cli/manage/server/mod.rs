@@ -1,8 +1,10 @@
 //! `scitq manage server VERB`.
 
+mod audit;
 mod backup;
 mod check;
 mod status;
+mod unit;
 
 use clap::{Args, Subcommand};
 
@@ -20,16 +22,24 @@ pub struct ServerArgs {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Status(status::StatusArgs),
+    Audit(audit::AuditArgs),
     Backup(backup::BackupArgs),
     Check(check::CheckArgs),
+    Unit(unit::UnitArgs),
 }
 
 pub async fn cmd_server(global: &GlobalArgs, args: ServerArgs) -> Result<u8, CliError> {
     match args.verb {
         Verb::Check(args) => return check::cmd_check(&global.output(), &args),
+        Verb::Unit(args) => unit::cmd_unit(&global.output(), &args)?,
         Verb::Status(args) => {
             let session = Session::open(global)?;
             status::cmd_status(&session, args).await?;
+            session.output.flush()?;
+        }
+        Verb::Audit(args) => {
+            let session = Session::open(global)?;
+            audit::cmd_audit(&session, args).await?;
             session.output.flush()?;
         }
         Verb::Backup(args) => {
