@@ -218,6 +218,7 @@ impl Agent {
                         number: self.number,
                         stats: WorkerStats::default(),
                         phases: Vec::new(),
+                        transfers: Vec::new(),
                         draining: false,
                         lease_seconds: None,
                         orphans: Vec::new(),

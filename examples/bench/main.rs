@@ -7,8 +7,8 @@
 //! Starts the release binary on free ports and in temporary directories, loads
 //! it, and prints one table. The load runs on the same cores as scitq: the
 //! figures are lower bounds. PART is one of `launch`, `queue`, `agents`,
-//! `hyperqueue` (where its `hq` is in the search path), `tui` and `log`; `--lines`
-//! is how many lines the log of the last one has, 110,000,000 (a gigabyte) where
+//! `hyperqueue` (where its `hq` is in the search path), `tui`, `log` and `legacy`;
+//! `--lines` is how many lines the log of `log` has, 110,000,000 (a gigabyte) where
 //! nothing is said.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a table is what it is for")]
@@ -16,6 +16,7 @@
 mod agents;
 mod hyperqueue;
 mod launch;
+mod legacy;
 mod queue;
 mod scene;
 mod screen;
@@ -66,6 +67,9 @@ fn main() -> anyhow::Result<()> {
         }
         anyhow::Ok(())
     })?;
+    if is_wanted("legacy") {
+        legacy::measure(&program, &mut table).context("legacy")?;
+    }
     println!("{table}");
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     println!("{cores} cores, shared by scitq, its load and whatever else runs on this machine.");

@@ -47,11 +47,29 @@ pub async fn measure(program: &Path, tasks: u64, table: &mut Table) -> anyhow::R
     swarm.work(&scene).await?;
     table.alone(format!("{swarm}: all {queued} of them"), rate(queued, start.elapsed()).0);
     scene.queue(request(&specs(queued, ONE_REQUEST)), "the-rest").await?;
-    let what = format!("server's memory, {queued} finished and {ONE_REQUEST} pending tasks");
+    let what =
+        format!("server's memory, {queued} ended that were pending at once, {ONE_REQUEST} pending");
     table.alone(what, mebibytes(scene.memory()?));
     let restart = scene.restart().await?;
     table.alone("kill -9 with these, start, first answer", millis(restart));
     table.alone("server's memory after that", mebibytes(scene.memory()?));
+    drop(scene);
+    in_turns(program, tasks, table).await
+}
+
+/// Queues as many tasks as at once, but in turns, each of which is worked off.
+async fn in_turns(program: &Path, tasks: u64, table: &mut Table) -> anyhow::Result<()> {
+    let scene = Scene::start(program, None).await?;
+    let mut queued = 0;
+    while queued < tasks {
+        let count = ONE_REQUEST.min(tasks - queued);
+        scene.queue(request(&specs(queued, count)), &format!("turn-{queued}")).await?;
+        Swarm { agents: 100, slots: 8, prefetch: 8, tasks: count }.work(&scene).await?;
+        queued += count;
+    }
+    scene.queue(request(&specs(queued, ONE_REQUEST)), "the-rest").await?;
+    let what = format!("server's memory, {queued} ended in turns, {ONE_REQUEST} pending");
+    table.alone(what, mebibytes(scene.memory()?));
     Ok(())
 }
 

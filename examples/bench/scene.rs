@@ -165,18 +165,24 @@ impl Drop for Scene {
     fn drop(&mut self) {
         let _ = self.server.kill();
         let _ = self.server.wait();
-        for _ in 0..100 {
-            let left = processes(self.path());
-            if left.is_empty() {
-                return;
-            }
-            for pid in left {
-                if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
-                    let _ = kill_process(pid, Signal::KILL);
-                }
-            }
-            std::thread::park_timeout(LOOK_AGAIN);
+        end_processes(self.path());
+    }
+}
+
+/// Kills all that has this folder in its environment or command line.
+pub fn end_processes(folder: &Path) {
+    for _ in 0..100 {
+        let left = processes(folder);
+        if left.is_empty() {
+            return;
         }
+        for pid in left {
+            if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
+                // It may have gone by itself.
+                let _ = kill_process(pid, Signal::KILL);
+            }
+        }
+        std::thread::park_timeout(LOOK_AGAIN);
     }
 }
 
@@ -192,7 +198,7 @@ fn spawn_server(folder: &Path, program: &Path, agent: Option<u32>) -> anyhow::Re
 }
 
 /// A command that sees of the environment only the search path.
-fn command(folder: &Path, program: &OsStr) -> Command {
+pub fn command(folder: &Path, program: &OsStr) -> Command {
     let mut command = Command::new(program);
     command
         .env_clear()

@@ -69,7 +69,13 @@ pub async fn measure(program: &Path, tasks: u64, table: &mut Table) -> anyhow::R
     let jump = watcher.time(KeyCode::Char('G')).await?;
     let filter = watcher.type_in("/name:*777\r").await?;
     let sort = watcher.type_in(":sort name\r").await?;
+    let pattern = watcher.type_in(":sort id\r").await?
+        + watcher.type_in(":filter /sample-.*77$/ !name:*777\r").await?;
     told("jumping, filtering and sorting", &mut watcher);
+    table.alone(
+        format!("terminal UI, {tasks} tasks: filter by a pattern, with its answer and counts"),
+        millis(pattern),
+    );
     table.alone(format!("terminal UI, {tasks} tasks: to the end, with its answer"), millis(jump));
     table.alone(
         format!("terminal UI, {tasks} tasks: filter by name, with its answer"),

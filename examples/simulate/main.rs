@@ -10,6 +10,7 @@
 //! story, to the byte.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a report is what it is for")]
+#![expect(clippy::cast_precision_loss, reason = "figures for people")]
 
 mod world;
 
@@ -19,7 +20,8 @@ use std::time::Instant;
 
 use anyhow::{Context, bail};
 
-use world::{Failure, Plan, Trace, live, shrink};
+use world::life::Failure;
+use world::{Plan, Trace, live, shrink};
 
 /// What the command line says.
 struct Options {
@@ -52,6 +54,9 @@ fn main() -> anyhow::Result<ExitCode> {
         }
         steps += outcome.steps;
         tasks += outcome.tasks;
+        if (seed + 1 - options.seed).is_multiple_of(1_000) {
+            eprintln!("{} rounds", seed + 1 - options.seed);
+        }
         if let Some(failure) = outcome.failure {
             tell_failure(plan, &failure, folder.path())?;
             return Ok(ExitCode::FAILURE);

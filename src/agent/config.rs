@@ -27,6 +27,8 @@ pub struct AgentConfig {
     pub kind: MachineKind,
     /// For how long the files of a failed task are kept.
     pub keep_failed: Duration,
+    /// A disk fuller than this is cleaned, percent.
+    pub max_used_percent: f64,
     /// For how long a failed upload is tried again.
     pub upload_patience: Duration,
     /// The program to run as the supervisor: this one.
@@ -35,6 +37,9 @@ pub struct AgentConfig {
 
 /// [`AgentConfig::keep_failed`] where nobody says otherwise.
 pub const KEEP_FAILED: Duration = Duration::from_hours(7 * 24);
+
+/// [`AgentConfig::max_used_percent`] where nobody says otherwise.
+pub const MAX_USED_PERCENT: u8 = 90;
 
 /// [`AgentConfig::upload_patience`] where nobody says otherwise.
 pub const UPLOAD_PATIENCE: Duration = Duration::from_hours(24);

@@ -201,7 +201,7 @@ mod tests {
     use super::*;
 
     fn started(execution: u64) -> Record {
-        Record::Started { execution: ExecutionId(execution), at: Timestamp(7) }
+        Record::Started { execution: ExecutionId(execution), at: Timestamp(7), since_boot: None }
     }
 
     fn gone(execution: u64, files: Files) -> Record {

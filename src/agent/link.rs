@@ -88,9 +88,9 @@ pub enum OutputFrame {
 #[derive(Debug, Error)]
 pub enum LinkError {
     #[error("the server at {server} does not take this agent's token: {message}")]
-    Unauthorized { server: ServerAddress, message: String },
+    Unauthorized { server: Box<ServerAddress>, message: String },
     #[error("the server at {server} refuses this agent: {message}")]
-    Refused { server: ServerAddress, message: String },
+    Refused { server: Box<ServerAddress>, message: String },
 }
 
 /// The link and all that it needs.
@@ -293,7 +293,7 @@ impl Link {
                 Ok(REFUSED_WAIT)
             }
             RefusedLink::Forbidden | RefusedLink::Invalid => {
-                Err(LinkError::Refused { server: server.clone(), message })
+                Err(LinkError::Refused { server: server.clone().into(), message })
             }
         }
     }
@@ -312,7 +312,7 @@ impl Link {
             }
             if !self.was_welcomed {
                 let message = message.clone();
-                return Err(LinkError::Unauthorized { server: server.clone(), message });
+                return Err(LinkError::Unauthorized { server: server.clone().into(), message });
             }
             tracing::error!(%server, "the server no longer takes the worker's token: {message}");
             return Ok(REFUSED_WAIT);

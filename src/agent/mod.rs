@@ -6,6 +6,7 @@
 //! ([`supervisor`]): an agent can be killed at any time, and the next one on
 //! the same workdir goes on where it was.
 
+pub mod by_hand;
 pub mod cache;
 pub mod config;
 pub mod driver;

@@ -109,7 +109,8 @@ mod tests {
 
     use super::*;
 
-    const RECORD: Record = Record::Started { execution: ExecutionId(1), at: Timestamp(0) };
+    const RECORD: Record =
+        Record::Started { execution: ExecutionId(1), at: Timestamp(0), since_boot: None };
 
     fn frame() -> Up {
         Up::Reports { number: 1, reports: Vec::new() }

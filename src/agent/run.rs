@@ -18,8 +18,8 @@ use crate::domain::worker::Machine;
 use super::cache::ResourceCache;
 use super::config::{AgentConfig, Departure, Stop};
 use super::driver::{
-    Commands, Desk, Driver, FolderCare, Folders, Hands, HeldFolders, Identity, Maker, Output,
-    describe_engine,
+    Commands, Desk, Driver, FolderCare, Folders, Hands, HeldFolders, Identity, Images, Maker,
+    Output, describe_engine,
 };
 use super::error::AgentError;
 use super::files;
@@ -106,6 +106,7 @@ async fn start(config: AgentConfig, workdir: PathBuf) -> Result<(Driver, Event),
     let limits = Limits { upload_patience: config.upload_patience, ..Limits::default() };
     let mut state = AgentState::new(limits, machine.clone(), config.settings.clone(), store);
     let cache = ResourceCache::open(&workdir, Arc::new(SystemClock))?;
+    let images = Images::open(&workdir);
 
     let (events_sender, events) = unbounded_channel();
     let held = HeldFolders::default();
@@ -115,6 +116,8 @@ async fn start(config: AgentConfig, workdir: PathBuf) -> Result<(Driver, Event),
     let care = FolderCare {
         maker: Maker::new(workdir.clone())?,
         cache: cache.clone(),
+        images: images.clone(),
+        max_used_percent: config.max_used_percent,
         keep_failed: config.keep_failed,
         held,
     };
@@ -154,6 +157,7 @@ async fn start(config: AgentConfig, workdir: PathBuf) -> Result<(Driver, Event),
         commands,
         folders,
         cache,
+        images,
         sampler: Arc::new(Mutex::new(sampler)),
         link: frames_sender,
         events: events_sender,

@@ -98,6 +98,9 @@ pub struct Heartbeat {
     pub stats: WorkerStats,
     /// Executions in a phase that may have changed since they were last told.
     pub phases: Vec<(ExecutionId, Phase)>,
+    /// How far the downloads and uploads under way are, in words for people.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub transfers: Vec<(ExecutionId, String)>,
     /// The agent was told on its own machine to leave after its last
     /// execution: the worker is wanted draining from now on.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]

@@ -13,6 +13,7 @@ pub mod event;
 pub mod execution;
 pub mod fingerprint;
 pub mod glance;
+pub mod import;
 pub mod link;
 pub mod output;
 pub mod server;

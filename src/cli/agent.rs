@@ -15,7 +15,7 @@ use super::app::GlobalArgs;
 use super::error::{CliError, ErrorKind};
 use super::parse;
 use super::settings;
-use crate::agent::config::{KEEP_FAILED, UPLOAD_PATIENCE};
+use crate::agent::config::{KEEP_FAILED, MAX_USED_PERCENT, UPLOAD_PATIENCE};
 use crate::agent::telemetry::MachineKind;
 use crate::agent::{self, AgentConfig, Departure, Secret, Stop};
 use crate::api::ssh;
@@ -80,6 +80,9 @@ struct AgentOptions {
     /// Keep the files of a failed task so long: 12h, 7d [default: 7d]
     #[arg(long, value_name = "DURATION")]
     keep_failed: Option<String>,
+    /// Remove files of failed tasks, then unused resources and images, when the disk is fuller [default: 90]
+    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100))]
+    disk_limit: Option<u8>,
 }
 
 pub async fn cmd_agent(global: &GlobalArgs, args: AgentArgs) -> Result<u8, CliError> {
@@ -114,6 +117,7 @@ pub async fn cmd_agent(global: &GlobalArgs, args: AgentArgs) -> Result<u8, CliEr
             provider: options.provider,
         },
         keep_failed: options.keep_failed.as_deref().map_or(Ok(KEEP_FAILED), keep_failed)?,
+        max_used_percent: f64::from(options.disk_limit.unwrap_or(MAX_USED_PERCENT)),
         upload_patience: UPLOAD_PATIENCE,
         program: std::env::current_exe()
             .map_err(|error| CliError::internal("cannot find this program").caused_by(&error))?,
@@ -178,6 +182,7 @@ fn merged(flags: AgentOptions, file: AgentOptions) -> AgentOptions {
         region: flags.region.or(file.region),
         provider: flags.provider.or(file.provider),
         keep_failed: flags.keep_failed.or(file.keep_failed),
+        disk_limit: flags.disk_limit.or(file.disk_limit),
     }
 }
 

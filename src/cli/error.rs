@@ -240,7 +240,7 @@ impl From<ClientError> for CliError {
             ClientError::DamagedToken(_) => {
                 Self::configuration(message).hint("copy the whole of it")
             }
-            ClientError::NoTls { .. } => Self::configuration(message),
+            ClientError::NoTls { .. } | ClientError::BadToken => Self::configuration(message),
             ClientError::Lost { .. } => Self::new(ErrorKind::Unreachable, message).hint(
                 "a change that was under way may have been made or not: look before you repeat it",
             ),
@@ -271,7 +271,6 @@ impl From<ClientError> for CliError {
             }
             ClientError::Protocol { .. } => Self::new(ErrorKind::Unreachable, message)
                 .hint("something else listens there, or a scitq of another version"),
-            ClientError::BadToken => Self::configuration(message),
             ClientError::NoKey { .. } => Self::internal(message),
         }
     }

@@ -14,9 +14,11 @@ use super::output::Voice;
 use super::parse;
 use crate::api::client::DEFAULT_PORT;
 use crate::api::link::HEARTBEAT_SECONDS;
+use crate::api::token::Role;
 use crate::runtime_dir::Surroundings;
 use crate::server::{
     self, BackupError, PlainTokens, Policy, Ready, ServeConfig, ServeError, TlsError, TlsSettings,
+    V1Settings,
 };
 
 /// Run the server that keeps the tasks and gives them to agents
@@ -60,6 +62,18 @@ pub struct ServeArgs {
     /// Fill the data directory, which must be empty, from this backup first
     #[arg(long, value_name = "FILE")]
     restore: Option<PathBuf>,
+    /// Let those networks in as these: user, agent (for workers of scitq 1), read; repeatable
+    #[arg(long, value_name = "ROLE", value_delimiter = ',', default_value = "user", value_parser = trusted_role)]
+    trust_role: Vec<Role>,
+    /// Do not serve clients and workers of scitq 1, which come without a token
+    #[arg(long)]
+    no_v1: bool,
+    /// Give clients of scitq 1 this rclone.conf when they ask for it: it has secrets in it
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "/etc/rclone.conf")]
+    v1_share_rclone: Option<PathBuf>,
+    /// Tell workflows of scitq 1 to leave their scripts in this folder
+    #[arg(long, value_name = "URI", default_value = "", hide_default_value = true)]
+    v1_remote: String,
     /// See a worker that is silent for so long as offline
     #[arg(long, value_name = "DURATION", default_value = "15s", value_parser = silence)]
     offline_after: Duration,
@@ -142,6 +156,9 @@ pub fn cmd_serve(global: &GlobalArgs, args: ServeArgs) -> Result<u8, CliError> {
         tls: tls_settings(args.tls, args.tls_cert, args.tls_key),
         plain_tokens,
         restore: args.restore,
+        trust_roles: args.trust_role,
+        v1: (!args.no_v1)
+            .then_some(V1Settings { rclone: args.v1_share_rclone, remote: args.v1_remote }),
         policy: Policy {
             offline_after: args.offline_after,
             lost_after: args.lost_after.time(),
@@ -297,6 +314,14 @@ fn network(text: &str) -> Result<IpNet, String> {
             .map(IpNet::from)
             .map_err(|_| "write a network such as 10.0.0.0/8, or an address".to_owned())
     })
+}
+
+/// What one may be without a token.
+fn trusted_role(text: &str) -> Result<Role, String> {
+    match text.parse() {
+        Ok(role @ (Role::User | Role::Agent | Role::Read)) => Ok(role),
+        _ => Err("write user, agent or read".to_owned()),
+    }
 }
 
 #[cfg(test)]

@@ -437,6 +437,14 @@ mod tests {
     }
 
     #[test]
+    fn every_option_is_in_the_documentation() {
+        let page = include_str!("../../docs/containers.md");
+        let missing: Vec<&&str> =
+            WITH_VALUE.iter().filter(|option| !page.contains(&format!("`{option}`"))).collect();
+        assert!(missing.is_empty(), "{missing:?}");
+    }
+
+    #[test]
     fn options_are_read_in_all_their_forms() {
         let options = parse(
             "--gpus all -v /a:/b:ro --volume=c:/d -eX=1 --env 'Y=a b' --network=none -u 7 \

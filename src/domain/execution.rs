@@ -229,6 +229,18 @@ pub struct Failure {
     pub reason: String,
 }
 
+/// What a worker of the original tells of an execution, and asks for again
+/// after its own restart.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Keepsake {
+    /// The command's process id, or the id of its container.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pid: Option<String>,
+    /// Paths of the files that it sent, separated by blanks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_files: Option<String>,
+}
+
 impl Outcome {
     /// An end without a run of the command.
     #[must_use]

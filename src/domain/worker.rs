@@ -1,6 +1,7 @@
 //! A worker: one agent on one machine.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use strum::{Display, EnumIter, EnumString, IntoStaticStr};
@@ -137,6 +138,53 @@ pub struct Machine {
     /// What runs containers there, with its version; absent where nothing does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub engine: Option<String>,
+    #[serde(default, skip_serializing_if = "Protocol::is_link")]
+    pub protocol: Protocol,
+}
+
+impl Machine {
+    /// One of which only this is known. The original knows a worker by its name and
+    /// its host, and does not say what its machine is. It runs containers by the
+    /// program `docker`, and does not say whether that is there.
+    #[must_use]
+    pub fn of_the_original(hostname: String) -> Self {
+        Self {
+            machine_id: format!("rest:{hostname}"),
+            hostname,
+            engine: Some("docker".to_owned()),
+            protocol: Protocol::Rest,
+            ..Self::default()
+        }
+    }
+}
+
+/// How a worker's agent speaks with the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    /// Over a link that it keeps open.
+    #[default]
+    Link,
+    /// It is a worker of the original, which asks over the REST API.
+    Rest,
+}
+
+impl Protocol {
+    /// The silence after which such a worker counts as lost at the earliest,
+    /// where it does not say itself. A worker of the original stops asking for
+    /// two and a half minutes after each request that fails.
+    #[must_use]
+    pub const fn lease(self) -> Option<Duration> {
+        match self {
+            Self::Link => None,
+            Self::Rest => Some(Duration::from_mins(30)),
+        }
+    }
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde calls")]
+    const fn is_link(&self) -> bool {
+        matches!(self, Self::Link)
+    }
 }
 
 /// Live figures of a machine. Rates are means since the figures before.

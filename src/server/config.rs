@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 use super::engine::state::Policy;
 use super::tls::TlsSettings;
 use crate::api::fingerprint::Fingerprint;
+use crate::api::token::Role;
 
 /// Everything that a server needs to know.
 #[derive(Debug)]
@@ -25,6 +26,10 @@ pub struct ServeConfig {
     /// None: plain HTTP only.
     pub tls: Option<TlsSettings>,
     pub plain_tokens: PlainTokens,
+    /// What those from these networks may be.
+    pub trust_roles: Vec<Role>,
+    /// How the REST API of the original is served; none: not at all.
+    pub v1: Option<V1Settings>,
     /// Limits and waiting times.
     pub policy: Policy,
     /// An archive from which the data directory, which must be empty, is filled first.
@@ -39,6 +44,15 @@ pub enum PlainTokens {
     /// From this machine, where nobody else sees it.
     OfThisMachine,
     FromAnywhere,
+}
+
+/// What a site sets for clients of the original.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct V1Settings {
+    /// The `rclone.conf` that everyone may read who is let in; none: nobody may.
+    pub rclone: Option<PathBuf>,
+    /// The URI of the folder in which workflows leave their scripts.
+    pub remote: String,
 }
 
 /// A server that takes requests.

@@ -207,9 +207,10 @@ pub fn receive(
 
 impl Conversation {
     pub fn on_heartbeat(&self, heartbeat: Heartbeat) -> Answer {
-        let Heartbeat { number, stats, phases, draining, lease_seconds, orphans } = heartbeat;
+        let Heartbeat { number, stats, phases, transfers, draining, lease_seconds, orphans } =
+            heartbeat;
         let lease = lease_seconds.map(Duration::from_secs);
-        let pulse = Pulse { stats, phases, draining, lease, orphans };
+        let pulse = Pulse { stats, phases, transfers, draining, lease, orphans };
         let (worker, link) = (self.worker, self.link);
         let reply = self.engine.submit(&self.actor, Command::Heartbeat { worker, link, pulse });
         Box::pin(async move { reply.await.map(|_| Down::HeartbeatAck { number }) })

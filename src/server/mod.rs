@@ -15,9 +15,10 @@ mod run;
 pub mod store;
 pub mod tls;
 pub mod trust;
+mod v1;
 
 pub use backup::BackupError;
-pub use config::{PlainTokens, Ready, ServeConfig};
+pub use config::{PlainTokens, Ready, ServeConfig, V1Settings};
 pub use engine::state::Policy;
 pub use run::{ServeError, run};
 pub use tls::{TlsError, TlsSettings};

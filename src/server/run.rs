@@ -32,9 +32,10 @@ use super::failures::Failures;
 use super::http::{App, Samples, Waits, keep_samples};
 use super::local_agent::LocalAgent;
 use super::output::{OutputError, OutputSettings, OutputStore};
-use super::store::{self, Store, StoreError};
+use super::store::{self, Origin, Store, StoreError};
 use super::tls::{Tls, TlsError};
 use super::trust::Trust;
+use super::v1::V1;
 
 /// Bytes of one output stream that are kept.
 const OUTPUT_LIMIT: u64 = 1 << 30;
@@ -109,6 +110,7 @@ pub async fn run(config: ServeConfig) -> Result<(), ServeError> {
     let serving = tokio::spawn(super::http::serve(listener, Arc::clone(&app)));
     tokio::spawn(keep_samples(Arc::clone(&app)));
     let noting = tokio::spawn(note_uses_for_ever(Arc::clone(&app)));
+    tokio::spawn(super::v1::keep_watch(Arc::clone(&app)));
     if let Some(ready) = config.ready {
         // Nobody may want to know.
         let fingerprint = app.tls.as_ref().and_then(|tls| tls.fingerprint());
@@ -167,6 +169,12 @@ async fn open(
     if config.restore.is_some() {
         look_at_restored(&data_dir.database()).map_err(store_error)?;
     }
+    if store.origin() == Origin::Copy {
+        tracing::warn!(
+            "the data directory is a copy: nothing is given out until its workers have said what \
+             they run, or are offline"
+        );
+    }
     let store = Arc::new(store);
     let output = OutputStore::open(&data_dir.output(), OutputSettings::new(OUTPUT_LIMIT))
         .map_err(output_error)?
@@ -213,10 +221,11 @@ async fn open(
         waits,
         tokens,
         failures: Failures::default(),
-        trust: Trust::new(config.trust.iter().copied()),
         tls,
         plain_tokens: config.plain_tokens,
         backup_turn: Arc::default(),
+        trust: Trust::new(config.trust.iter().copied()).with_roles(config.trust_roles.clone()),
+        v1: config.v1.clone().map(V1::new),
         clock: Arc::clone(clock),
         data_dir: Arc::clone(data_dir),
         policy,

@@ -15,26 +15,40 @@ const MAPPED_PREFIX: u8 = 96;
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Trust {
     networks: Vec<IpNet>,
+    roles: Vec<Role>,
 }
 
 impl Trust {
     #[must_use]
     pub fn new(networks: impl IntoIterator<Item = IpNet>) -> Self {
-        Self { networks: networks.into_iter().map(unmapped).collect() }
+        Self { networks: networks.into_iter().map(unmapped).collect(), roles: vec![Role::User] }
+    }
+
+    /// The same with other roles for those who come from there.
+    #[must_use]
+    pub fn with_roles(self, roles: Vec<Role>) -> Self {
+        Self { roles, ..self }
+    }
+
+    /// What one from this address may be without a token. None: the address is
+    /// not trusted.
+    #[must_use]
+    pub fn roles(&self, address: IpAddr) -> Option<&[Role]> {
+        let address = address.to_canonical();
+        let is_trusted = self.networks.iter().any(|network| network.contains(&address));
+        is_trusted.then_some(self.roles.as_slice())
     }
 
     /// Who one from this address is without a token. An IPv4 address counts as
     /// itself also when a socket for both families shows it as an IPv6 one.
     #[must_use]
     pub fn principal(&self, address: IpAddr) -> Option<Principal> {
+        let roles = self.roles(address)?;
+        // The one that allows most.
+        let order = [Role::User, Role::Agent, Role::Read];
+        let role = order.into_iter().find(|role| roles.contains(role))?;
         let address = address.to_canonical();
-        let is_trusted = self.networks.iter().any(|network| network.contains(&address));
-        is_trusted.then(|| Principal {
-            token: None,
-            name: format!("trusted:{address}"),
-            role: Role::User,
-            worker: None,
-        })
+        Some(Principal { token: None, name: format!("trusted:{address}"), role, worker: None })
     }
 }
 

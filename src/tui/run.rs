@@ -105,8 +105,8 @@ struct Loop {
 pub async fn run(client: Client, options: Options) -> Result<Ended, TuiError> {
     let mut signals = Signals::new()?;
     let (sender, actions) = mpsc::unbounded_channel();
-    let (follow, followed) = watch::channel(FollowEvents::default());
-    let follower = tokio::spawn(follow_events(client.clone(), followed, sender.clone()));
+    let (follow, wanted) = watch::channel(FollowEvents::default());
+    let events = tokio::spawn(follow_events(client.clone(), wanted, sender.clone()));
     let mouse = if options.config.mouse { Mouse::Taken } else { Mouse::Left };
     let terminal = TakenTerminal::take(mouse)?;
     let size = terminal.size()?;
@@ -117,7 +117,7 @@ pub async fn run(client: Client, options: Options) -> Result<Ended, TuiError> {
     let input = Some(EventStream::new());
     let mut whole = Loop { client, state, hands, actions, terminal, input, programs, follow };
     let ended = whole.go_round(&mut signals).await;
-    follower.abort();
+    events.abort();
     whole.terminal.leave();
     if let Some(path) = memory_file {
         remember(&path, &whole.state.memory());

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -23,6 +23,9 @@ const PROGRAMS: [&str; 22] = [
 pub struct Engine {
     address: String,
     process: Option<Child>,
+    options: Vec<&'static str>,
+    /// Where it keeps its things, if it is a test's own.
+    folder: Option<PathBuf>,
 }
 
 impl Engine {
@@ -31,7 +34,8 @@ impl Engine {
     pub fn of_this_machine() -> Option<Self> {
         let address =
             std::env::var_os("DOCKER_HOST").unwrap_or_else(|| "unix:///var/run/docker.sock".into());
-        let engine = Self { address: address.to_string_lossy().into_owned(), process: None };
+        let address = address.to_string_lossy().into_owned();
+        let engine = Self { address, process: None, options: Vec::new(), folder: None };
         let answers = engine.try_docker(&["version"]).is_some_and(|out| out.status.success());
         if !answers || !Path::new("/bin/busybox").exists() {
             let said = "SKIPPED: no container engine answers, or /bin/busybox is missing";
@@ -45,7 +49,7 @@ impl Engine {
     }
 
     /// An engine of the test's own, which it may stop; none where that cannot be.
-    pub fn of_its_own(world: &World) -> Option<Self> {
+    pub fn of_its_own(world: &World, options: &[&'static str]) -> Option<Self> {
         let here = Self::of_this_machine()?;
         if !rustix::process::getuid().is_root()
             || here.try_run("unshare", &["--net", "dockerd", "--version"]).is_none()
@@ -54,7 +58,8 @@ impl Engine {
             return None;
         }
         let address = format!("unix://{}/engine/socket", world.path().display());
-        let mut engine = Self { address, process: None };
+        let folder = Some(world.path().join("engine"));
+        let mut engine = Self { address, process: None, options: options.to_vec(), folder };
         engine.start(world);
         engine.load_image();
         Some(engine)
@@ -70,6 +75,7 @@ impl Engine {
             .args(["--net", "dockerd"])
             .args(["--host", &self.address, "--bridge", "none", "--iptables=false"])
             .args(["--ip6tables=false", "--ip-forward=false", "--ip-masq=false"])
+            .args(&self.options)
             .arg("--data-root")
             .arg(folder.join("data"))
             .arg("--exec-root")
@@ -87,6 +93,11 @@ impl Engine {
         let mut process = self.process.take().expect("the engine runs");
         kill_process(Pid::from_child(&process), Signal::TERM).unwrap();
         until("the engine to end", || process.try_wait().unwrap());
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> &str {
+        &self.address
     }
 
     /// An agent that uses this engine.
@@ -150,11 +161,21 @@ impl Engine {
     }
 }
 
+impl Engine {
+    /// Ends an engine of a test's own, before its folder goes: that is a mount
+    /// of its own, which the engine leaves behind.
+    pub fn end(&mut self) {
+        let Some(mut process) = self.process.take() else { return };
+        drop(process.kill());
+        drop(process.wait());
+        if let Some(folder) = &self.folder {
+            drop(Command::new("umount").arg("--lazy").arg(folder.join("data")).status());
+        }
+    }
+}
+
 impl Drop for Engine {
     fn drop(&mut self) {
-        if let Some(mut process) = self.process.take() {
-            drop(process.kill());
-            drop(process.wait());
-        }
+        self.end();
     }
 }

@@ -6,7 +6,9 @@ use std::process::Command;
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
+use crate::engine::Engine;
 use crate::harness::{AgentOptions, Ran, SCITQ, Server, World, until};
+use crate::storage::peers;
 
 fn example(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(name)
@@ -77,6 +79,48 @@ fn the_pipeline_finds_the_reads_that_the_same_programs_find_by_hand() {
             assert!(one == other, "{name} differs");
         }
     }
+}
+
+/// The table as the example's own page has it.
+fn told_table() -> String {
+    let page = fs::read_to_string(example("qc/README.md")).unwrap();
+    let (_, rest) = page.split_once("```\nsample\traw").unwrap();
+    let (table, _) = rest.split_once("\n```").unwrap();
+    format!("sample\traw{table}")
+}
+
+#[test]
+fn the_pipeline_finds_the_same_in_containers_with_its_data_in_s3() {
+    if !can_run_qc() {
+        return;
+    }
+    let Some(engine) = Engine::of_this_machine() else { return };
+    let Some(store) = peers::s3() else { return };
+    let mut server = Server::start();
+    let settings = store.path("rclone.conf").display().to_string();
+    let mut options = engine.agent();
+    options.env.insert("RCLONE_CONFIG".to_owned(), settings.clone());
+    let agent = server.agent(options);
+    let folder = server.path().join("qc");
+    let folder = folder.to_str().unwrap();
+    let image = format!("scitq-test:qc-{}", std::process::id());
+    let address = format!("{}qc/", store.base);
+    let script = |name: &str, arguments: &[&str]| {
+        let mut command = server.program(example("qc").join(name));
+        command.args(arguments).env("SCITQ_BIN", SCITQ).env("RCLONE_CONFIG", &settings);
+        command.env("DOCKER_HOST", engine.address());
+        Ran::of(command).ok()
+    };
+    script("make-reads.sh", &[folder]);
+    script("put-data.sh", &[folder, &address]);
+    script("make-image.sh", &[&image]);
+    let ran = script("run-in-containers.sh", &[&address, &image]);
+    engine.docker(&["rmi", &image]);
+    assert_eq!(ran.text(), told_table());
+    // All eight tasks had one and the same unpacked index.
+    let resources = server.workdir(agent).join("resources");
+    assert_eq!(fs::read_dir(resources).unwrap().count(), 1);
+    assert_eq!(engine.count(server.world()), 0, "no container is left");
 }
 
 #[test]

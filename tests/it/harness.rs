@@ -10,7 +10,7 @@ use std::process::{Child, Command, ExitStatus};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-pub use crate::world::{Ran, World, until};
+pub use crate::world::{Ran, World, until, until_within};
 
 /// The program under test.
 pub const SCITQ: &str = env!("CARGO_BIN_EXE_scitq");
@@ -24,6 +24,7 @@ pub struct Server {
     process: Option<Child>,
     serve_options: Vec<String>,
     scheme: String,
+    serve_env: BTreeMap<String, String>,
     address: String,
     agents: Vec<Agent>,
 }
@@ -36,6 +37,10 @@ pub struct AgentOptions {
     pub batch: Option<String>,
     /// The variables say where the server is, and no option does.
     pub by_variable: bool,
+    /// A program with arguments that starts the agent.
+    pub launcher: Vec<String>,
+    /// Another address than the server's own.
+    pub server: Option<String>,
     /// Variables on top of those that every program of a test has.
     pub env: BTreeMap<String, String>,
 }
@@ -57,6 +62,8 @@ impl Default for AgentOptions {
             concurrency: 2,
             batch: None,
             by_variable: false,
+            server: None,
+            launcher: Vec::new(),
             env: BTreeMap::new(),
         }
     }
@@ -75,16 +82,44 @@ impl Server {
 
     /// The same in a world that was made before.
     pub fn start_in(world: World, options: &[&str]) -> Self {
+        Self::start_in_at(world, "127.0.0.1:0", options, BTreeMap::new())
+    }
+
+    /// The same on a given address and port.
+    pub fn start_at(address: &str, options: &[&str]) -> Self {
+        Self::start_in_at(World::new(), address, options, BTreeMap::new())
+    }
+
+    /// In a world that was made before, with further variables.
+    pub fn start_with_env(world: World, options: &[&str], env: BTreeMap<String, String>) -> Self {
+        Self::start_in_at(world, "127.0.0.1:0", options, env)
+    }
+
+    fn start_in_at(
+        world: World,
+        address: &str,
+        options: &[&str],
+        env: BTreeMap<String, String>,
+    ) -> Self {
         let mut server = Self {
             world,
             process: None,
             serve_options: options.iter().map(ToString::to_string).collect(),
             scheme: "http".to_owned(),
-            address: "127.0.0.1:0".to_owned(),
+            serve_env: env,
+            address: address.to_owned(),
             agents: Vec::new(),
         };
         server.run();
         server
+    }
+
+    /// A server that the test has started itself in this world.
+    pub fn of(world: World, address: &str) -> Self {
+        let address = address.to_owned();
+        let (serve_options, serve_env) = (Vec::new(), BTreeMap::new());
+        let (process, scheme, agents) = (None, "http".to_owned(), Vec::new());
+        Self { world, process, serve_options, scheme, serve_env, address, agents }
     }
 
     pub fn world(&self) -> &World {
@@ -186,8 +221,10 @@ impl Server {
     /// Starts an agent that was killed or has ended.
     pub fn start_agent(&mut self, id: AgentId) {
         let options = self.agents[id.0].options.clone();
-        let mut command = self.world.command(SCITQ);
+        let words: Vec<&str> = options.launcher.iter().map(String::as_str).chain([SCITQ]).collect();
+        let mut command = self.world.command(words[0]);
         command
+            .args(&words[1..])
             .args(["agent", "--name", &options.name])
             .args(["--concurrency", &options.concurrency.to_string()])
             .arg("--workdir")
@@ -195,7 +232,7 @@ impl Server {
             .env("SCITQ_TOKEN_FILE", self.data().join("admin.token"))
             .envs(&options.env);
         if !options.by_variable {
-            command.args(["--server", &self.url()]);
+            command.args(["--server", &options.server.unwrap_or_else(|| self.url())]);
         }
         if let Some(batch) = &options.batch {
             command.args(["--batch", batch]);
@@ -208,6 +245,11 @@ impl Server {
                 |worker: &Value| worker["name"] == *options.name && worker["seen"] == "online";
             list.as_array()?.iter().any(is_seen).then_some(())
         });
+    }
+
+    /// Changes how an agent is started the next time.
+    pub fn set_agent_variable(&mut self, id: AgentId, name: &str, value: &str) {
+        self.agents[id.0].options.env.insert(name.to_owned(), value.to_owned());
     }
 
     /// The agent's work folder.
@@ -264,7 +306,7 @@ impl Server {
         // Left by a server that was killed, it would name an address of the past.
         let _ = fs::remove_file(&file);
         let mut command = Self::serve_command(&self.world, &self.address, &self.data());
-        command.args(&self.serve_options);
+        command.args(&self.serve_options).envs(&self.serve_env);
         let mut process = self.world.spawn("server", command);
         (self.scheme, self.address) = until("the server to say where it listens", || {
             if let Some(status) = process.try_wait().unwrap() {

@@ -6,6 +6,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::world::World;
 
+/// The head's address for the worker.
+pub const HEAD_IP: &str = "10.99.0.1";
+/// The worker's address for the head.
+pub const WORKER_IP: &str = "10.99.0.2";
+/// The worker's address for the client.
+pub const GATE_IP: &str = "10.98.0.1";
+
 static NETWORKS: AtomicU32 = AtomicU32::new(0);
 
 /// A head and a worker that reach each other and nothing else. Gone when dropped.
@@ -50,22 +57,9 @@ impl Network {
         &self.head
     }
 
-    pub fn head_ip(&self) -> &str {
-        "10.99.0.1"
-    }
-
     /// The worker's namespace.
     pub fn worker(&self) -> &str {
         &self.worker
-    }
-
-    pub fn worker_ip(&self) -> &str {
-        "10.99.0.2"
-    }
-
-    /// The worker's address for the client.
-    pub fn gate_ip(&self) -> &str {
-        "10.98.0.1"
     }
 
     /// The client's namespace, where there is one.
@@ -74,7 +68,7 @@ impl Network {
     }
 
     /// A program in one of them.
-    pub fn command(&self, world: &World, namespace: &str, program: &str) -> Command {
+    pub fn command(world: &World, namespace: &str, program: &str) -> Command {
         let mut command = world.command("ip");
         command.args(["netns", "exec", namespace, program]);
         command
@@ -85,9 +79,9 @@ impl Network {
             ip(&["netns", "add", namespace])?;
             ip(&["-n", namespace, "link", "set", "lo", "up"])?;
         }
-        connect((&self.head, self.head_ip()), (&self.worker, self.worker_ip()))?;
+        connect((&self.head, HEAD_IP), (&self.worker, WORKER_IP))?;
         match &self.client {
-            Some(client) => connect((&self.worker, self.gate_ip()), (client, "10.98.0.2")),
+            Some(client) => connect((&self.worker, GATE_IP), (client, "10.98.0.2")),
             None => Some(()),
         }
     }

@@ -1,11 +1,12 @@
 //! `ssh://` addresses, against real SSH servers.
+#![expect(clippy::zombie_processes, reason = "the world ends what lives in it")]
 
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Child, Command};
 
 use crate::harness::{AgentOptions, Ran, SCITQ, Server, World, until};
-use crate::netns::Network;
+use crate::netns::{self, Network};
 use crate::screen::Terminal;
 use crate::storage::peers::{debian, free_port};
 
@@ -94,8 +95,8 @@ impl Ssh {
 
     /// The same program, which finds our `ssh`, and the server by it.
     fn client(&self, mut command: Command, server: &str) -> Command {
-        let path = std::env::var("PATH").unwrap();
-        command.env("PATH", format!("{}:{path}", self.path("bin").display()));
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        command.env("PATH", format!("{}:{}", self.path("bin").display(), path.display()));
         command.env("SCITQ_SERVER", server);
         command
     }
@@ -125,7 +126,8 @@ fn people_and_agents_reach_a_server_by_ssh_and_again_when_it_was_away() {
     );
     let mut daemon = ssh.start(server.world(), &sshd);
     until("a way by ssh", || run(&server, &LIST).status.success().then_some(()));
-    let path = format!("{}:{}", ssh.path("bin").display(), std::env::var("PATH").unwrap());
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let path = format!("{}:{}", ssh.path("bin").display(), path.display());
     let env = [("SCITQ_SERVER".to_owned(), address.clone()), ("PATH".to_owned(), path)].into();
     server.agent(AgentOptions { by_variable: true, env, ..AgentOptions::default() });
     let ran = run(&server, &["launch", "--follow", "--", "echo", "by ssh"]).ok();
@@ -198,23 +200,23 @@ fn a_server_behind_a_jump_host_is_reached() {
     let world = World::new();
     let Some(ssh) = Ssh::new(&world) else { return };
     let port = 2222;
-    ssh.know("gate", network.gate_ip(), port, "");
-    ssh.know("far", network.head_ip(), port, "ProxyJump gate");
+    ssh.know("gate", netns::GATE_IP, port, "");
+    ssh.know("far", netns::HEAD_IP, port, "ProxyJump gate");
     for (name, namespace, ip) in
-        [("gate", network.worker(), network.gate_ip()), ("far", network.head(), network.head_ip())]
+        [("gate", network.worker(), netns::GATE_IP), ("far", network.head(), netns::HEAD_IP)]
     {
         let arguments = ssh.sshd(&world, name, ip, port);
-        let mut command = network.command(&world, namespace, ssh.sshd.to_str().unwrap());
+        let mut command = Network::command(&world, namespace, ssh.sshd.to_str().unwrap());
         command.args(arguments);
         world.spawn(&format!("sshd-{name}"), command);
     }
     let data = world.path().join("data");
-    let mut command = network.command(&world, network.head(), SCITQ);
+    let mut command = Network::command(&world, network.head(), SCITQ);
     command.args(["serve", "--listen", "127.0.0.1:5000", "--data"]).arg(&data);
     world.spawn("server", command);
     let token = until("the server", || fs::read_to_string(data.join("admin.token")).ok());
     let run = |server: &str, arguments: &[&str]| {
-        let mut command = network.command(&world, network.client(), SCITQ);
+        let mut command = Network::command(&world, network.client(), SCITQ);
         command.args(arguments).env("SCITQ_TOKEN", token.trim());
         Ran::of(ssh.client(command, server))
     };
@@ -222,5 +224,5 @@ fn a_server_behind_a_jump_host_is_reached() {
     let id = run("ssh://far", &["launch", "--", "true"]).ok();
     assert_eq!(id.text(), "1");
     // There is no other way.
-    run(&format!("http://{}:{port}", network.head_ip()), &LIST).refused(69, "cannot reach");
+    run(&format!("http://{}:{port}", netns::HEAD_IP), &LIST).refused(69, "cannot reach");
 }

@@ -1,5 +1,6 @@
 //! Encryption: the server's own certificate, which tokens name; certificates
 //! that an authority vouches for; and tokens that came in plain.
+#![expect(clippy::zombie_processes, reason = "the world ends what lives in it")]
 
 use std::fs;
 use std::io::{Read, Write};
@@ -10,7 +11,7 @@ use std::process::Command;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::harness::{AgentOptions, Ran, SCITQ, Server, World, until};
-use crate::netns::Network;
+use crate::netns::{self, Network};
 
 /// The fingerprint of the certificate at an address, as OpenSSL sees it.
 fn shown_certificate(world: &World, address: &str) -> String {
@@ -188,8 +189,8 @@ fn a_token_in_plain_is_taken_from_this_machine_only() {
     let world = World::new();
     let serve = |data: &str, options: &[&str]| {
         let data = world.path().join(data);
-        let mut command = network.command(&world, network.head(), SCITQ);
-        command.args(["serve", "--listen", &format!("{}:0", network.head_ip()), "--data"]);
+        let mut command = Network::command(&world, network.head(), SCITQ);
+        command.args(["serve", "--listen", &format!("{}:0", netns::HEAD_IP), "--data"]);
         command.arg(&data).args(options);
         world.spawn("server", command);
         until("the server to listen", || {
@@ -200,7 +201,7 @@ fn a_token_in_plain_is_taken_from_this_machine_only() {
         })
     };
     let list = |namespace: &str, server: &str, token: Option<&str>| {
-        let mut command: Command = network.command(&world, namespace, SCITQ);
+        let mut command: Command = Network::command(&world, namespace, SCITQ);
         command.args(["--server", server, "manage", "task", "list"]);
         command.env("XDG_RUNTIME_DIR", world.path().join("tmp"));
         command.envs(token.map(|token| ("SCITQ_TOKEN", token)));
@@ -212,7 +213,7 @@ fn a_token_in_plain_is_taken_from_this_machine_only() {
     list(network.worker(), &plain, Some("scitq_wrong")).refused(1, "without encryption");
     let (insecure, token) = serve("insecure", &["--insecure"]);
     list(network.worker(), &insecure, Some(&token)).ok();
-    let (trusting, _) = serve("trusting", &["--trust", network.worker_ip()]);
+    let (trusting, _) = serve("trusting", &["--trust", netns::WORKER_IP]);
     list(network.worker(), &trusting, None).ok();
     let (encrypted, token) = serve("encrypted", &["--tls", "self"]);
     list(network.worker(), &encrypted, Some(&token)).ok();

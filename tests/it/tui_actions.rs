@@ -118,7 +118,11 @@ fn workers_go_into_a_batch_and_out_of_it_and_its_failed_tasks_run_again() {
     tui.type_keys("gw");
     tui.wait_for("Workers for one");
     // Completed from what is known.
-    tui.type_keys(&format!("no\t{ENTER}"));
+    tui.type_keys("no");
+    tui.wait_until("the worker as a completion", |screen| {
+        screen.lines().any(|line| line.contains('│') && line.contains("node1"))
+    });
+    tui.type_keys(&format!("\t{ENTER}"));
     until("the worker to be back", || (worker(&server, "node1")["batch"] == "one").then_some(()));
 }
 

@@ -47,7 +47,6 @@ fn all_that_one_does_works_over_a_long_way() {
     tui.wait_for("task 35");
     tui.type_keys("\x1b");
     tui.wait_for("rows 1-");
-    tui.type_keys("Kq");
     tui.type_keys("/name:sample-1\r");
     tui.wait_for("rows 1-1 of 1");
     tui.type_keys("K");

@@ -44,12 +44,10 @@ fn a_long_log_is_opened_at_its_end_scrolled_both_ways_and_searched() {
     // Behind all that was read so far.
     tui.type_keys("/777777\r");
     tui.wait_until("the hit", has_line("777777"));
-    tui.type_keys("/99999\rn");
+    tui.type_keys("/\x1599999\rn");
     tui.wait_until("a later hit", |screen| screen.contains("99999"));
-    tui.type_keys("/no such line\r");
+    tui.type_keys("/\x15no such line\r");
     tui.wait_for("`no such line` is not behind this place");
-    tui.type_keys("/77777\rN");
-    tui.wait_until("an earlier hit", has_line("777777"));
     tui.type_keys("G");
     tui.wait_until("the end again", has_line("1000000"));
     tui.type_keys("q");

@@ -47,8 +47,17 @@ pub struct Ran {
 /// It has not answered within a minute.
 #[track_caller]
 pub fn until<T>(what: &str, probe: impl FnMut() -> Option<T>) -> T {
-    let answer = answer_within(PATIENCE, probe);
-    answer.unwrap_or_else(|| panic!("waited {} s for {what}", PATIENCE.as_secs()))
+    until_within(PATIENCE, what, probe)
+}
+
+/// The same for what takes longer than a minute on a busy machine.
+///
+/// # Panics
+/// It has not answered by then.
+#[track_caller]
+pub fn until_within<T>(patience: Duration, what: &str, probe: impl FnMut() -> Option<T>) -> T {
+    let answer = answer_within(patience, probe);
+    answer.unwrap_or_else(|| panic!("waited {} s for {what}", patience.as_secs()))
 }
 
 /// The one place that lets time pass.

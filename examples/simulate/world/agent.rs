@@ -270,6 +270,7 @@ impl World {
         if dies.is_some() {
             self.agents[agent].disk.cut_to(written);
             self.tell_agent(agent, format_args!("is killed before it has written anything down"));
+            self.excuse_losses(agent);
             return self.kill_agent(agent, SECOND);
         }
         self.send_frames(agent);

@@ -3,6 +3,7 @@
 use scitq::api::batch::WithTasks;
 use scitq::api::task::{Dependents, EditEnded, EditRunning, Unfit};
 use scitq::api::worker::UpdateWorker;
+use scitq::domain::batch::BatchPause;
 use scitq::domain::signal::Signal;
 use scitq::domain::worker::WantedState;
 use scitq::domain::{BatchName, TaskId, WorkerId};
@@ -37,14 +38,12 @@ impl World {
     fn go_wrong(&mut self, fault: &Disturbance) {
         let now = self.now;
         match *fault {
-            Disturbance::KillServer { down } => {
-                if self.server.process.is_some() {
-                    self.kill_server();
-                    self.calendar.enter(now + down, Happening::ServerStarts);
-                }
+            Disturbance::KillServer { down } if self.server.process.is_some() => {
+                self.kill_server();
+                self.calendar.enter(now + down, Happening::ServerStarts);
             }
             Disturbance::KillAgent { agent, down, when: Dying::Idle } => {
-                self.kill_agent(agent, down)
+                self.kill_agent(agent, down);
             }
             Disturbance::KillAgent { agent, when, .. } => {
                 if let Some(process) = &mut self.agents[agent].process {
@@ -82,6 +81,7 @@ impl World {
     /// The machine goes and comes back: no process is left, and the end of what
     /// was written may be missing.
     fn crash(&mut self, agent: AgentNumber, down: Moment) {
+        self.excuse_losses(agent);
         self.kill_agent(agent, down);
         let now = self.now;
         let alive: Vec<_> = self.agents[agent].supervisor.commands.keys().copied().collect();
@@ -200,7 +200,10 @@ impl World {
                 UpdateWorker { batch: Some(batch_name(batch)), ..UpdateWorker::default() }
             }
             WorkerChange::Restart => return self.ask(Command::RestartWorker(worker), About::Other),
-            WorkerChange::Delete => return self.ask(Command::DeleteWorker(worker), About::Other),
+            WorkerChange::Delete => {
+                self.deleted_workers.push(worker);
+                return self.ask(Command::DeleteWorker(worker), About::Other);
+            }
         };
         self.ask(Command::UpdateWorker { worker, update }, About::Other);
     }
@@ -210,6 +213,11 @@ impl World {
         let name = format!("agent-{agent}");
         let state = self.engine_state()?;
         state.workers.iter().find(|(_, worker)| *worker.name == *name).map(|(id, _)| *id)
+    }
+
+    /// What an agent has may be lost from here on.
+    pub fn excuse_losses(&mut self, agent: AgentNumber) {
+        self.rules.excuse_losses(&format!("agent-{agent}"));
     }
 
     fn known_task(&self, number: u64) -> Option<TaskId> {
@@ -252,6 +260,11 @@ impl World {
             })
             .map(|(id, _)| *id)
             .collect();
+        // What people asked for late may have come after all else.
+        let is_paused = state.find_batch(&home).is_some_and(|home| home.pause != BatchPause::No);
+        if is_paused {
+            self.do_to_batch(BatchVerb::Go, home.clone());
+        }
         if !held.is_empty() {
             self.ask(Command::ResumeTasks { tasks: held, unfit: Unfit::Skip }, About::Other);
         }

@@ -1,5 +1,6 @@
 //! The end: faults have stopped, and all that people were promised must be so.
 
+use scitq::domain::execution::FailureClass;
 use scitq::domain::task::TaskState;
 use scitq::domain::{ExecutionId, TaskId};
 use scitq::server::engine::State;
@@ -92,6 +93,20 @@ impl World {
                     return self.breaks(format!("{name} was queued twice"));
                 }
                 names.push(name.clone());
+            }
+            for execution in &found.executions {
+                let failure =
+                    execution.outcome.as_ref().and_then(|outcome| outcome.failure.as_ref());
+                let Some(failure) = failure.filter(|failure| failure.class == FailureClass::Lost)
+                else {
+                    continue;
+                };
+                let is_deleted =
+                    execution.worker.is_none_or(|worker| self.deleted_workers.contains(&worker));
+                if !is_deleted && !self.rules.has_cause_of_loss(execution.id) {
+                    let (execution, reason) = (execution.id, failure.reason.clone());
+                    return self.breaks(format!("e{execution} was lost without need: {reason}"));
+                }
             }
             let executions: Vec<(ExecutionId, bool, u64)> = found
                 .executions

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use scitq::domain::WorkerId;
 use scitq::server::store::Store;
 
 use super::agent::Agent;
@@ -29,6 +30,8 @@ pub struct World {
     pub connections: Vec<Connection>,
     pub people: People,
     pub rules: Rules,
+    /// Workers that people wanted deleted.
+    pub deleted_workers: Vec<WorkerId>,
     /// What was broken first.
     pub broken: Option<String>,
     pub is_over: bool,
@@ -81,6 +84,7 @@ pub fn live(plan: &Plan, folder: &Path, trace: Trace) -> std::io::Result<Outcome
         connections: Vec::new(),
         people: People::default(),
         rules: Rules::default(),
+        deleted_workers: Vec::new(),
         broken: None,
         is_over: false,
         steps: 0,

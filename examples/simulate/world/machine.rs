@@ -9,6 +9,7 @@ use scitq::agent::fsm::{
 };
 use scitq::api::link::{Heartbeat, Hello, PROTOCOL, Up};
 use scitq::domain::signal::Signal;
+use scitq::domain::worker::WorkerStats;
 use scitq::domain::{Clock, ExecutionId, Timestamp};
 
 use super::agent::{Followed, Transfer, machine};
@@ -145,8 +146,9 @@ impl World {
             Effect::SendHeartbeat { link, number, phases, standing } => {
                 let heartbeat = Heartbeat {
                     number,
-                    stats: Default::default(),
+                    stats: WorkerStats::default(),
                     phases,
+                    transfers: Vec::new(),
                     draining: standing.draining,
                     lease_seconds: standing.lease_seconds,
                     orphans: standing.orphans,
@@ -340,6 +342,7 @@ impl World {
         let entry = &mut self.agents[agent];
         entry.supervisor.is_dead = true;
         self.tell_agent(agent, format_args!("its supervisor dies"));
+        self.excuse_losses(agent);
         let Some(process) = &mut self.agents[agent].process else { return };
         process.has_supervisor = false;
         self.agent_event(agent, Event::SupervisorDown);

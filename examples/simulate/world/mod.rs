@@ -7,6 +7,12 @@
 //! sockets, commands. A life is a function of its [`Plan`], so whatever goes
 //! wrong in it goes wrong again.
 
+#![expect(clippy::match_same_arms, reason = "each kind says for itself what it leads to")]
+#![expect(clippy::cast_precision_loss, reason = "seconds for people")]
+#![expect(clippy::option_option, reason = "nothing to say is not the end of the link")]
+#![expect(clippy::unused_self, reason = "what a command does may come to depend on its style")]
+#![expect(clippy::needless_pass_by_value, reason = "a frame that is sent is gone")]
+
 mod agent;
 mod calendar;
 mod chance;
@@ -15,7 +21,7 @@ mod disturb;
 mod disturbance;
 mod end;
 mod hands;
-mod life;
+pub mod life;
 mod machine;
 mod output;
 mod people;
@@ -27,7 +33,7 @@ mod shrink;
 mod trace;
 mod wire;
 
-pub use life::{Failure, live};
+pub use life::live;
 pub use plan::Plan;
 pub use shrink::shrink;
 pub use trace::Trace;

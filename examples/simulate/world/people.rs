@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use scitq::domain::demand::Demand;
-use scitq::domain::task::{Command as CommandLine, TaskSpec, Until};
+use scitq::domain::task::{Command as CommandLine, Hold, TaskSpec, Until};
 use scitq::domain::{BatchName, TaskId};
 use scitq::server::engine::Refusal;
 use scitq::server::engine::command::{Command, NewTask, Reply};
@@ -86,10 +86,10 @@ impl Style {
     }
 
     pub const fn length(self, chance: &mut Chance) -> Moment {
-        if chance.one_in(12) {
-            return chance.spread(SECOND, 2 * MINUTE);
+        if chance.one_in(3) {
+            return chance.between(2 * SECOND, MINUTE);
         }
-        chance.spread(MILLISECOND, 15 * SECOND)
+        chance.spread(MILLISECOND, 10 * SECOND)
     }
 
     pub const fn output(self, chance: &mut Chance) -> u64 {
@@ -113,6 +113,7 @@ pub fn new_task(spec: &TaskSpec) -> NewTask {
         tags: BTreeMap::new(),
         after: after.map(|task| Requirement { task: *task, until: Until::Success }).collect(),
         after_batch: Vec::new(),
+        hold: Hold::No,
         spec: serde_json::to_string(spec).unwrap_or_default().into(),
     }
 }

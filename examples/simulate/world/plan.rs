@@ -45,15 +45,27 @@ impl Plan {
         let faults = chance.between(0, 12) * (4 - calm) / 2;
         let wishes = chance.between(1, 16);
         let mut disturbances = vec![(0, queue(&mut chance))];
+        // Much of it comes together: trouble shows where it meets other trouble.
+        let crises: Vec<Moment> =
+            (0..chance.between(1, 3)).map(|_| chance.below(quiet_at)).collect();
         for _ in 0..wishes {
-            disturbances.push((chance.below(quiet_at), wish(&mut chance, count)));
+            let wish = wish(&mut chance, count);
+            disturbances.push((moment(&mut chance, &crises, quiet_at), wish));
         }
         for _ in 0..faults {
-            disturbances.push((chance.below(quiet_at), fault(&mut chance, count, lost_after)));
+            let fault = fault(&mut chance, count, lost_after);
+            disturbances.push((moment(&mut chance, &crises, quiet_at), fault));
         }
         disturbances.sort_by_key(|(at, _)| *at);
         let drift = drift(&mut chance);
         Self { seed, agents, lost_after, drift, quiet_at, disturbances }
+    }
+}
+
+fn moment(chance: &mut Chance, crises: &[Moment], quiet_at: Moment) -> Moment {
+    match chance.pick(crises) {
+        Some(center) if !chance.one_in(3) => *center + chance.spread(SECOND / 1_000, 8 * SECOND),
+        _ => chance.below(quiet_at),
     }
 }
 
@@ -72,7 +84,7 @@ fn drift(chance: &mut Chance) -> i64 {
 }
 
 fn queue(chance: &mut Chance) -> Disturbance {
-    Disturbance::Queue { count: chance.spread(1, 12), style: chance.number() }
+    Disturbance::Queue { count: chance.spread(1, 16), style: chance.number() }
 }
 
 /// What people do.

@@ -2,6 +2,7 @@
 //! all machines at once.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use scitq::agent::fsm::Exit;
 use scitq::domain::execution::Suspension;
@@ -19,6 +20,8 @@ pub struct Rules {
     /// Those that the engine has as live.
     live: BTreeSet<ExecutionId>,
     last_heard: BTreeMap<WorkerId, Monotonic>,
+    /// Workers by name, as the last server had them.
+    workers: BTreeMap<String, WorkerId>,
     next: Option<ExecutionId>,
     /// What agents were told to hold back, until their tasks went on.
     held: BTreeMap<ExecutionId, Suspension>,
@@ -40,6 +43,8 @@ pub struct Seen {
     pub written: Option<u64>,
     pub uploaded_at: Option<Moment>,
     is_forgiven: bool,
+    /// Something went wrong that may cost an execution.
+    may_be_lost: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +58,13 @@ type Slept = Option<(Moment, Moment)>;
 
 impl Rules {
     /// Notes what the engine decided, and says what a reader would like to know.
-    pub fn note_engine(&mut self, now: Moment, clock: Monotonic, state: &State) -> Vec<String> {
+    /// `awake`: for how long the server could have heard of its workers.
+    pub fn note_engine(
+        &mut self,
+        now: Moment,
+        (clock, awake): (Monotonic, Duration),
+        state: &State,
+    ) -> Vec<String> {
         let mut notes = Vec::new();
         self.forget_undone(state);
         let first = self.next.map_or(1, |next| next.0);
@@ -77,7 +88,9 @@ impl Rules {
             let limit = worker.and_then(|worker| state.lost_after(worker.batch));
             let heard = self.last_heard.get(&seen.worker);
             let silent = match (heard, limit) {
-                (Some(heard), Some(limit)) if clock.since(*heard) > limit => Silent::ForLong,
+                (Some(heard), Some(limit)) if clock.since(*heard).min(awake) > limit => {
+                    Silent::ForLong
+                }
                 _ => Silent::No,
             };
             if silent == Silent::ForLong {
@@ -91,6 +104,7 @@ impl Rules {
         });
         for (id, worker) in &state.workers {
             self.last_heard.insert(*id, worker.last_heard);
+            self.workers.insert(worker.name.to_string(), *id);
         }
         notes
     }
@@ -154,7 +168,7 @@ impl Rules {
             return Some(format!("e{id} is started a second time"));
         }
         seen.runs = true;
-        seen.line = line.to_owned();
+        line.clone_into(&mut seen.line);
         let task = seen.task;
         if let Some(at) = seen.is_late(now, slept) {
             let seconds = (now - at) / SECOND;
@@ -174,6 +188,7 @@ impl Rules {
         if let Some(seen) = self.executions.get_mut(&id) {
             seen.runs = false;
             seen.exit = Some(exit.clone());
+            seen.may_be_lost |= matches!(exit, Exit::Lost { .. });
             seen.written = Some(written);
         }
     }
@@ -183,6 +198,22 @@ impl Rules {
         if let Some(seen) = self.executions.get_mut(&id) {
             seen.is_forgiven = true;
         }
+    }
+
+    /// Something goes wrong that may cost a worker what it has.
+    pub fn excuse_losses(&mut self, worker: &str) {
+        let Some(worker) = self.workers.get(worker).copied() else { return };
+        for id in &self.live {
+            if let Some(seen) = self.executions.get_mut(id).filter(|seen| seen.worker == worker) {
+                seen.may_be_lost = true;
+            }
+        }
+    }
+
+    /// Whether there was a reason to take an execution for lost.
+    pub fn has_cause_of_loss(&self, id: ExecutionId) -> bool {
+        let seen = self.executions.get(&id);
+        seen.is_some_and(|seen| seen.may_be_lost || seen.is_forgiven || seen.was_silent())
     }
 
     /// All of its output has been sent.
@@ -239,6 +270,7 @@ impl Seen {
             written: None,
             uploaded_at: None,
             is_forgiven: false,
+            may_be_lost: false,
         }
     }
 

@@ -237,7 +237,10 @@ impl World {
         let state = process.stepped.state();
         let violations = state.violations();
         let now = self.server.clock.now().monotonic;
-        let notes = self.rules.note_engine(self.now, now, state);
+        // A count of microseconds that is short enough for any drift.
+        let awake = self.now.saturating_sub(self.server.stopped_until) / 100 * 101;
+        let clocks = (now, Duration::from_micros(awake));
+        let notes = self.rules.note_engine(self.now, clocks, state);
         let fatal = process.told.fatal.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(violation) = violations.first() {
             self.breaks(format!("an invariant of the engine: {violation}"));

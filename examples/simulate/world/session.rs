@@ -49,13 +49,6 @@ struct Open {
     mine: BTreeSet<ExecutionId>,
 }
 
-/// What goes first where both could.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum First {
-    Order,
-    Answer,
-}
-
 /// Whether a session goes on.
 enum Goes {
     On,
@@ -232,9 +225,8 @@ impl World {
             self.read_session(connection);
         }
         loop {
-            let first = if self.chance.one_in(2) { First::Order } else { First::Answer };
             let Some(open) = self.open_session(connection) else { return };
-            let Some(said) = open.next_said(first) else { return };
+            let Some(said) = open.next_said() else { return };
             match said {
                 Some(text) => self.send_down(connection, text),
                 None => return self.end_session(connection, "the engine closes it"),
@@ -295,9 +287,9 @@ impl World {
 }
 
 impl Open {
-    /// The next frame down; an inner none is the end. Orders and answers are
-    /// each in order; which of two goes first is as the real writer has it.
-    fn next_said(&mut self, first: First) -> Option<Option<String>> {
+    /// The next frame down; an inner none is the end. Orders go before answers,
+    /// as the real writer has it.
+    fn next_said(&mut self) -> Option<Option<String>> {
         loop {
             match self.orders.try_recv() {
                 Ok(order) => self.waiting.push_back(order),
@@ -308,7 +300,7 @@ impl Open {
                 }
             }
         }
-        if (first == First::Answer || self.waiting.is_empty())
+        if self.waiting.is_empty()
             && let Some(answer) = self.answers.front_mut().and_then(poll)
         {
             self.answers.pop_front();

@@ -18,13 +18,13 @@ use crate::agent::supervisor::{
     SpawnRefusal, SpawnRequest, SupervisorClient, SupervisorClientError, SupervisorEvent,
     connect_or_start,
 };
+use crate::agent::telemetry::OomCounter;
 use crate::agent::waits::Waits;
 use crate::agent::workdir::TaskDirs;
 use crate::domain::ExecutionId;
 use crate::domain::signal::Signal;
 
 use super::containers::Containers;
-use super::oom::OomCounter;
 
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
@@ -61,7 +61,7 @@ impl Commands {
     ) -> Result<(Self, Event), SupervisorClientError> {
         let (client, known, told) = connect_or_start(&workdir, &program).await?;
         let client = Some(Arc::new(client));
-        let oom = OomCounter::new();
+        let oom = OomCounter::start();
         let containers = Containers::new(workdir.clone());
         let mut commands = Self {
             workdir,

@@ -2,7 +2,11 @@
 //! watchers leave.
 
 use std::collections::BTreeSet;
+use std::fs::OpenOptions;
+use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::sleep;
@@ -10,6 +14,7 @@ use tokio::time::sleep;
 use crate::agent::fsm::{CommandEnd, Culprit, Exit, NotStarted, TransferFailure};
 use crate::agent::runner::Job;
 use crate::agent::runner::docker::order::{self, End};
+use crate::agent::runner::docker::pull::{Fetched, PullProgress};
 use crate::agent::runner::docker::{Address, Engine, EngineError};
 use crate::agent::supervisor::{KnownExecution, SpawnRequest};
 use crate::agent::waits::Waits;
@@ -17,6 +22,8 @@ use crate::agent::workdir::TaskDirs;
 use crate::clock::SystemClock;
 use crate::domain::task::TaskSpec;
 use crate::domain::{Clock, ExecutionId, StoreId, Timestamp};
+
+use super::images::Images;
 
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_mins(5);
@@ -30,6 +37,22 @@ const TRIES: usize = 1_000;
 pub struct Containers {
     workdir: PathBuf,
     watched: BTreeSet<ExecutionId>,
+}
+
+/// Where those who want to know see how far the image of a task is.
+#[derive(Debug, Clone, Default)]
+pub struct PullBoard(Arc<Mutex<Option<PullProgress>>>);
+
+impl PullBoard {
+    fn note(&self, progress: &PullProgress) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(progress.clone());
+    }
+
+    /// In words; none while nothing is fetched.
+    pub fn describe(&self) -> Option<String> {
+        let seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.as_ref().map(|progress| format!("image: {progress}"))
+    }
 }
 
 impl Containers {
@@ -108,13 +131,35 @@ impl Containers {
     }
 }
 
-/// Has the engine fetch the image of a task, if it has one.
-pub async fn fetch_image(spec: &TaskSpec) -> Result<(), TransferFailure> {
+/// Has the engine fetch the image of a task, if it has one. What has to be
+/// fetched is told in the task's own stderr, as engines do.
+pub async fn fetch_image(
+    spec: &TaskSpec,
+    dirs: &TaskDirs,
+    images: &Images,
+    board: &PullBoard,
+) -> Result<(), TransferFailure> {
     let Some(image) = &spec.container else { return Ok(()) };
     let fetch = async {
         let address = Address::find().ok_or(EngineError::None)?;
         let engine = Engine::connect(&address).await?;
-        engine.fetch(image, spec.pull.unwrap_or_default()).await
+        let begun = SystemClock.now().monotonic;
+        let is_told = AtomicBool::new(false);
+        let tell = |progress: &PullProgress| {
+            if !is_told.swap(true, Ordering::Relaxed) {
+                say(dirs, &format!("fetching the image {image}"));
+            }
+            board.note(progress);
+        };
+        match engine.fetch(image, spec.pull.unwrap_or_default(), &tell).await? {
+            Fetched::WasThere => images.on_found(image),
+            Fetched::Pulled(progress) => {
+                let seconds = SystemClock.now().monotonic.since(begun).as_secs_f64();
+                say(dirs, &format!("fetched it in {seconds:.1} s: {progress}"));
+                images.on_pulled(image);
+            }
+        }
+        Ok(())
     };
     fetch.await.map_err(|error: EngineError| {
         let culprit = match error {
@@ -131,6 +176,14 @@ pub async fn fetch_image(spec: &TaskSpec) -> Result<(), TransferFailure> {
         };
         TransferFailure { reason, transient: false, culprit }
     })
+}
+
+fn say(dirs: &TaskDirs, text: &str) {
+    let file = OpenOptions::new().create(true).append(true).open(dirs.stderr());
+    let said = file.and_then(|mut file| file.write_all(format!("scitq: {text}\n").as_bytes()));
+    if let Err(error) = said {
+        tracing::debug!(%error, "cannot tell in a task's stderr of its image");
+    }
 }
 
 /// What people are told of the engine of this worker; none where there is none.

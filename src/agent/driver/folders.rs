@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -19,8 +19,7 @@ use crate::api::worker::Clean;
 use crate::clock::SystemClock;
 use crate::domain::{Clock, ExecutionId, Timestamp};
 
-/// A disk fuller than this is cleaned, percent.
-const MAX_USED_PERCENT: f64 = 90.0;
+use super::images::Images;
 
 /// The two threads.
 #[derive(Debug)]
@@ -38,6 +37,9 @@ pub struct Folders {
 pub struct FolderCare {
     pub maker: Maker,
     pub cache: ResourceCache,
+    pub images: Images,
+    /// A disk fuller than this is cleaned, percent.
+    pub max_used_percent: f64,
     /// For how long the files of a failed task are kept.
     pub keep_failed: Duration,
     /// The executions that the agent has.
@@ -72,6 +74,7 @@ enum Removal {
 struct Cleaner {
     maker: Maker,
     cache: ResourceCache,
+    images: Images,
     keep_failed: Duration,
     max_used_percent: f64,
     held: HeldFolders,
@@ -104,14 +107,15 @@ impl Folders {
     /// # Errors
     /// The system has no thread to give.
     pub fn start(care: FolderCare, events: UnboundedSender<Event>) -> io::Result<Self> {
-        let FolderCare { maker, cache, keep_failed, held } = care;
+        let FolderCare { maker, cache, images, max_used_percent, keep_failed, held } = care;
         let (to_make, makings) = channel();
         let (to_remove, removals) = channel();
         let cleaner = Cleaner {
             maker: maker.clone(),
             cache,
+            images,
             keep_failed,
-            max_used_percent: MAX_USED_PERCENT,
+            max_used_percent,
             held: held.clone(),
         };
         let thread_maker = maker.clone();
@@ -308,6 +312,9 @@ impl Cleaner {
         if self.is_disk_full() {
             self.evict_resources();
         }
+        if let Err(error) = self.images.evict_while(|root| self.is_full(root)) {
+            tracing::warn!(%error, "cannot remove unused images");
+        }
     }
 
     fn clean_tasks(&self) {
@@ -353,9 +360,14 @@ impl Cleaner {
         Ok(kept)
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "a share of a disk, rounded")]
     fn is_disk_full(&self) -> bool {
-        let Ok(disk) = rustix::fs::statvfs(&self.maker.workdir) else { return false };
+        self.is_full(&self.maker.workdir)
+    }
+
+    /// Whether the disk that a folder is on is fuller than it may be.
+    #[expect(clippy::cast_precision_loss, reason = "a share of a disk, rounded")]
+    fn is_full(&self, folder: &Path) -> bool {
+        let Ok(disk) = rustix::fs::statvfs(folder) else { return false };
         let used = disk.f_blocks.saturating_sub(disk.f_bfree) as f64;
         let usable = used + disk.f_bavail as f64;
         usable > 0.0 && used / usable * 100.0 > self.max_used_percent
@@ -398,8 +410,9 @@ mod tests {
                 File::open(dirs.root()).unwrap().set_modified(date).unwrap();
             }
             let cache = ResourceCache::open(&workdir, Arc::new(SystemClock)).unwrap();
+            let images = Images::open(&workdir);
             let maker = Maker::new(workdir).unwrap();
-            let cleaner = Cleaner { maker, cache, keep_failed, max_used_percent, held };
+            let cleaner = Cleaner { maker, cache, images, keep_failed, max_used_percent, held };
             Self { folder, cleaner }
         }
 
@@ -424,6 +437,14 @@ mod tests {
     #[test]
     fn all_that_is_not_in_use_goes_when_the_disk_is_full() {
         assert_eq!(Bench::new(Duration::from_hours(2), 0.0).cleaned(), [3]);
+    }
+
+    #[test]
+    fn the_oldest_files_are_the_first_to_go() {
+        let bench = Bench::new(Duration::from_hours(2), 100.0);
+        let order: Vec<u64> =
+            bench.cleaner.kept().unwrap().into_iter().map(|kept| kept.execution.0).collect();
+        assert_eq!(order, [1, 2]);
     }
 
     #[test]

@@ -17,14 +17,16 @@ use crate::agent::{files, token};
 use crate::api::link::{Heartbeat, Hello, PROTOCOL, Up};
 use crate::clock::SystemClock;
 use crate::domain::worker::{Machine, WorkerSettings};
-use crate::domain::{Clock, ExecutionId};
+use crate::domain::{Clock, ExecutionId, Monotonic};
 use crate::storage::{Note, Transfer};
 
 use super::commands::Commands;
-use super::containers::fetch_image;
+use super::containers::{PullBoard, fetch_image};
 use super::desk::Carrier;
 use super::folders::{self, Folders, Maker};
+use super::images::Images;
 use super::output::Output;
+use super::progress;
 
 /// So many directories are handed to the cleaner at once: some of those that it
 /// keeps serve the next tasks.
@@ -48,6 +50,7 @@ pub struct Hands {
     pub commands: Commands,
     pub folders: Folders,
     pub cache: ResourceCache,
+    pub images: Images,
     pub sampler: Arc<Mutex<Sampler>>,
     pub link: UnboundedSender<ToLink>,
     pub output: Output,
@@ -61,6 +64,8 @@ pub struct Hands {
 #[derive(Debug)]
 pub struct Moving {
     transfer: Transfer,
+    board: PullBoard,
+    since: Monotonic,
     task: JoinHandle<()>,
 }
 
@@ -69,6 +74,8 @@ struct Download {
     maker: Maker,
     dirs: TaskDirs,
     cache: ResourceCache,
+    images: Images,
+    board: PullBoard,
     ground: Ground,
 }
 
@@ -177,13 +184,19 @@ impl Hands {
             return self.folders.make(order, ground);
         }
         self.folders.hold(order.execution);
+        if let Some(image) = &spec.container {
+            self.images.hold(order.execution, image);
+        }
+        let board = PullBoard::default();
         let download = Download {
             maker: self.folders.maker(),
             dirs: TaskDirs::new(&self.workdir, order.execution),
             cache: self.cache.clone(),
+            images: self.images.clone(),
+            board: board.clone(),
             ground,
         };
-        self.start_transfer(&order, async move |order, transfer| {
+        self.start_transfer(&order, board, async move |order, transfer| {
             let result = download.run(&order, &transfer).await;
             Event::Prepared { execution: order.execution, result }
         });
@@ -191,7 +204,7 @@ impl Hands {
 
     fn upload(&mut self, order: &Arc<Order>) {
         let dirs = TaskDirs::new(&self.workdir, order.execution);
-        self.start_transfer(order, async move |order, transfer| {
+        self.start_transfer(order, PullBoard::default(), async move |order, transfer| {
             let execution = order.execution;
             let uri = order.spec.output.as_deref().unwrap_or_default();
             let result = match stage::upload(&dirs, uri, &transfer).await {
@@ -208,15 +221,17 @@ impl Hands {
     fn start_transfer<F>(
         &mut self,
         order: &Arc<Order>,
+        board: PullBoard,
         work: impl FnOnce(Arc<Order>, Transfer) -> F,
     ) where
         F: Future<Output = Event> + Send + 'static,
     {
         let transfer = Transfer::default();
         let events = self.events.clone();
+        let since = SystemClock.now().monotonic;
         let work = work(order.clone(), transfer.clone());
         let task = tokio::spawn(async move { drop(events.send(work.await)) });
-        self.transfers.insert(order.execution, Moving { transfer, task });
+        self.transfers.insert(order.execution, Moving { transfer, board, since, task });
     }
 
     fn stop_transfer(&mut self, execution: ExecutionId) {
@@ -227,6 +242,7 @@ impl Hands {
 
     /// A directory goes only after the transfer that works in it has ended.
     fn discard(&mut self, execution: ExecutionId, files: Files) {
+        self.images.release(execution);
         let Some(moving) = self.transfers.remove(&execution) else {
             return self.discarded.push((execution, files));
         };
@@ -249,14 +265,26 @@ impl Hands {
         standing: Standing,
     ) {
         let sampler = self.sampler.clone();
+        let transfers = self.describe_transfers();
         let frames = self.link.clone();
         tokio::task::spawn_blocking(move || {
             let now = SystemClock.now().monotonic;
             let stats = sampler.lock().unwrap_or_else(PoisonError::into_inner).sample(now);
             let Standing { draining, lease_seconds, orphans } = standing;
-            let heartbeat = Heartbeat { number, stats, phases, draining, lease_seconds, orphans };
+            let heartbeat =
+                Heartbeat { number, stats, phases, transfers, draining, lease_seconds, orphans };
             drop(frames.send(ToLink::Frame { link, frame: Up::Heartbeat(Box::new(heartbeat)) }));
         });
+    }
+
+    /// How far everything is that is under way.
+    fn describe_transfers(&self) -> Vec<(ExecutionId, String)> {
+        let now = SystemClock.now().monotonic;
+        let told = self.transfers.iter().filter_map(|(execution, moving)| {
+            let Moving { transfer, board, since, .. } = moving;
+            Some((*execution, progress::describe(transfer, board, *since, now)?))
+        });
+        told.collect()
     }
 
     fn send(&self, frame: ToLink) {
@@ -266,7 +294,7 @@ impl Hands {
 
 impl Download {
     async fn run(self, order: &Arc<Order>, transfer: &Transfer) -> Result<(), TransferFailure> {
-        let Self { maker, dirs, cache, ground } = self;
+        let Self { maker, dirs, cache, images, board, ground } = self;
         let making = order.clone();
         match tokio::task::spawn_blocking(move || maker.make(&making, ground)).await {
             Ok(made) => made.map_err(|error| folders::no_folder(&error))?,
@@ -286,7 +314,7 @@ impl Download {
         };
         let image = async {
             tokio::select! {
-                fetched = fetch_image(&order.spec) => fetched,
+                fetched = fetch_image(&order.spec, &dirs, &images, &board) => fetched,
                 () = transfer.cancel.cancelled() => {
                     let reason = "the image was not waited for".to_owned();
                     Err(TransferFailure { reason, transient: true, culprit: Culprit::Data })

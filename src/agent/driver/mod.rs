@@ -9,9 +9,10 @@ mod containers;
 mod desk;
 mod folders;
 mod hands;
+mod images;
 mod notice;
-mod oom;
 mod output;
+mod progress;
 mod turn;
 
 pub use commands::Commands;
@@ -19,5 +20,6 @@ pub use containers::describe_engine;
 pub use desk::{Carrier, Desk, Next};
 pub use folders::{FolderCare, Folders, HeldFolders, Maker};
 pub use hands::{Hands, Identity};
+pub use images::Images;
 pub use output::Output;
 pub use turn::Driver;

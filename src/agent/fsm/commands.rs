@@ -1,11 +1,12 @@
 //! What the supervisor tells of commands, and their time limits.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::api::link::ReportEvent;
 use crate::domain::execution::{Failure, FailureClass, Outcome, OutputSizes, Suspension};
 use crate::domain::signal::Signal;
-use crate::domain::{ExecutionId, Timestamp};
+use crate::domain::{ExecutionId, Monotonic, Timestamp};
 
 use super::effect::{Effect, Files, Ground};
 use super::event::{CommandEnd, CommandState, Exit, NotStarted};
@@ -39,15 +40,24 @@ impl AgentState {
         if !matches!(held.stage, Stage::Starting | Stage::Restored) {
             return;
         }
+        // One whose agent died before it could write the start down has run for a
+        // while, of which only the dates tell.
+        let passed = match held.stage {
+            Stage::Restored => u64::try_from(turn.now.wall.0.saturating_sub(at.0)).unwrap_or(0),
+            _ => 0,
+        };
+        let since_boot = turn.now.monotonic.0.saturating_sub(Duration::from_micros(passed));
         if held.started_at.is_none() {
-            turn.wants(Effect::Journal(Record::Started { execution: id, at }));
+            let since_boot = Some(since_boot);
+            turn.wants(Effect::Journal(Record::Started { execution: id, at, since_boot }));
         }
         held.started_at = Some(at);
-        held.start_clock(at);
+        held.start_clock(Monotonic(since_boot));
         let stop = held.stop;
         self.set_stage(id, Stage::Running);
         self.report(id, at, ReportEvent::Started);
         self.control_again(turn, id);
+        self.send_kept_signals(turn, id);
         let orphaned = self.executions.get(&id).is_none_or(|held| held.orphaned);
         if let Link::Up { link } = self.link
             && stop != Some(StopReason::Superseded)

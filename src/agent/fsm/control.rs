@@ -21,11 +21,24 @@ impl AgentState {
     }
 
     /// Sends a signal to a command that runs. What a suspended one does not
-    /// take note of now it takes note of when it goes on.
-    pub(super) fn on_signal(&self, turn: &mut Turn, id: ExecutionId, signal: Signal) {
-        let is_running =
-            self.executions.get(&id).is_some_and(|held| matches!(held.stage, Stage::Running));
-        if is_running && self.is_own(id) {
+    /// take note of now it takes note of when it goes on. One that is just
+    /// being started, or of which the supervisor has not told yet, gets it then.
+    pub(super) fn on_signal(&mut self, turn: &mut Turn, id: ExecutionId, signal: Signal) {
+        if !self.is_own(id) {
+            return;
+        }
+        let Some(held) = self.executions.get_mut(&id) else { return };
+        match held.stage {
+            Stage::Running => turn.wants(Effect::Signal { execution: id, signal }),
+            Stage::Starting | Stage::Restored => held.signals.push(signal),
+            _ => {}
+        }
+    }
+
+    /// Sends what was kept until the command ran.
+    pub(super) fn send_kept_signals(&mut self, turn: &mut Turn, id: ExecutionId) {
+        let Some(held) = self.executions.get_mut(&id) else { return };
+        for signal in std::mem::take(&mut held.signals) {
             turn.wants(Effect::Signal { execution: id, signal });
         }
     }
@@ -55,9 +68,7 @@ impl AgentState {
     pub(super) fn suspend_running(&mut self, turn: &mut Turn, id: ExecutionId) {
         let Some(held) = self.executions.get_mut(&id) else { return };
         if let Some(clock @ RunClock::Passes { .. }) = held.clock {
-            // The deadline does not depend on the date, which people change.
-            let by_deadline = held.deadline.map(|at| at.since(turn.now.monotonic));
-            let left = by_deadline.or_else(|| clock.left(turn.now.wall));
+            let left = clock.left(turn.now.monotonic);
             held.clock = Some(RunClock::Stands { left });
             turn.wants(Effect::Journal(Record::Suspended { execution: id, left }));
         }
@@ -68,7 +79,7 @@ impl AgentState {
 
     /// Sets the moment at which the time of a command is up.
     pub(super) fn set_run_deadline(&mut self, turn: &Turn, id: ExecutionId) {
-        let left = self.executions.get(&id).and_then(|held| held.clock?.left(turn.now.wall));
+        let left = self.executions.get(&id).and_then(|held| held.clock?.left(turn.now.monotonic));
         self.set_deadline(id, left.map(|left| turn.now.monotonic.after(left)));
     }
 
@@ -98,9 +109,9 @@ impl AgentState {
 
     pub(super) fn resume_running(&mut self, turn: &mut Turn, id: ExecutionId) {
         let Some(held) = self.executions.get_mut(&id) else { return };
-        let at = turn.now.wall;
-        held.resume_clock(at);
-        turn.wants(Effect::Journal(Record::Resumed { execution: id, at }));
+        let (at, since_boot) = (turn.now.wall, Some(turn.now.monotonic.0));
+        held.resume_clock(turn.now.monotonic);
+        turn.wants(Effect::Journal(Record::Resumed { execution: id, at, since_boot }));
         turn.wants(Effect::Signal { execution: id, signal: Signal::Cont });
         self.set_run_deadline(turn, id);
     }

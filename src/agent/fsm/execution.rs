@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::api::link::{Held, Report};
 use crate::domain::execution::{Failure, FailureClass, Outcome, OutputSizes, Phase, Suspension};
+use crate::domain::signal::Signal;
 use crate::domain::task::TaskSpec;
 use crate::domain::{Epoch, ExecutionId, Monotonic, StoreId, TaskId, Timestamp};
 
@@ -53,6 +54,8 @@ pub struct Execution {
     /// The server wants it for another worker unless it turns out that it runs.
     pub wanted_back: bool,
     pub stop: Option<StopReason>,
+    /// Signals that came while the command was being started.
+    pub signals: Vec<Signal>,
     /// How far it is held back.
     pub suspension: Suspension,
     /// None before the command has started.
@@ -72,11 +75,12 @@ pub enum Known {
     Started,
 }
 
-/// The time that a command has for its run.
+/// The time that a command has for its run. It is counted since boot: people
+/// and time servers change the date, and no command outlives its boot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RunClock {
     /// It passes: so much was left at that moment. None: there is no limit.
-    Passes { since: Timestamp, left: Option<Duration> },
+    Passes { since: Monotonic, left: Option<Duration> },
     /// The command is suspended, and the clock stands still.
     Stands { left: Option<Duration> },
 }
@@ -169,13 +173,10 @@ impl StopReason {
 impl RunClock {
     /// What is left; none when there is no limit.
     #[must_use]
-    pub fn left(self, now: Timestamp) -> Option<Duration> {
+    pub fn left(self, now: Monotonic) -> Option<Duration> {
         match self {
             Self::Stands { left } => left,
-            Self::Passes { since, left } => {
-                let passed = u64::try_from(now.0.saturating_sub(since.0)).unwrap_or(0);
-                left.map(|left| left.saturating_sub(Duration::from_micros(passed)))
-            }
+            Self::Passes { since, left } => left.map(|left| left.saturating_sub(now.since(since))),
         }
     }
 }
@@ -192,6 +193,7 @@ impl Execution {
             orphaned: false,
             wanted_back: false,
             stop: None,
+            signals: Vec::new(),
             suspension: Suspension::No,
             clock: None,
             deadline: None,
@@ -221,16 +223,16 @@ impl Execution {
     }
 
     /// The command has started: its time begins to pass.
-    pub fn start_clock(&mut self, at: Timestamp) {
+    pub fn start_clock(&mut self, since: Monotonic) {
         let limit = self.order.spec.run_timeout;
         let left = limit.map(|limit| Duration::from_secs(limit.into()));
-        self.clock.get_or_insert(RunClock::Passes { since: at, left });
+        self.clock.get_or_insert(RunClock::Passes { since, left });
     }
 
     /// The command was continued: its time passes again.
-    pub const fn resume_clock(&mut self, at: Timestamp) {
+    pub const fn resume_clock(&mut self, since: Monotonic) {
         if let Some(RunClock::Stands { left }) = self.clock {
-            self.clock = Some(RunClock::Passes { since: at, left });
+            self.clock = Some(RunClock::Passes { since, left });
         }
     }
 

@@ -26,6 +26,10 @@ pub enum Record {
     Started {
         execution: ExecutionId,
         at: Timestamp,
+        /// The same moment since boot, which no change of the date moves. Agents
+        /// of before did not write it.
+        #[serde(default)]
+        since_boot: Option<Duration>,
     },
     /// Another order took the place of the accepted one: the task was edited,
     /// or another database has adopted it.
@@ -46,6 +50,8 @@ pub enum Record {
     Resumed {
         execution: ExecutionId,
         at: Timestamp,
+        #[serde(default)]
+        since_boot: Option<Duration>,
     },
     /// The command shall end, for this reason.
     Stopping {

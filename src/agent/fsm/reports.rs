@@ -72,6 +72,14 @@ impl Reports {
         Some((self.last_number, reports))
     }
 
+    /// Takes back what is queued of an execution of which nothing shall be told.
+    pub fn withdraw(&mut self, execution: ExecutionId) {
+        self.queue.retain(|report| report.execution != execution);
+        if self.queue.is_empty() {
+            self.waiting_since = None;
+        }
+    }
+
     /// The batch of that number, if it is under way.
     pub fn on_ack(&mut self, number: u64) -> Option<Batch> {
         let position = self.in_flight.iter().position(|batch| batch.number == number)?;
@@ -154,8 +162,29 @@ mod tests {
         assert_eq!(reports.due_at(patience), Some(at(14)));
         assert_eq!(reports.next_batch(at(14), patience).unwrap().1.len(), 2);
         assert_eq!(reports.due_at(patience), None);
+        reports.push(report(4));
+        assert!(reports.next_batch(at(15), patience).is_none());
+        reports.withdraw(ExecutionId(4));
+        assert_eq!(reports.due_at(patience), None);
         reports.push(report(3));
         assert!(reports.next_batch(at(15), patience).is_none());
         assert!(reports.next_batch(at(15), Duration::ZERO).is_some(), "it is wanted at once");
+    }
+
+    #[test]
+    fn what_waits_to_be_told_of_an_orphan_is_not_told() {
+        let mut reports = Reports::new();
+        let (now, patience) = (Monotonic(Duration::ZERO), Duration::from_millis(10));
+        for execution in [1, 2, 1] {
+            reports.push(report(execution));
+        }
+        assert!(reports.next_batch(now, patience).is_none());
+        reports.withdraw(ExecutionId(1));
+        let (_, sent) = reports.next_batch(now.after(patience), patience).unwrap();
+        assert_eq!(sent, [report(2)]);
+        reports.push(report(3));
+        assert!(reports.next_batch(now, patience).is_none());
+        reports.withdraw(ExecutionId(3));
+        assert_eq!(reports.due_at(patience), None);
     }
 }

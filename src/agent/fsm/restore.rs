@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::api::link::{Report, ReportEvent};
 use crate::domain::execution::OutputSizes;
-use crate::domain::{ExecutionId, Timestamp};
+use crate::domain::{ExecutionId, Monotonic, Timestamp};
 
 use super::effect::Files;
 use super::execution::{Execution, Order, Reported, RunClock, Stage};
@@ -25,10 +25,13 @@ impl AgentState {
                         held.orphaned = orphaned;
                     });
                 }
-                Record::Started { execution, at } => {
+                Record::Started { execution, at, since_boot } => {
                     self.restored(execution, |held| {
                         held.started_at = Some(at);
-                        held.start_clock(at);
+                        // Else by the dates, once the supervisor has told of it.
+                        if let Some(since_boot) = since_boot {
+                            held.start_clock(Monotonic(since_boot));
+                        }
                     });
                 }
                 Record::Held { execution, suspension } => {
@@ -37,8 +40,12 @@ impl AgentState {
                 Record::Suspended { execution, left } => {
                     self.restored(execution, |held| held.clock = Some(RunClock::Stands { left }));
                 }
-                Record::Resumed { execution, at } => {
-                    self.restored(execution, |held| held.resume_clock(at));
+                Record::Resumed { execution, since_boot, .. } => {
+                    self.restored(execution, |held| {
+                        if let Some(since_boot) = since_boot {
+                            held.resume_clock(Monotonic(since_boot));
+                        }
+                    });
                 }
                 Record::Stopping { execution, reason } => {
                     self.restored(execution, |held| held.stop = held.stop.max(Some(reason)));

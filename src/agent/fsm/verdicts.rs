@@ -31,6 +31,7 @@ impl AgentState {
             // books. Only a plain word ends a command: it runs on, unreported.
             Verdict::Settled | Verdict::Unknown => {
                 held.orphaned = true;
+                self.reports.withdraw(id);
                 self.refresh_startable(id);
                 turn.wants(Effect::StopOutput(id));
             }
@@ -88,6 +89,7 @@ impl AgentState {
         }
         let is_running = matches!(held.stage, Stage::Running);
         held.stop = Some(StopReason::Superseded);
+        self.reports.withdraw(id);
         self.set_deadline(id, None);
         turn.wants(Effect::Journal(Record::Stopping {
             execution: id,

@@ -8,7 +8,7 @@ use crate::domain::execution::OutputSizes;
 use crate::domain::{ExecutionId, Monotonic};
 
 use super::effect::{Effect, Secret};
-use super::execution::{Execution, Known, Stage, StopReason, Upload};
+use super::execution::{Execution, Known, Order, Stage, StopReason, Upload};
 use super::state::{AgentState, Link, Turn};
 
 /// Heartbeats whose sending time is remembered: a link is given up long before.
@@ -48,6 +48,9 @@ impl AgentState {
     ) {
         let present = (welcome.store.clone(), welcome.epoch);
         let same_store = self.store.as_ref().is_none_or(|store| *store == present);
+        let same_database = self.store.as_ref().is_none_or(|(store, _)| *store == welcome.store);
+        let verdicts: BTreeMap<ExecutionId, Verdict> = welcome.verdicts.into_iter().collect();
+        let told: Vec<ExecutionId> = self.named_in_hello().map(Execution::id).collect();
         if self.store.as_ref() != Some(&present) {
             self.store = Some(present);
             turn.wants(Effect::RememberStore(welcome.store.clone(), welcome.epoch));
@@ -59,20 +62,21 @@ impl AgentState {
         self.lease.renew(hello_sent_at);
         self.apply_settings(welcome.settings);
         self.wanted = welcome.wanted;
-        if !same_store && self.named_in_hello().next().is_some() {
-            // The hello named the executions of another database. This one has
-            // some too: introduce the agent again, with those.
+        if !same_store {
+            // The hello named the executions of another database. If this one
+            // has some too, the agent has to introduce itself again, with those.
+            let has_untold = self.named_in_hello().next().is_some();
+            if same_database {
+                self.carry_over(turn, &told, &verdicts);
+            }
             self.orphan_all();
-            self.drop_link(turn);
-            turn.wants(Effect::Redial { link });
-            return;
+            if has_untold {
+                self.drop_link(turn);
+                turn.wants(Effect::Redial { link });
+                return;
+            }
         }
         self.link = Link::Up { link };
-        if !same_store {
-            self.orphan_all();
-            return self.tell_orphans(turn);
-        }
-        let verdicts: BTreeMap<ExecutionId, Verdict> = welcome.verdicts.into_iter().collect();
         let output: BTreeMap<ExecutionId, OutputSizes> = welcome.output.into_iter().collect();
         let named: Vec<ExecutionId> = self.named_in_hello().map(Execution::id).collect();
         for id in named {
@@ -189,6 +193,25 @@ impl AgentState {
     fn tell_orphans(&mut self, turn: &mut Turn) {
         if self.has_orphans() {
             self.on_heartbeat_due(turn);
+        }
+    }
+
+    /// The database is the one from before, copied or restored. What it knows of
+    /// those that the hello named is its own still; it may have forgotten how
+    /// far they had got.
+    fn carry_over(
+        &mut self,
+        turn: &mut Turn,
+        told: &[ExecutionId],
+        verdicts: &BTreeMap<ExecutionId, Verdict>,
+    ) {
+        let Some(store) = self.store.clone() else { return };
+        for id in told {
+            let is_known = verdicts.get(id).copied().is_some_and(is_knowing);
+            let Some(held) = self.executions.get_mut(id).filter(|_| is_known) else { continue };
+            held.known = Known::Nothing;
+            let order = Order { store: store.clone(), ..(*held.order).clone() };
+            self.replace_order(turn, *id, order);
         }
     }
 

@@ -8,7 +8,7 @@ use std::thread;
 
 use thiserror::Error;
 
-use crate::domain::worker::Machine;
+use crate::domain::worker::{Machine, Protocol};
 
 use super::memory::{effective_memory, memory_groups};
 use super::proc::parse_memory;
@@ -54,6 +54,7 @@ pub fn detect_machine(workdir: &Path, kind: MachineKind) -> Result<Machine, Tele
         region: kind.region,
         provider: kind.provider,
         engine: None,
+        protocol: Protocol::Link,
     })
 }
 

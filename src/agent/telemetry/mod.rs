@@ -7,8 +7,10 @@
 
 mod machine;
 mod memory;
+mod oom;
 mod proc;
 mod sampler;
 
 pub use machine::{MachineKind, TelemetryError, boot_id, detect_machine};
+pub use oom::OomCounter;
 pub use sampler::Sampler;

@@ -105,6 +105,7 @@ impl Bench {
             workdir: self.workdir.clone(),
             kind: crate::agent::telemetry::MachineKind::default(),
             keep_failed: self.keep_failed,
+            max_used_percent: 100.0,
             upload_patience: Duration::from_mins(1),
             program: self.program.clone(),
         }

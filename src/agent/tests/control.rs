@@ -35,7 +35,8 @@ async fn a_paused_command_stands_still_also_over_a_restart_of_the_agent() {
     let agent = bench.start_agent();
     let mut session = bench.welcome().await;
     let gate = bench.folder().join("gate");
-    let script = format!("until [ -e {} ]; do sleep 0.01; done", gate.display());
+    // Without a child: one that is stopped before its `exec` keeps its parent in the kernel.
+    let script = format!("until [ -e {} ]; do :; done", gate.display());
     let pid = start(&mut session, 1, &script).await;
     session.suspend(1, Suspension::Run).await;
     until("it stands", || state(pid) == Some('T')).await;
@@ -75,7 +76,7 @@ async fn one_that_ignores_the_polite_word_is_stopped_all_the_same() {
     let bench = Bench::new().await;
     let agent = bench.start_agent();
     let mut session = bench.welcome().await;
-    let pid = start(&mut session, 1, "trap '' TSTP; while :; do sleep 0.01; done").await;
+    let pid = start(&mut session, 1, "trap '' TSTP; while :; do :; done").await;
     session.suspend(1, Suspension::Run).await;
     until("it stands", || state(pid) == Some('T')).await;
     session.order(1, Verdict::Killed).await;
@@ -89,7 +90,7 @@ async fn the_run_limit_stands_still_while_a_command_does() {
     let bench = Bench::new().await;
     let agent = bench.start_agent();
     let mut session = bench.welcome().await;
-    let mut spec = shell("echo $$; while :; do sleep 0.01; done");
+    let mut spec = shell("echo $$; while :; do :; done");
     spec["run_timeout"] = json!(2);
     session.start(1, &spec).await;
     let begun = Instant::now();
@@ -114,7 +115,7 @@ async fn a_stop_of_a_paused_command_lets_it_end_in_its_own_way() {
     let bench = Bench::new().await;
     let agent = bench.start_agent();
     let mut session = bench.welcome().await;
-    let script = "trap 'echo bye; exit 5' TERM; while :; do sleep 0.01; done";
+    let script = "trap 'echo bye; exit 5' TERM; while :; do :; done";
     let pid = start(&mut session, 1, script).await;
     session.suspend(1, Suspension::Run).await;
     until("it stands", || state(pid) == Some('T')).await;
@@ -131,7 +132,7 @@ async fn a_signal_arrives_by_its_name() {
     let bench = Bench::new().await;
     let agent = bench.start_agent();
     let mut session = bench.welcome().await;
-    let script = "trap 'echo usr1; exit 0' USR1; echo $$; while :; do sleep 0.01; done";
+    let script = "trap 'echo usr1; exit 0' USR1; echo $$; while :; do :; done";
     session.start(1, &shell(script)).await;
     pid(&mut session, 1).await;
     session.signal(1, Signal::Usr1).await;
@@ -234,7 +235,7 @@ async fn a_worker_that_is_drained_leaves_after_its_last_execution() {
     let agent = bench.start_agent();
     let mut session = bench.welcome().await;
     let gate = bench.folder().join("gate");
-    let script = format!("until [ -e {} ]; do sleep 0.01; done", gate.display());
+    let script = format!("until [ -e {} ]; do :; done", gate.display());
     start(&mut session, 1, &script).await;
     session.want(WantedState::Draining).await;
     session.start(2, &json!({ "command": "true" })).await;

@@ -98,6 +98,12 @@ impl TaskDirs {
         Self { root: tasks(workdir).join(execution.to_string()) }
     }
 
+    /// The folders of a task that a person runs by hand.
+    #[must_use]
+    pub const fn at(root: PathBuf) -> Self {
+        Self { root }
+    }
+
     /// The task's own folder, in which its command starts.
     #[must_use]
     pub fn root(&self) -> &Path {

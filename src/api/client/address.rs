@@ -23,7 +23,7 @@ pub const DEFAULT_PORT: u16 = 5000;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ServerAddress {
     url: Url,
-    ssh: Option<SshHost>,
+    ssh: Option<Box<SshHost>>,
 }
 
 /// Why a text is no server address.
@@ -63,8 +63,8 @@ impl ServerAddress {
 
     /// The machine through which the server is reached by SSH.
     #[must_use]
-    pub const fn ssh(&self) -> Option<&SshHost> {
-        self.ssh.as_ref()
+    pub fn ssh(&self) -> Option<&SshHost> {
+        self.ssh.as_deref()
     }
 
     /// Whether nobody on the way can read what is sent there.
@@ -173,14 +173,14 @@ fn parse_ssh(text: &str) -> Result<ServerAddress, AddressError> {
     if url.query().is_some() || url.fragment().is_some() {
         return Err(malformed(text, "it has a query or fragment"));
     }
-    let part = |part: &str| {
+    let decoded = |part: &str| {
         percent_decode_str(part)
             .decode_utf8()
             .map(Cow::into_owned)
             .map_err(|_| malformed(text, "it is not UTF-8"))
     };
-    let host = part(url.host_str().unwrap_or_default().trim_matches(['[', ']']))?;
-    let user = Some(part(url.username())?).filter(|user| !user.is_empty());
+    let host = decoded(url.host_str().unwrap_or_default().trim_matches(['[', ']']))?;
+    let user = Some(decoded(url.username())?).filter(|user| !user.is_empty());
     let is_odd = |name: &str| {
         name.starts_with('-') || name.chars().any(|c| c.is_control() || c.is_whitespace())
     };
@@ -189,12 +189,12 @@ fn parse_ssh(text: &str) -> Result<ServerAddress, AddressError> {
     }
     let port = match url.path().trim_matches('/') {
         "" => DEFAULT_PORT,
-        port => port
+        digits => digits
             .parse()
             .map_err(|_| malformed(text, "what follows the host is the server's port there"))?,
     };
     let inner = parse_url(text, &format!("http://127.0.0.1:{port}"))?;
-    Ok(ServerAddress { url: inner, ssh: Some(SshHost { user, host, port: url.port() }) })
+    Ok(ServerAddress { url: inner, ssh: Some(Box::new(SshHost { user, host, port: url.port() })) })
 }
 
 fn parse_url(text: &str, url: &str) -> Result<Url, AddressError> {

@@ -16,6 +16,7 @@ use crate::api::batch::{
     BatchDetail, BatchList, ChangedBatch, DeleteBatch, UpdateBatch, WithTasks,
 };
 use crate::api::execution::{ExecutionPage, ExecutionView, ListExecutions};
+use crate::api::import::{ImportTasks, ImportedIds, ImportedWorker};
 use crate::api::output::{
     COMPLETE_HEADER, OFFSET_HEADER, OutputTimes, ReadOutput, ReadTimes, SIZE_HEADER,
 };
@@ -303,6 +304,14 @@ impl Client {
 
     pub async fn create_token(&self, token: &CreateToken) -> Result<CreatedToken, ClientError> {
         self.post(TOKENS, token).await
+    }
+
+    pub async fn import_tasks(&self, tasks: &ImportTasks) -> Result<ImportedIds, ClientError> {
+        self.post("/api/v2/import/tasks", tasks).await
+    }
+
+    pub async fn import_worker(&self, worker: &ImportedWorker) -> Result<(), ClientError> {
+        self.post_quietly("/api/v2/import/worker", worker).await
     }
 
     pub async fn delete_token(&self, id: TokenId) -> Result<(), ClientError> {

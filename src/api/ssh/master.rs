@@ -11,6 +11,8 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 
 use super::{SshError, SshHost, last_line};
@@ -148,8 +150,7 @@ pub(super) fn folder() -> Result<PathBuf, SshError> {
 
 /// Short, since the path of a socket may not be long.
 fn name_of(host: &SshHost) -> String {
-    let hash = Sha256::digest(host.to_string().as_bytes());
-    hash.iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+    URL_SAFE_NO_PAD.encode(Sha256::digest(host.to_string().as_bytes())).chars().take(10).collect()
 }
 
 fn scratch() -> io::Result<File> {

@@ -2,8 +2,10 @@
 
 mod batch;
 mod change;
+mod debug;
 mod execution;
 mod file;
+mod import;
 mod options;
 mod select;
 mod server;
@@ -44,6 +46,7 @@ enum ObjectOfServer {
     Batch(batch::BatchArgs),
     Execution(execution::ExecutionArgs),
     Token(token::TokenArgs),
+    Debug(debug::DebugArgs),
 }
 
 pub async fn cmd_manage(global: &GlobalArgs, args: ManageArgs) -> Result<u8, CliError> {
@@ -59,6 +62,7 @@ pub async fn cmd_manage(global: &GlobalArgs, args: ManageArgs) -> Result<u8, Cli
         ObjectOfServer::Worker(args) => worker::cmd_worker(&session, args).await?,
         ObjectOfServer::Batch(args) => batch::cmd_batch(&session, args).await?,
         ObjectOfServer::Execution(args) => execution::cmd_execution(&session, args).await?,
+        ObjectOfServer::Debug(args) => code = debug::cmd_debug(global, &session, args).await?,
         ObjectOfServer::Token(args) => token::cmd_token(&session, args).await?,
     }
     session.output.flush()?;

@@ -47,6 +47,7 @@ impl State {
     /// of the invariants: looks at everything.
     pub(super) fn could_assign(&self, batch: &Batch) -> bool {
         batch.gives_out()
+            && self.settling.is_none()
             && batch.ready.classes().any(|(demand, _)| {
                 batch.candidates.iter().any(|(_, worker)| self.worker_fits(*worker, demand))
             })
@@ -81,7 +82,7 @@ impl State {
 
     fn next_assignment(&mut self, now: Monotonic, id: BatchId) -> Option<(TaskId, WorkerId)> {
         let batch = self.batches.get(&id)?;
-        if !batch.gives_out() || batch.candidates.is_empty() {
+        if !batch.gives_out() || batch.candidates.is_empty() || self.settling.is_some() {
             return None;
         }
         if let Some((demand, class)) = batch.ready.only_class()
@@ -223,7 +224,12 @@ impl State {
         }
     }
 
-    fn assign_to(&mut self, context: &mut Context<'_>, task_id: TaskId, worker_id: WorkerId) {
+    pub(super) fn assign_to(
+        &mut self,
+        context: &mut Context<'_>,
+        task_id: TaskId,
+        worker_id: WorkerId,
+    ) {
         let slots = self.slots_of(task_id, worker_id);
         let (Some(task), Some(worker)) =
             (self.tasks.get_mut(&task_id), self.workers.get(&worker_id))
@@ -252,6 +258,7 @@ impl State {
                 finished_at: None,
                 outcome: None,
                 output: OutputSizes::default(),
+                keepsake: None,
             },
             worker: worker_id,
             phase: Phase::Downloading,

@@ -13,7 +13,9 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use crate::api::token::Role;
 use crate::domain::batch::{BatchPause, BatchSettings};
 use crate::domain::demand::Demand;
-use crate::domain::execution::{ExecutionState, Failure, FailureClass, Outcome, OutputSizes};
+use crate::domain::execution::{
+    ExecutionState, Failure, FailureClass, Keepsake, Outcome, OutputSizes,
+};
 use crate::domain::task::{Hold, TaskState};
 use crate::domain::worker::{Machine, WantedState, WorkerSettings};
 use crate::domain::{BatchId, BatchName, ExecutionId, TaskId, Timestamp, TokenId, WorkerId};
@@ -104,6 +106,8 @@ pub struct ExecutionRow {
     pub finished_at: Option<Timestamp>,
     pub outcome: Option<Box<Outcome>>,
     pub output: OutputSizes,
+    /// None but on workers of the original.
+    pub keepsake: Option<Box<Keepsake>>,
 }
 
 /// Why an execution that is still under way shall end, and what its task does then.

@@ -14,12 +14,13 @@ use crate::api::task::{Dependents, EditEnded, EditRunning, Unfit};
 use crate::api::token::Role;
 use crate::api::worker::{Clean, HandledOrphans, Orphan, UpdateWorker};
 use crate::domain::demand::Demand;
-use crate::domain::execution::{OutputSizes, Phase, Suspension};
+use crate::domain::execution::{Failure, Keepsake, OutputSizes, Phase, Suspension};
 use crate::domain::signal::Signal;
-use crate::domain::task::TaskState;
+use crate::domain::task::{Hold, TaskState};
 use crate::domain::worker::{Machine, WantedState, WorkerSettings, WorkerStats};
 use crate::domain::{BatchName, Epoch, ExecutionId, StoreId, TaskId, Timestamp, TokenId, WorkerId};
 
+use super::change::ExecutionRow;
 use super::state::{LinkId, Requirement};
 
 /// Everything that can happen.
@@ -132,8 +133,75 @@ pub enum Command {
         link: LinkId,
         reports: Vec<Received>,
     },
+    /// These run for longer than they may, and their workers are silent; with
+    /// the limits, in seconds.
+    TimeOut(Vec<(ExecutionId, u32)>),
+    /// A worker of the original is made, or found by its name and machine.
+    RegisterWorker(Box<NewWorker>),
+    /// A worker of the original speaks: it holds all that this server has for it.
+    Attach {
+        worker: WorkerId,
+        link: LinkId,
+    },
+    /// Its machine is another than it was said to be.
+    DescribeWorker {
+        worker: WorkerId,
+        machine: Machine,
+    },
+    /// A worker of the original is about to start the command: from now on it goes
+    /// by the specification as it is.
+    Freeze {
+        worker: WorkerId,
+        link: LinkId,
+        execution: ExecutionId,
+    },
+    /// Notes what a worker of the original tells; what is none stays as it is.
+    Keep {
+        execution: ExecutionId,
+        keepsake: Keepsake,
+    },
+    /// Gives out ids of executions, as many as that.
+    ReserveExecutions(u64),
+    /// Takes in tasks of another system.
+    ImportTasks(Vec<ImportTask>),
+    /// Gives a pending task to a worker that a person chose.
+    AssignTask {
+        task: TaskId,
+        worker: WorkerId,
+    },
     /// Time has passed.
     Tick,
+}
+
+/// A task of another system, with what became of it there.
+#[derive(Debug, Clone)]
+pub struct ImportTask {
+    pub new: NewTask,
+    /// None: it is queued.
+    pub ended: Option<ImportedEnd>,
+    pub created_at: Timestamp,
+    /// Since when it is in its state.
+    pub since: Timestamp,
+    pub retries_left: u32,
+    /// Under ids that were given out for them; all have ended.
+    pub executions: Vec<(ExecutionId, ExecutionRow)>,
+}
+
+/// How a task of another system ended.
+#[derive(Debug, Clone)]
+pub struct ImportedEnd {
+    pub state: TaskState,
+    pub failure: Option<Failure>,
+}
+
+/// A worker that is known before it speaks.
+#[derive(Debug, Clone)]
+pub struct NewWorker {
+    pub name: Arc<str>,
+    pub machine: Machine,
+    pub settings: WorkerSettings,
+    pub wanted: WantedState,
+    pub version: String,
 }
 
 /// What a heartbeat tells.
@@ -141,6 +209,8 @@ pub enum Command {
 pub struct Pulse {
     pub stats: WorkerStats,
     pub phases: Vec<(ExecutionId, Phase)>,
+    /// How far the transfers of the worker are, in words.
+    pub transfers: Vec<(ExecutionId, String)>,
     pub draining: bool,
     /// The silence after which the agent takes its tasks for lost; none: never.
     pub lease: Option<Duration>,
@@ -158,6 +228,8 @@ pub struct NewTask {
     pub tags: BTreeMap<String, String>,
     pub after: Vec<Requirement>,
     pub after_batch: Vec<BatchName>,
+    /// Whether it is held back from the start.
+    pub hold: Hold,
     /// The whole spec as JSON.
     pub spec: Arc<str>,
 }
@@ -205,6 +277,10 @@ pub enum Reply {
     Created {
         first: TaskId,
         count: u64,
+    },
+    /// Ids of executions that were given out, from this one on.
+    Executions {
+        first: ExecutionId,
     },
     Tasks(Vec<TaskId>),
     /// So many tasks were changed.
@@ -273,6 +349,12 @@ pub enum Refusal {
     OtherWorker { bound: WorkerId, name: Arc<str> },
     #[error("another live agent speaks for worker `{0}`")]
     AlreadyConnected(Arc<str>),
+    #[error("task {0} is {1}, not pending")]
+    NotPending(TaskId, TaskState),
+    #[error("worker `{0}` takes no task now")]
+    TakesNothing(Arc<str>),
+    #[error("the command of execution {0} is not to be started")]
+    NotToStart(ExecutionId),
     #[error("this link has been replaced by a newer one")]
     StaleLink,
     #[error("this idempotency key came with another request before")]

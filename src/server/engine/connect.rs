@@ -88,8 +88,15 @@ impl State {
             && worker.link == Some(link)
         {
             worker.link = None;
-            self.rank_worker(id);
-            self.publish_worker(context, id);
+            let drains = worker.leaving || worker.wanted == WantedState::Draining;
+            if drains && worker.executions.is_empty() && worker.seen == SeenState::Online {
+                // It has left as it was asked to: there is nothing to wait for.
+                worker.seen = SeenState::Offline;
+                self.record_worker(context, id);
+            } else {
+                self.rank_worker(id);
+                self.publish_worker(context, id);
+            }
         }
         Reply::Done
     }
@@ -101,17 +108,19 @@ impl State {
         link: LinkId,
         pulse: Pulse,
     ) -> Result<Reply, Refusal> {
-        let Pulse { stats, phases, draining, lease, orphans } = pulse;
+        let Pulse { stats, phases, transfers, draining, lease, orphans } = pulse;
         self.hear(context, id, link)?;
         if let Some(worker) = self.workers.get_mut(&id) {
             worker.stats = Some(stats);
             worker.leaving = draining;
             worker.agent_lease = lease;
             worker.orphans = orphans;
+            worker.transfers = transfers;
             let batch = worker.batch;
             self.rank_worker(id);
             self.assign(context, batch);
         }
+        self.settle_with(context, id);
         for (execution, phase) in phases {
             let before_the_run = matches!(phase, Phase::Downloading | Phase::Ready);
             if before_the_run
@@ -164,7 +173,7 @@ impl State {
         }
     }
 
-    fn register(&mut self, context: &mut Context<'_>, connect: &Connect) -> WorkerId {
+    pub(super) fn register(&mut self, context: &mut Context<'_>, connect: &Connect) -> WorkerId {
         let batch = self.batch_of(context, &connect.settings.batch);
         let id = self.next.worker;
         self.next.worker = id.next();
@@ -179,6 +188,7 @@ impl State {
             failure: None,
             faults: Vec::new(),
             orphans: Vec::new(),
+            transfers: Vec::new(),
             agent_lease: self.lost_after(batch),
             reserved_for: None,
             version: connect.version.clone(),
@@ -238,10 +248,15 @@ impl State {
             .store
             .as_ref()
             .is_none_or(|(store, epoch)| *store == self.store && *epoch == self.epoch);
+        let same_database = connect.store.as_ref().is_none_or(|(store, _)| *store == self.store);
         let mut verdicts = Vec::with_capacity(connect.held.len());
         let mut named = FxHashSet::default();
         for held in &connect.held {
-            let verdict = if same_store {
+            // Of another life of this database only that is known for sure which
+            // is live in this one too: ids that were given out since the copy
+            // was made are skipped here.
+            let is_known = same_store || same_database && self.is_held_by(id, held);
+            let verdict = if is_known {
                 named.insert(held.execution);
                 self.verdict_on_held(context, id, held)
             } else {
@@ -276,6 +291,13 @@ impl State {
         verdicts
     }
 
+    /// Whether this is a live execution of this worker, for this task.
+    fn is_held_by(&self, worker: WorkerId, held: &Held) -> bool {
+        self.executions
+            .get(&held.execution)
+            .is_some_and(|execution| execution.worker == worker && execution.row.task == held.task)
+    }
+
     fn verdict_on_held(
         &mut self,
         context: &mut Context<'_>,
@@ -286,7 +308,12 @@ impl State {
         let Some(execution) = self.executions.get_mut(&id) else {
             return self.verdict_on_stranger(id, held.ended);
         };
-        if execution.worker != worker || execution.row.task != held.task {
+        if execution.row.task != held.task {
+            // An id is given out once: this database is a copy from before it
+            // was, and has given it out again. That is no reason to kill.
+            return Verdict::Unknown;
+        }
+        if execution.worker != worker {
             return Verdict::Superseded;
         }
         let task = execution.row.task;

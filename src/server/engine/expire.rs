@@ -58,7 +58,7 @@ impl State {
     /// When more than half of four or more workers that hold work went silent
     /// within half a minute, it is a switch that failed and not the workers:
     /// nothing is given back until one of them returns.
-    fn suspects_the_network(&self, now: Monotonic) -> bool {
+    pub(super) fn suspects_the_network(&self, now: Monotonic) -> bool {
         const TOGETHER: std::time::Duration = std::time::Duration::from_secs(30);
         let holding: Vec<_> =
             self.workers.values().filter(|worker| !worker.executions.is_empty()).collect();

@@ -1,14 +1,14 @@
 //! Why a task does not run, told for people.
 
-use crate::domain::TaskId;
 use crate::domain::batch::BatchPause;
 use crate::domain::demand::Demand;
 use crate::domain::execution::{ExecutionState, Phase};
 use crate::domain::task::{Hold, TaskLife, TaskState};
 use crate::domain::worker::{WantedState, WorkerState};
+use crate::domain::{ExecutionId, TaskId};
 
 use super::command::LiveTask;
-use super::state::{Batch, State, Worker};
+use super::state::{Batch, Execution, State, Worker};
 
 /// Tasks that come before one are counted so far.
 const MOST_COUNTED: usize = 1_000;
@@ -37,7 +37,10 @@ impl State {
                     return format!("batch `{}` is paused", batch.name);
                 }
                 match live.phase {
-                    Phase::Downloading => format!("worker {name} fetches its data"),
+                    Phase::Downloading => match self.transfer_of(task.life.execution(), live) {
+                        Some(progress) => format!("worker {name} fetches its data: {progress}"),
+                        None => format!("worker {name} fetches its data"),
+                    },
                     _ => format!("waits for a free slot on worker {name}"),
                 }
             }),
@@ -65,8 +68,19 @@ impl State {
         }
     }
 
+    /// How far the data of an execution is, as its worker told last.
+    fn transfer_of(&self, id: Option<ExecutionId>, live: &Execution) -> Option<&str> {
+        let transfers = &self.workers.get(&live.worker)?.transfers;
+        let own = transfers.iter().find(|(execution, _)| Some(*execution) == id);
+        own.map(|(_, progress)| progress.as_str())
+    }
+
     fn why_pending(&self, batch: &Batch, id: TaskId) -> String {
         let name = &batch.name;
+        if self.settling.is_some() {
+            return "the data directory is a copy: waits to hear what workers run already"
+                .to_owned();
+        }
         if batch.workers.is_empty() {
             let elsewhere = self.workers.len();
             return match elsewhere {

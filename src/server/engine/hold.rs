@@ -129,7 +129,7 @@ impl State {
     }
 
     /// How far an execution is held back now.
-    pub(super) fn suspension_of(&self, id: ExecutionId) -> Suspension {
+    pub(in crate::server) fn suspension_of(&self, id: ExecutionId) -> Suspension {
         let Some(execution) = self.executions.get(&id) else { return Suspension::No };
         let Some(task) = self.tasks.get(&execution.row.task) else { return Suspension::No };
         let paused =

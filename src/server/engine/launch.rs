@@ -34,8 +34,13 @@ impl State {
             let requirements = Self::tidy_requirements(new.after);
             let unmet = self.count_unmet(&requirements);
             self.note_requirements(id, requirements.clone());
+            let life = match (new.hold, unmet) {
+                (Hold::No, 0) => TaskLife::Pending,
+                (Hold::No, unmet) => TaskLife::Waiting { unmet },
+                (_, unmet) => TaskLife::Held { unmet },
+            };
             let task = Task {
-                life: if unmet == 0 { TaskLife::Pending } else { TaskLife::Waiting { unmet } },
+                life,
                 batch,
                 execution: None,
                 attempts: 0,
@@ -44,7 +49,7 @@ impl State {
                 losses: 0,
                 priority: new.priority,
                 demand: new.demand,
-                hold: Hold::No,
+                hold: new.hold,
                 revision: 0,
                 hidden: false,
             };

@@ -12,6 +12,7 @@ pub mod command;
 pub mod ready;
 pub mod runtimes;
 pub mod service;
+pub mod settle;
 pub mod state;
 pub mod stepped;
 pub mod throughput;
@@ -27,13 +28,16 @@ mod explain;
 mod faults;
 mod finish;
 mod hold;
+mod import;
 mod invariants;
 mod launch;
 mod orphans;
+mod overdue;
 mod owner;
 mod recall;
 mod report;
 mod requirements;
+mod rest;
 mod stop;
 mod task_table;
 mod token;
@@ -121,8 +125,25 @@ impl State {
             Command::Report { worker, link, reports } => {
                 self.report(context, worker, link, reports)
             }
+            Command::TimeOut(overdue) => {
+                self.time_out(context, &overdue);
+                Ok(Reply::Done)
+            }
+            Command::RegisterWorker(new) => Ok(self.register_worker(context, &new)),
+            Command::Attach { worker, link } => self.attach(context, worker, link),
+            Command::DescribeWorker { worker, machine } => {
+                self.describe_worker(context, worker, machine)
+            }
+            Command::Freeze { worker, link, execution } => {
+                self.freeze(context, worker, link, execution)
+            }
+            Command::Keep { execution, keepsake } => Ok(self.keep(context, execution, keepsake)),
+            Command::ReserveExecutions(count) => Ok(self.reserve_executions(context, count)),
+            Command::ImportTasks(tasks) => self.import_tasks(context, tasks),
+            Command::AssignTask { task, worker } => self.assign_task(context, task, worker),
             Command::Tick => {
                 self.expire(context);
+                self.settle_in_time(context);
                 self.reserve_workers(context);
                 Ok(Reply::Done)
             }

@@ -122,6 +122,7 @@ impl State {
                 finished_at: None,
                 outcome: None,
                 output: OutputSizes::default(),
+                keepsake: None,
             },
             worker: id,
             phase: if started { Phase::Running } else { Phase::Downloading },

@@ -7,9 +7,11 @@ use std::time::Duration;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::domain::time::Clock;
-use crate::domain::{BatchId, Monotonic, TaskId, Timestamp, WorkerId};
+use crate::domain::{BatchId, ExecutionId, Monotonic, TaskId, Timestamp, WorkerId};
 
-use super::super::store::{CommitError, CommitJob, EngineReader, Store, StoreError, Writer};
+use super::super::store::{
+    CommitError, CommitJob, EngineReader, Origin, Store, StoreError, Writer,
+};
 use super::change::ReplyRow;
 use super::service::{Audience, LinkMessage, LinkSender, Message, Request, RequestKey};
 use super::state::{LinkId, Policy};
@@ -18,6 +20,9 @@ use super::{ChangeSet, Command, Context, Effect, Refusal, Reply, State};
 
 /// Time between two looks at the leases.
 const TICK: Duration = Duration::from_secs(1);
+/// A tick that is later than this shows that the process stood still, in which
+/// time nobody could be heard.
+const STOOD_STILL: Duration = Duration::from_secs(5);
 /// Old replies are forgotten once in so many ticks.
 const FORGET_REPLIES_EVERY: u32 = 600;
 /// Commands that are applied before the writer is looked at again.
@@ -59,6 +64,8 @@ pub(super) struct Owner {
     /// Replies of the commit under way.
     committing_replies: RecentReplies,
     ticks: u32,
+    /// The time limits of commands whose workers are silent, seconds.
+    pub(super) run_limits: FxHashMap<ExecutionId, Option<u32>>,
     next_tick: Monotonic,
     stopping: bool,
 }
@@ -67,8 +74,12 @@ impl Owner {
     /// Loads the state.
     pub fn new(outside: Outside, policy: Policy) -> Result<Self, StoreError> {
         let now = outside.clock.now();
+        let mut state = outside.store.load(policy, now)?;
+        if outside.store.origin() == Origin::Copy {
+            state.settle(now.monotonic);
+        }
         Ok(Self {
-            state: outside.store.load(policy, now)?,
+            state,
             outside,
             links: FxHashMap::default(),
             specs: FxHashMap::default(),
@@ -80,6 +91,7 @@ impl Owner {
             open_replies: RecentReplies::default(),
             committing_replies: RecentReplies::default(),
             ticks: 0,
+            run_limits: FxHashMap::default(),
             next_tick: now.monotonic.after(TICK),
             stopping: false,
         })
@@ -109,6 +121,10 @@ impl Owner {
         }
         let now = self.outside.clock.now().monotonic;
         if now >= self.next_tick {
+            if now.since(self.next_tick) > STOOD_STILL {
+                tracing::warn!("the server stood still: workers get their time anew");
+                self.state.restart_leases(now);
+            }
             self.next_tick = now.after(TICK);
             self.on_tick();
         }
@@ -150,7 +166,7 @@ impl Owner {
         }
     }
 
-    fn apply(
+    pub(super) fn apply(
         &mut self,
         actor: &Arc<str>,
         mut command: Command,
@@ -175,8 +191,14 @@ impl Owner {
             _ => Vec::new(),
         };
         let reply = self.state.apply(&mut context, command)?;
-        if let (Reply::Connected(connected), Some(link)) = (&reply, link) {
-            self.links.insert(connected.worker, link);
+        match (&reply, link) {
+            (Reply::Connected(connected), Some(link)) => {
+                self.links.insert(connected.worker, link);
+            }
+            (Reply::Worker(worker), Some(link)) => {
+                self.links.insert(*worker, link);
+            }
+            _ => {}
         }
         if let Some((worker, link)) = disconnected
             && self.links.get(&worker).is_some_and(|(current, _)| *current == link)
@@ -323,6 +345,7 @@ impl Owner {
         let server: Arc<str> = "server".into();
         // A tick refuses nothing.
         let _ = self.apply(&server, Command::Tick, None);
+        self.look_at_limits();
     }
 
     /// Has the next tasks of deleted batches taken off the disk.
@@ -375,10 +398,10 @@ impl Owner {
                     self.state.batches.remove(&batch);
                 }
                 self.purge();
-                for id in std::mem::take(&mut self.evictable) {
-                    if !self.open.tasks.contains_key(&id) {
-                        self.state.evict_task(id);
-                    }
+                // What was changed again since stays until that is on disk too.
+                let ready = self.evictable.extract_if(.., |id| !self.open.tasks.contains_key(id));
+                for id in ready {
+                    self.state.evict_task(id);
                 }
                 self.committing_replies.clear();
                 self.deleting.clear();
@@ -421,8 +444,10 @@ impl Owner {
     }
 
     fn reload(&mut self) -> Result<(), StoreError> {
+        let settling = self.state.settling.take();
         self.state =
             self.outside.store.load(self.state.policy.clone(), self.outside.clock.now())?;
+        self.state.settling = settling;
         Ok(())
     }
 

@@ -41,6 +41,9 @@ impl Owner {
         };
         Ok(match command {
             Command::CreateTasks(tasks) => tasks.iter().flat_map(required).collect(),
+            Command::ImportTasks(tasks) => {
+                tasks.iter().flat_map(|import| required(&import.new)).collect()
+            }
             Command::EditTasks { edits, .. } => edits
                 .iter()
                 .flat_map(|edit| {

@@ -26,6 +26,7 @@ use crate::domain::{
 use super::change::{BatchRow, ExecutionRow, NextIds};
 use super::ready::Ready;
 use super::runtimes::Runtimes;
+use super::settle::Settling;
 use super::task_table::TaskTable;
 use super::throughput::Throughput;
 
@@ -89,6 +90,8 @@ pub struct State {
     /// Tasks that were edited under way, and wait for so many others once their
     /// execution has ended.
     pub waits_after_end: FxHashMap<TaskId, u32>,
+    /// Set for a while after a start with a copy of the database.
+    pub settling: Option<Settling>,
 }
 
 /// A task that has not ended, or whose end is not on disk yet.
@@ -169,6 +172,8 @@ pub struct Worker {
     pub faults: Vec<TaskId>,
     /// What its agent holds and this server does not know.
     pub orphans: Vec<Orphan>,
+    /// How far its downloads and uploads were at its last heartbeat, in words.
+    pub transfers: Vec<(ExecutionId, String)>,
     /// The silence after which its agent believes that it has lost its tasks;
     /// none: never.
     pub agent_lease: Option<Duration>,
@@ -376,6 +381,7 @@ impl State {
             requirements: FxHashMap::default(),
             dependents: FxHashMap::default(),
             waits_after_end: FxHashMap::default(),
+            settling: None,
         }
     }
 

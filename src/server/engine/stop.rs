@@ -48,6 +48,9 @@ impl State {
         }
         let ends = matches!(signal, Signal::Term | Signal::Kill);
         let chosen = self.choose_tasks(ids, unfit, |id, task| match task.life {
+            TaskLife::Running(execution) | TaskLife::Suspended(execution) if !ends => {
+                self.can_be_told(execution)
+            }
             TaskLife::Running(_) | TaskLife::Suspended(_) => Ok(()),
             TaskLife::Assigned(_) | TaskLife::Accepted(_) | TaskLife::HeldAccepted(_) if ends => {
                 Ok(())
@@ -134,6 +137,17 @@ impl State {
         self.record_execution(context, id);
         let verdict = ending.verdict();
         context.effects.push(Effect::Order { worker, execution: id, verdict });
+    }
+
+    /// An end is remembered until the agent hears of it; any other signal is not.
+    fn can_be_told(&self, id: ExecutionId) -> Result<(), Refusal> {
+        let worker = self.executions.get(&id).and_then(|live| self.workers.get(&live.worker));
+        match worker {
+            Some(worker) if worker.link.is_none() => {
+                Err(Refusal::NotConnected(worker.name.clone()))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn send_signal(&self, context: &mut Context<'_>, id: TaskId, signal: Signal) {

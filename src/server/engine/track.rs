@@ -54,7 +54,7 @@ impl State {
         self.write_task(context, id, task, Some(entered));
     }
 
-    fn write_task(
+    pub(super) fn write_task(
         &self,
         context: &mut Context<'_>,
         id: TaskId,

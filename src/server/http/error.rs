@@ -24,6 +24,12 @@ pub struct ApiError {
     pub status: Option<StatusCode>,
 }
 
+/// Set on a reply that is not to be sent: the connection is closed instead. Clients
+/// of the original repeat a request that had no reply, and give up one that is
+/// answered with an error.
+#[derive(Debug, Clone, Copy)]
+pub struct HangUp;
+
 pub type ApiResult<T> = Result<T, ApiError>;
 
 impl ApiError {
@@ -110,6 +116,9 @@ impl From<Refusal> for ApiError {
             Refusal::OtherWorker { .. } => Self::new(ErrorCode::Forbidden, message),
             Refusal::AlreadyConnected(_)
             | Refusal::StaleLink
+            | Refusal::NotPending(..)
+            | Refusal::TakesNothing(_)
+            | Refusal::NotToStart(_)
             | Refusal::NotPaused(..)
             | Refusal::AlreadyPaused(_)
             | Refusal::NotConnected(_) => Self::new(ErrorCode::Conflict, message),

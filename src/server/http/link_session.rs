@@ -116,6 +116,9 @@ async fn write(
     loop {
         let mut frames = Vec::new();
         tokio::select! {
+            // What was ordered before an answer was on disk is said before it:
+            // an agent lets go on what it is not told to hold back by then.
+            biased;
             count = orders.recv_many(&mut batch, MOST_AT_ONCE) => {
                 if count == 0 {
                     return End::Closed;

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::extract::ConnectInfo;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -15,6 +16,7 @@ use tokio_rustls::server::TlsStream;
 use tower::ServiceExt;
 
 use super::App;
+use super::error::HangUp;
 use super::gate::{Peer, Privacy};
 use super::openapi::router;
 
@@ -107,7 +109,15 @@ where
 {
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
         request.extensions_mut().insert(peer);
-        router.clone().oneshot(request.map(axum::body::Body::new))
+        request.extensions_mut().insert(ConnectInfo(peer.address));
+        let answer = router.clone().oneshot(request.map(axum::body::Body::new));
+        async move {
+            let Ok(response) = answer.await;
+            match response.extensions().get::<HangUp>() {
+                Some(HangUp) => Err(io::Error::other("the reply is withheld")),
+                None => Ok(response),
+            }
+        }
     });
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())

@@ -7,18 +7,19 @@ mod audit;
 mod backup;
 mod batches;
 mod describe;
-mod error;
+pub(super) mod error;
 mod events;
 mod executions;
 mod gate;
 mod glance;
+mod imports;
 mod link;
 mod link_session;
 mod listener;
 mod openapi;
 mod output;
 mod request;
-mod specs;
+pub(super) mod specs;
 mod status;
 mod task_changes;
 mod task_list;
@@ -50,6 +51,7 @@ use super::output::OutputStore;
 use super::store::Store;
 use super::tls::Tls;
 use super::trust::Trust;
+use super::v1::V1;
 
 pub use glance::{Samples, keep_samples};
 pub use listener::serve;
@@ -71,6 +73,8 @@ pub struct App {
     pub plain_tokens: PlainTokens,
     /// Held by the one who takes a backup.
     pub backup_turn: Arc<tokio::sync::Mutex<()>>,
+    /// None: clients of the original are not served.
+    pub v1: Option<V1>,
     pub clock: Arc<dyn Clock>,
     pub data_dir: Arc<DataDir>,
     pub policy: Policy,
@@ -83,7 +87,7 @@ pub struct App {
 
 impl App {
     /// Resolves when the server stops.
-    async fn stop_asked(&self) {
+    pub(super) async fn stop_asked(&self) {
         let mut stopping = self.stopping.clone();
         // When the sender is gone the server has stopped.
         let _ = stopping.wait_for(|stopping| *stopping).await;
@@ -98,7 +102,7 @@ impl App {
         }
     }
 
-    fn next_link_id(&self) -> LinkId {
+    pub(super) fn next_link_id(&self) -> LinkId {
         LinkId(self.next_link.fetch_add(1, Ordering::Relaxed))
     }
 }

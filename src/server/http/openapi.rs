@@ -15,8 +15,8 @@ use super::super::auth::Need;
 use super::error::ApiError;
 use super::request::MAX_BODY;
 use super::{
-    App, audit, backup, batches, describe, events, executions, gate, glance, link, output, status,
-    task_changes, task_list, tasks, tokens, ui, workers,
+    App, audit, backup, batches, describe, events, executions, gate, glance, imports, link, output,
+    status, task_changes, task_list, tasks, tokens, ui, workers,
 };
 
 #[derive(OpenApi)]
@@ -88,6 +88,8 @@ fn administering() -> Routes {
         .routes(routes!(tokens::list))
         .routes(routes!(tokens::create))
         .routes(routes!(tokens::revoke))
+        .routes(routes!(imports::tasks))
+        .routes(routes!(imports::worker))
 }
 
 fn joining() -> Routes {
@@ -123,8 +125,11 @@ pub(super) fn router(app: &Arc<App>) -> Router {
         let app = Arc::clone(&healthy);
         async move { status::health(&app) }
     };
+    let mut router = router.with_state(Arc::clone(app));
+    if let Some(routes) = super::super::v1::router(app) {
+        router = router.merge(routes);
+    }
     let router = router
-        .with_state(Arc::clone(app))
         .route("/healthz", axum::routing::get(health))
         .route("/api/v2/openapi.json", axum::routing::get(describe))
         .route("/ui", axum::routing::get(ui::page))

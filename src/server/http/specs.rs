@@ -7,7 +7,7 @@ use crate::domain::TaskId;
 use crate::domain::batch::{BatchName, BatchSettings};
 use crate::domain::check::{MAX_SPEC, SpecError};
 use crate::domain::demand::Demand;
-use crate::domain::task::{TaskSpec, Until};
+use crate::domain::task::{Hold, TaskSpec, Until};
 use crate::domain::uri::{Uri, UriError};
 use crate::storage::{self, StorageError};
 
@@ -17,7 +17,10 @@ use super::App;
 use super::error::{ApiError, ApiResult};
 
 /// New tasks, which take from their batches what they do not say themselves.
-pub(super) async fn prepare_all(app: &App, specs: Vec<TaskSpec>) -> ApiResult<Vec<NewTask>> {
+pub(in crate::server) async fn prepare_all(
+    app: &App,
+    specs: Vec<TaskSpec>,
+) -> ApiResult<Vec<NewTask>> {
     let mut names: Vec<BatchName> = Vec::new();
     for spec in &specs {
         if names.last() != Some(&spec.batch) {
@@ -48,7 +51,7 @@ pub(super) async fn prepare_all(app: &App, specs: Vec<TaskSpec>) -> ApiResult<Ve
 }
 
 /// Checks a spec and puts it into the form that is stored.
-pub(super) fn prepare(spec: TaskSpec) -> Result<NewTask, String> {
+pub(in crate::server) fn prepare(spec: TaskSpec) -> Result<NewTask, String> {
     spec.check().map_err(|error| error.to_string())?;
     check_addresses(&spec)?;
     let text = serde_json::to_string(&spec).map_err(|error| error.to_string())?;
@@ -64,6 +67,7 @@ pub(super) fn prepare(spec: TaskSpec) -> Result<NewTask, String> {
         priority: spec.priority.unwrap_or(0),
         tags: spec.tags,
         after_batch: spec.after_batch,
+        hold: Hold::No,
         spec: text.into(),
     })
 }

@@ -197,7 +197,9 @@ fn view(state: &engine::State, id: WorkerId) -> Option<WorkerView> {
         failed: worker.failed,
         failure: worker.failure.as_deref().map(str::to_owned),
         slots: Slots { taken: worker.held.into(), total: worker.settings.concurrency.into() },
-        lost_after_seconds: state.lost_after(worker.batch).map(|limit| limit.as_secs()),
+        lost_after_seconds: state
+            .lost_after(worker.batch)
+            .map(|limit| limit.max(worker.machine.protocol.lease().unwrap_or_default()).as_secs()),
         orphans: worker.orphans.clone(),
         registered_at: worker.registered_at,
         last_contact: worker.last_contact,

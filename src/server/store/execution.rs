@@ -9,7 +9,7 @@ use crate::domain::execution::{ExecutionState, Failure, Outcome, OutputSizes, Re
 use crate::domain::{ExecutionId, TaskId, Timestamp, WorkerId};
 
 use super::super::engine::change::{Ending, ExecutionRow};
-use super::{StoreError, count_from_sql, count_to_sql, word};
+use super::{StoreError, count_from_sql, count_to_sql, from_json, json, word};
 
 /// The limit that a task sets on the output that is kept, bytes; none: as the
 /// server has it.
@@ -20,7 +20,7 @@ pub struct OwnLimit(pub Option<u64>);
 const COLUMNS: &str = "SELECT id, task, attempt, worker, worker_name, state, ending, assigned_at,
      accepted_at, started_at, ended_at, finished_at, failure, failure_reason, exit_code, signal,
      user_seconds, system_seconds, peak_memory_bytes, stdout_bytes, stderr_bytes,
-     revision, ready_at FROM execution";
+     revision, ready_at, keepsake FROM execution";
 
 pub(super) fn write(
     transaction: &Transaction<'_>,
@@ -30,14 +30,14 @@ pub(super) fn write(
         "INSERT INTO execution (id, task, attempt, worker, worker_name, state, ending, assigned_at,
              accepted_at, started_at, ended_at, finished_at, failure, failure_reason, exit_code,
              signal, user_seconds, system_seconds, peak_memory_bytes, stdout_bytes, stderr_bytes,
-             revision, ready_at)
+             revision, ready_at, keepsake)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18,
-             ?19, ?20, ?21, ?22, ?23)
+             ?19, ?20, ?21, ?22, ?23, ?24)
          ON CONFLICT (id) DO UPDATE SET state = ?6, ending = ?7, accepted_at = ?9,
              started_at = ?10, ended_at = ?11, finished_at = ?12, failure = ?13,
              failure_reason = ?14, exit_code = ?15, signal = ?16, user_seconds = ?17,
              system_seconds = ?18, peak_memory_bytes = ?19, stdout_bytes = ?20, stderr_bytes = ?21,
-             revision = ?22, ready_at = ?23",
+             revision = ?22, ready_at = ?23, keepsake = ?24",
     )?;
     for (id, row) in rows {
         let outcome = row.outcome.as_deref();
@@ -67,6 +67,7 @@ pub(super) fn write(
             count_to_sql(row.output.stderr),
             row.revision,
             row.ready_at.map(|date| date.0),
+            row.keepsake.as_deref().map(json).transpose()?,
         ])?;
     }
     Ok(())
@@ -130,9 +131,25 @@ pub(super) fn find(
     connection: &Connection,
     id: ExecutionId,
 ) -> Result<Option<ExecutionView>, StoreError> {
+    Ok(find_row(connection, id)?.map(|row| view(id, row)))
+}
+
+pub(super) fn find_row(
+    connection: &Connection,
+    id: ExecutionId,
+) -> Result<Option<ExecutionRow>, StoreError> {
     let mut statement = connection.prepare_cached(&format!("{COLUMNS} WHERE id = ?1"))?;
     let mut rows = statement.query([id.to_sql()])?;
-    rows.next()?.map(|row| read(row).map(|(id, row)| view(id, row))).transpose()
+    rows.next()?.map(|row| read(row).map(|(_, row)| row)).transpose()
+}
+
+/// The limit on the run of an execution's command, seconds.
+pub(super) fn run_limit(connection: &Connection, id: ExecutionId) -> rusqlite::Result<Option<u32>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT json_extract(task.spec, '$.run_timeout')
+         FROM execution JOIN task ON task.id = execution.task WHERE execution.id = ?1",
+    )?;
+    Ok(statement.query_row([id.to_sql()], |row| row.get(0)).optional()?.flatten())
 }
 
 /// Those of the executions that there are, with the limit that their task sets on
@@ -246,6 +263,10 @@ fn read(row: &Row<'_>) -> Result<(ExecutionId, ExecutionRow), StoreError> {
                 stdout: count_from_sql(row.get(19)?),
                 stderr: count_from_sql(row.get(20)?),
             },
+            keepsake: row
+                .get::<_, Option<String>>(23)?
+                .map(|text| from_json("keepsake", text).map(Box::new))
+                .transpose()?,
         },
     ))
 }

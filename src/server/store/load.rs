@@ -80,6 +80,7 @@ fn load_workers(connection: &Connection, state: &mut State, now: Now) -> Result<
                 batch.engines.insert(id);
             }
         }
+        let lease = row.machine.protocol.lease().or_else(|| state.lost_after(batch_id));
         state.workers.insert(
             id,
             Worker {
@@ -92,7 +93,8 @@ fn load_workers(connection: &Connection, state: &mut State, now: Now) -> Result<
                 failure: row.failure,
                 faults: Vec::new(),
                 orphans: Vec::new(),
-                agent_lease: state.lost_after(batch_id),
+                transfers: Vec::new(),
+                agent_lease: lease,
                 reserved_for: None,
                 version: row.version,
                 succeeded: row.succeeded,

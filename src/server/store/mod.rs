@@ -11,6 +11,8 @@ mod execution;
 mod load;
 mod meta;
 mod migrations;
+mod origin;
+mod original;
 mod reader;
 mod reply;
 mod requirement;
@@ -22,6 +24,7 @@ mod task_filter;
 mod task_list;
 mod task_view;
 mod token;
+mod whole_list;
 mod worker;
 mod writer;
 
@@ -40,11 +43,14 @@ use super::engine::state::{Policy, State};
 
 pub use execution::OwnLimit;
 pub use load::ReadTask;
+pub use origin::Origin;
+pub use original::{Original, OriginalExecution, OriginalTask, OriginalWorker, read_original};
 pub use reader::{EngineReader, Readers};
 pub use reply::StoredReply;
 pub use task_cursor::{CursorError, Direction, Order, Position};
 pub use task_filter::TaskFilter;
 pub use task_list::{FoundTasks, TaskQuery};
+pub use whole_list::{Deleted, PlainExecution, PlainFilter, PlainTask, WorkerCount};
 pub use writer::{CommitDone, CommitError, CommitJob, SteppedWriter, Writer};
 
 /// Why the database cannot be used.
@@ -58,6 +64,8 @@ pub enum StoreError {
     OldCopy { copy: PathBuf, source: std::io::Error },
     #[error("the database holds {value:?} as {what}, which is no such thing")]
     Malformed { what: &'static str, value: String },
+    #[error("cannot examine the database {path}", path = .path.display())]
+    Examine { path: PathBuf, source: std::io::Error },
     #[error("cannot start the writer thread")]
     Thread(#[source] std::io::Error),
     #[error("database: {0}")]
@@ -68,6 +76,7 @@ pub enum StoreError {
 #[derive(Debug)]
 pub struct Store {
     path: PathBuf,
+    origin: Origin,
     pub readers: Arc<Readers>,
 }
 
@@ -88,7 +97,7 @@ impl Store {
     ) -> Result<(Self, Writer, SteppedWriter), StoreError> {
         let (store, connection) = Self::prepare(path, new_id)?;
         connection.pragma_update(None, "synchronous", "OFF")?;
-        let (writer, stepped) = Writer::stepped(connection, path);
+        let (writer, stepped) = Writer::stepped(connection, path)?;
         Ok((store, writer, stepped))
     }
 
@@ -96,7 +105,15 @@ impl Store {
         let mut connection = connection::open_writer(path)?;
         migrations::migrate(&mut connection, path)?;
         meta::initialise(&connection, new_id)?;
-        Ok((Self { path: path.to_owned(), readers: Arc::new(Readers::new(path)) }, connection))
+        let origin = origin::note(&mut connection, path)?;
+        let readers = Arc::new(Readers::new(path));
+        Ok((Self { path: path.to_owned(), origin, readers }, connection))
+    }
+
+    /// Whether it was opened where it was closed.
+    #[must_use]
+    pub const fn origin(&self) -> Origin {
+        self.origin
     }
 
     /// Everything that may still change, as the last commit left it.

@@ -25,6 +25,7 @@ use super::reply::StoredReply;
 use super::task_filter::TaskFilter;
 use super::task_list::{self, FoundTasks, TaskQuery};
 use super::task_view::FoundTask;
+use super::whole_list::{self, PlainExecution, PlainFilter, PlainTask, WorkerCount};
 use super::{
     StoreError, audit, connection, execution, reply, requirement, task, task_failure, task_view,
     token,
@@ -156,6 +157,27 @@ impl Readers {
         self.read(move |connection| execution::find(connection, id)).await
     }
 
+    /// Whole, in the order of their ids.
+    pub async fn plain_tasks(
+        self: &Arc<Self>,
+        filter: PlainFilter,
+    ) -> Result<Vec<PlainTask>, StoreError> {
+        self.read(move |connection| whole_list::tasks(connection, &filter)).await
+    }
+
+    /// Whole, in the order of their ids.
+    pub async fn plain_executions(
+        self: &Arc<Self>,
+        filter: PlainFilter,
+    ) -> Result<Vec<PlainExecution>, StoreError> {
+        self.read(move |connection| whole_list::executions(connection, &filter)).await
+    }
+
+    /// How many latest executions each worker has, by their states.
+    pub async fn count_by_worker(self: &Arc<Self>) -> Result<Vec<WorkerCount>, StoreError> {
+        self.read(whole_list::count_by_worker).await
+    }
+
     pub async fn list_tokens(self: &Arc<Self>) -> Result<Vec<(TokenId, TokenRow)>, StoreError> {
         self.read(token::load).await
     }
@@ -226,6 +248,11 @@ impl EngineReader {
     /// The ended tasks of a batch on which tasks wait.
     pub fn list_required_of_batch(&self, batch: BatchId) -> Result<Vec<TaskId>, StoreError> {
         Ok(requirement::required_of_batch(&self.connection, batch)?)
+    }
+
+    /// The limit on the run of an execution's command, seconds.
+    pub fn run_limit(&self, id: ExecutionId) -> Result<Option<u32>, StoreError> {
+        Ok(execution::run_limit(&self.connection, id)?)
     }
 
     /// What was answered under that key.

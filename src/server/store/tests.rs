@@ -29,7 +29,7 @@ pub(in crate::server) fn open_limited(path: &Path, pages: u32) -> (Store, Writer
     let connection = connection::open_writer(path).unwrap();
     connection.pragma_update(None, "max_page_count", pages).unwrap();
     let readers = std::sync::Arc::new(super::Readers::new(path));
-    let store = Store { path: path.to_owned(), readers };
+    let store = Store { path: path.to_owned(), origin: super::Origin::Here, readers };
     (store, Writer::start(connection, path).unwrap())
 }
 

@@ -4,10 +4,12 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use rusqlite::hooks::Wal;
 use rusqlite::{Connection, ErrorCode};
 use thiserror::Error;
 
@@ -16,13 +18,20 @@ use crate::domain::{BatchId, ExecutionId, TaskId};
 use super::super::engine::ChangeSet;
 use super::{StoreError, audit, batch, execution, meta, reply, requirement, task, token, worker};
 
-/// The log is written back to the database when it is idle and larger than this.
+/// When nothing else is to be done, more than this is written back from the log
+/// to the database.
 const IDLE_CHECKPOINT_BYTES: u64 = 4 << 20;
-/// And also when it is busy, when the log is larger than this.
+/// And more than this at any time.
 const BUSY_CHECKPOINT_BYTES: u64 = 128 << 20;
+/// A log that is longer than this is cut when it is idle. Otherwise it is written
+/// anew from its beginning: a commit that makes the file longer takes the disk
+/// nearly twice as long.
+const LONG_LOG_BYTES: u64 = 32 << 20;
 /// So many tasks of deleted batches are taken away in one commit, so that others
 /// get their turn.
 const PURGED_AT_ONCE: usize = 1_000;
+/// A page in the log, with what is said of it there.
+const FRAME_BYTES: u64 = 4096 + 24;
 /// So long without a commit is idle.
 const IDLE: Duration = Duration::from_millis(500);
 
@@ -67,6 +76,8 @@ pub struct Writer {
 struct Committer {
     connection: Connection,
     wal: PathBuf,
+    /// Bytes of the log that no checkpoint has looked at, as SQLite tells it.
+    unwritten: Arc<AtomicU64>,
 }
 
 /// What a [`Writer`] without a thread was given: whoever holds it says when it
@@ -80,7 +91,7 @@ pub struct SteppedWriter {
 impl Writer {
     pub(super) fn start(connection: Connection, path: &Path) -> Result<Self, StoreError> {
         let (jobs, incoming) = channel();
-        let committer = Committer { connection, wal: wal_path(path) };
+        let committer = Committer::new(connection, path)?;
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || run(committer, &incoming))
@@ -88,10 +99,13 @@ impl Writer {
         Ok(Self { jobs: Some(jobs), thread: Some(thread) })
     }
 
-    pub(super) fn stepped(connection: Connection, path: &Path) -> (Self, SteppedWriter) {
+    pub(super) fn stepped(
+        connection: Connection,
+        path: &Path,
+    ) -> Result<(Self, SteppedWriter), StoreError> {
         let (sender, jobs) = channel();
-        let committer = Committer { connection, wal: wal_path(path) };
-        (Self { jobs: Some(sender), thread: None }, SteppedWriter { committer, jobs })
+        let committer = Committer::new(connection, path)?;
+        Ok((Self { jobs: Some(sender), thread: None }, SteppedWriter { committer, jobs }))
     }
 
     /// Hands over one commit. Commits are carried out in order.
@@ -125,6 +139,16 @@ impl SteppedWriter {
 }
 
 impl Committer {
+    fn new(mut connection: Connection, path: &Path) -> rusqlite::Result<Self> {
+        let unwritten = Arc::new(AtomicU64::new(0));
+        let told = Arc::clone(&unwritten);
+        connection.wal_hook(Some(move |_: &mut Wal, pages| {
+            told.store(u64::try_from(pages).unwrap_or(0) * FRAME_BYTES, Ordering::Relaxed);
+            Ok(())
+        }))?;
+        Ok(Self { connection, wal: wal_path(path), unwritten })
+    }
+
     fn carry_out(&mut self, job: CommitJob) {
         match write(&mut self.connection, &job.changes) {
             Ok((deleted_executions, gone_batches)) => {
@@ -134,9 +158,35 @@ impl Committer {
             }
             Err(error) => (job.then)(Err(class(&error))),
         }
-        if wal_size(&self.wal) > BUSY_CHECKPOINT_BYTES {
-            checkpoint(&self.connection);
+        if self.unwritten.load(Ordering::Relaxed) > BUSY_CHECKPOINT_BYTES {
+            self.checkpoint("PRAGMA wal_checkpoint(PASSIVE)");
         }
+    }
+
+    /// Whether the log wants attention when there is nothing else to do.
+    fn has_leisure_work(&self) -> bool {
+        self.unwritten.load(Ordering::Relaxed) > IDLE_CHECKPOINT_BYTES
+    }
+
+    fn on_leisure(&self) {
+        let length = std::fs::metadata(&self.wal).map_or(0, |metadata| metadata.len());
+        self.checkpoint(if length > LONG_LOG_BYTES {
+            "PRAGMA wal_checkpoint(TRUNCATE)"
+        } else {
+            "PRAGMA wal_checkpoint(PASSIVE)"
+        });
+    }
+
+    /// Writes the log back, as far as no reader needs it. Never waits for a
+    /// reader: commits wait for us.
+    fn checkpoint(&self, how: &str) {
+        // What a reader keeps from being written back is told again with the next commit.
+        self.unwritten.store(0, Ordering::Relaxed);
+        let _ = self.connection.busy_timeout(Duration::ZERO);
+        if let Err(error) = self.connection.query_row(how, [], |_| Ok(())) {
+            tracing::debug!(%error, "checkpoint put off");
+        }
+        let _ = self.connection.busy_timeout(super::connection::PATIENCE);
     }
 }
 
@@ -171,17 +221,18 @@ pub(super) fn wal_path(path: &Path) -> PathBuf {
 
 fn run(mut committer: Committer, incoming: &Receiver<CommitJob>) {
     loop {
-        match incoming.recv_timeout(IDLE) {
+        let next = if committer.has_leisure_work() {
+            incoming.recv_timeout(IDLE)
+        } else {
+            incoming.recv().map_err(RecvTimeoutError::from)
+        };
+        match next {
             Ok(job) => committer.carry_out(job),
-            Err(RecvTimeoutError::Timeout) => {
-                if wal_size(&committer.wal) > IDLE_CHECKPOINT_BYTES {
-                    checkpoint(&committer.connection);
-                }
-            }
+            Err(RecvTimeoutError::Timeout) => committer.on_leisure(),
             Err(RecvTimeoutError::Disconnected) => break,
         }
     }
-    checkpoint(&committer.connection);
+    committer.checkpoint("PRAGMA wal_checkpoint(TRUNCATE)");
 }
 
 fn write(
@@ -223,19 +274,4 @@ fn class(error: &rusqlite::Error) -> CommitError {
         Some(ErrorCode::DiskFull) => CommitError::Full,
         _ => CommitError::Fatal(error.to_string().into()),
     }
-}
-
-fn wal_size(wal: &Path) -> u64 {
-    std::fs::metadata(wal).map_or(0, |metadata| metadata.len())
-}
-
-/// Writes the log back, as far as no reader needs it, and starts it anew when
-/// none does. Never waits for a reader: commits wait for us.
-fn checkpoint(connection: &Connection) {
-    let _ = connection.busy_timeout(Duration::ZERO);
-    let outcome = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
-    if let Err(error) = outcome {
-        tracing::debug!(%error, "checkpoint put off");
-    }
-    let _ = connection.busy_timeout(super::connection::PATIENCE);
 }

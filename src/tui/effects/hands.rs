@@ -20,12 +20,20 @@ pub struct Hands {
     replies: UnboundedSender<Action>,
     /// Requests that wait for output to come.
     followers: Arc<Mutex<Vec<JoinHandle<()>>>>,
+    /// The last change that was wanted.
+    last_change: Arc<Mutex<Option<JoinHandle<()>>>>,
 }
 
 impl Hands {
     #[must_use]
     pub fn new(client: Client, replies: UnboundedSender<Action>) -> Self {
-        Self { client, workers: Arc::default(), replies, followers: Arc::default() }
+        Self {
+            client,
+            workers: Arc::default(),
+            replies,
+            followers: Arc::default(),
+            last_change: Arc::default(),
+        }
     }
 
     pub fn fetch(&self, wanted: Fetch) {
@@ -45,12 +53,20 @@ impl Hands {
         }
     }
 
+    /// Changes reach the server in the order in which they were wanted, each after
+    /// the answer to the one before: of two settings the last one shall hold.
     pub fn change(&self, wanted: Change) {
         let hands = self.clone();
-        tokio::spawn(async move {
+        let mut last = self.last_change.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = last.take();
+        *last = Some(tokio::spawn(async move {
+            if let Some(before) = before {
+                // Also after one that broke off.
+                let _ = before.await;
+            }
             let told = change::change(&hands, wanted).await;
             hands.tell(Reply::Changed(told));
-        });
+        }));
     }
 
     pub fn search(&self, search: Search) {

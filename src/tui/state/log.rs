@@ -89,6 +89,7 @@ pub struct Pane {
 }
 
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct LogScreen {
     pub task: TaskId,
     pub execution: ExecutionId,

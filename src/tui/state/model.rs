@@ -85,6 +85,8 @@ pub struct Connection {
     pub stream: Stream,
     /// Which of its events the server is asked for.
     pub follows: FollowEvents,
+    /// Microseconds by which the server's clock is ahead of ours.
+    pub skew: i64,
     /// When the server last answered or said something.
     pub heard: Option<Monotonic>,
     /// Why the last request came to nothing; none once one was answered.
@@ -313,10 +315,11 @@ impl State {
             && self.connection.heard.is_some()
     }
 
-    /// The server's clock, as far as ours tells: clocks of machines differ.
+    /// What the server's clock shows: those of machines differ, and all dates
+    /// are the server's.
     #[must_use]
-    pub fn wall(&self) -> Timestamp {
-        self.now.wall
+    pub const fn wall(&self) -> Timestamp {
+        Timestamp(self.now.wall.0.saturating_add(self.connection.skew))
     }
 }
 

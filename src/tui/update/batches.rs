@@ -9,7 +9,7 @@ use crate::domain::filter::quoted;
 use crate::domain::task::TaskState;
 use crate::tui::effect::{BatchVerb, Change, Effect};
 use crate::tui::keymap::Command;
-use crate::tui::state::{Popup, Prompt, PromptKind, Question, State};
+use crate::tui::state::{Popup, Prompt, PromptKind, Question, Source, State};
 use crate::tui::text::counted;
 
 pub(super) fn run(state: &mut State, command: Command, effects: &mut Vec<Effect>) {
@@ -59,15 +59,8 @@ pub(super) fn run(state: &mut State, command: Command, effects: &mut Vec<Effect>
         }
         C::Delete => delete(state, &batches),
         C::MoveWorkersIn => {
-            let known: Vec<String> = state
-                .workers
-                .list
-                .all
-                .iter()
-                .flatten()
-                .filter(|worker| worker.batch != first.name)
-                .map(|worker| worker.name.clone())
-                .collect();
+            let known = workers_elsewhere(state, &first.name);
+            state.feeds.mark(Source::Workers);
             let title = format!("Workers for {} (names, with spaces between)", first.name);
             let prompt = Prompt::new(PromptKind::WorkersInto(first.name.clone()), title, "");
             state.popup = Some(Popup::Prompt(prompt.with_known(known)));
@@ -76,10 +69,18 @@ pub(super) fn run(state: &mut State, command: Command, effects: &mut Vec<Effect>
             let title = format!("Batch for all workers of {} (empty: the default one)", first.name);
             let prompt = Prompt::new(PromptKind::WorkersOutOf(first.name.clone()), title, "");
             let known = known_batches(state);
+            state.feeds.mark(Source::Workers);
             state.popup = Some(Popup::Prompt(prompt.with_known(known)));
         }
         _ => {}
     }
+}
+
+/// Names of the workers of other batches.
+pub(super) fn workers_elsewhere(state: &State, batch: &BatchName) -> Vec<String> {
+    let workers = state.workers.list.all.iter().flatten();
+    let elsewhere = workers.filter(|worker| worker.batch != *batch);
+    elsewhere.map(|worker| worker.name.clone()).collect()
 }
 
 fn name_of(batches: &[BatchView]) -> String {

@@ -48,13 +48,14 @@ pub(super) fn heard(state: &mut State) {
 }
 
 fn on_event(state: &mut State, event: &Event) {
+    let wall = state.wall();
     match *event {
         Event::Task { id, state: task_state, execution, .. } => {
             on_task(state, id);
             if let Some(task) = state.tasks.walk.find_mut(id) {
                 if task.state != task_state {
                     task.state = task_state;
-                    task.state_since = state.now.wall;
+                    task.state_since = wall;
                     task.phase = None;
                 }
                 if execution.is_some() && task.execution != execution {

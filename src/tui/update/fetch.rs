@@ -10,7 +10,7 @@ use crate::domain::ExecutionId;
 use crate::domain::time::Monotonic;
 use crate::tui::effect::{Effect, Fetch, TaskPageQuery};
 use crate::tui::query::task_query;
-use crate::tui::state::{Direction, PAGE, Popup, Screen, Source, State, Stream};
+use crate::tui::state::{Direction, PAGE, Popup, PromptKind, Screen, Source, State, Stream};
 
 /// Pause after which the server's own figures are read again without a reason.
 const STATUS_PERIOD: Duration = Duration::from_secs(15);
@@ -77,9 +77,11 @@ fn is_wanted(state: &State, source: Source) -> bool {
     let screen = state.screen;
     match source {
         Source::Status => true,
-        // Names for completion are read once.
+        // Names for completion are read once, and where workers are moved.
         Source::Workers => {
-            matches!(screen, Screen::Workers | Screen::Overview) || state.workers.list.all.is_none()
+            matches!(screen, Screen::Workers | Screen::Overview)
+                || state.workers.list.all.is_none()
+                || moves_workers(state)
         }
         Source::Batches => {
             matches!(screen, Screen::Batches | Screen::Overview) || state.batches.list.all.is_none()
@@ -91,6 +93,12 @@ fn is_wanted(state: &State, source: Source) -> bool {
         Source::Failures => screen == Screen::Overview,
         Source::Latest => screen == Screen::Workers && state.workers.latest.is_some(),
     }
+}
+
+/// Whether it is being asked which workers go into a batch or out of it.
+fn moves_workers(state: &State) -> bool {
+    let Some(Popup::Prompt(prompt)) = &state.popup else { return false };
+    matches!(prompt.kind, PromptKind::WorkersInto(_) | PromptKind::WorkersOutOf(_))
 }
 
 fn is_due(state: &State, source: Source) -> bool {

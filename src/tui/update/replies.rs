@@ -3,18 +3,22 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{editor, events, log};
+use super::{batches, editor, events, log};
 use crate::api::ClientError;
 use crate::api::server::ServerStatus;
+use crate::api::task::TaskDetail;
 use crate::api::worker::WorkerView;
-use crate::domain::ExecutionId;
 use crate::domain::task::TaskState;
 use crate::domain::time::Monotonic;
+use crate::domain::{ExecutionId, TaskId};
 use crate::tui::effect::{Effect, Fetch, Reply};
-use crate::tui::state::{Files, Marker, Popup, Source, State, Tails, ToastKind};
+use crate::tui::state::{Files, Marker, Popup, PromptKind, Source, State, Tails, ToastKind};
 
 /// Pause between two markers of the sparkline, and how long they are kept.
 const MARKERS: (Duration, Duration) = (Duration::from_secs(5), Duration::from_hours(1));
+
+/// Clocks that differ by fewer microseconds count as the same.
+const SKEW: i64 = 2_000_000;
 
 /// CPU figures that are kept of each worker.
 const TREND: usize = 12;
@@ -57,15 +61,7 @@ pub(super) fn on_reply(state: &mut State, reply: Reply, effects: &mut Vec<Effect
                 on_tails(state, tails);
             }
         }
-        Reply::Detail { task, result } => {
-            let refusal = result.as_ref().err().filter(|error| !error.is_transient()).cloned();
-            let detail = answered(state, Source::Detail, result);
-            if state.detail.task == Some(task) {
-                state.detail.error = refusal.map(|error| error.to_string());
-                state.detail.detail = detail.or_else(|| state.detail.detail.take());
-                ask_for_files(state, effects);
-            }
-        }
+        Reply::Detail { task, result } => on_detail(state, task, result, effects),
         Reply::Spec { task, is_outside, result } => match result {
             Ok(detail) => editor::open(state, &detail, is_outside, effects),
             Err(error) => fail(state, &format!("task {task}: {}", told(&error))),
@@ -105,6 +101,21 @@ pub(super) fn on_reply(state: &mut State, reply: Reply, effects: &mut Vec<Effect
         Reply::Edited { task, revision, text } => {
             editor::on_edited_outside(state, task, revision, text, effects);
         }
+    }
+}
+
+fn on_detail(
+    state: &mut State,
+    task: TaskId,
+    result: Result<TaskDetail, ClientError>,
+    effects: &mut Vec<Effect>,
+) {
+    let refusal = result.as_ref().err().filter(|error| !error.is_transient()).cloned();
+    let detail = answered(state, Source::Detail, result);
+    if state.detail.task == Some(task) {
+        state.detail.error = refusal.map(|error| error.to_string());
+        state.detail.detail = detail.or_else(|| state.detail.detail.take());
+        ask_for_files(state, effects);
     }
 }
 
@@ -169,6 +180,9 @@ pub(super) fn fail(state: &mut State, text: &str) {
 }
 
 fn on_status(state: &mut State, status: ServerStatus) {
+    let skew = status.now.0.saturating_sub(state.now.wall.0);
+    // Less may be the way of the answer.
+    state.connection.skew = if skew.abs() < SKEW { 0 } else { skew };
     let of = |state: TaskState| status.tasks.get(&state).copied().unwrap_or(0);
     let marker = Marker {
         at: state.now.monotonic,
@@ -187,7 +201,7 @@ fn on_status(state: &mut State, status: ServerStatus) {
 
 /// A list that was asked for before a change was made does not undo it.
 fn keep_wanted(state: &mut State, asked: Option<Monotonic>, workers: &mut [WorkerView]) {
-    if state.workers.answered.is_some_and(|answered| asked.is_some_and(|asked| asked > answered)) {
+    if state.workers.answered.is_some_and(|answered| asked.is_some_and(|asked| asked >= answered)) {
         state.workers.wanted.clear();
     }
     for worker in workers {
@@ -212,6 +226,19 @@ fn on_workers(state: &mut State, workers: Vec<WorkerView>) {
     state.workers.list.replace(workers);
     let (row, height) = (state.workers.list.cursor.row, state.list_height());
     state.workers.list.move_to(row, height);
+    renew_completion(state);
+}
+
+/// Workers that may be moved are those that the latest list has elsewhere.
+fn renew_completion(state: &mut State) {
+    let Some(Popup::Prompt(prompt)) = &state.popup else { return };
+    let PromptKind::WorkersInto(batch) = &prompt.kind else { return };
+    let known = batches::workers_elsewhere(state, batch);
+    if let Some(Popup::Prompt(prompt)) = &mut state.popup
+        && prompt.chosen.is_none()
+    {
+        prompt.known = known;
+    }
 }
 
 fn on_page(
@@ -261,4 +288,30 @@ fn on_changed(state: &mut State, result: Result<String, String>) {
     }
     state.workers.answered = Some(state.now.monotonic);
     state.feeds.mark_all();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Timestamp;
+    use crate::tui::testing;
+
+    fn status(now: Timestamp) -> ServerStatus {
+        serde_json::from_value(serde_json::json!({
+            "version": "2.0.0", "store": "s", "epoch": 0, "started_at": now, "now": now,
+            "tasks": {}, "workers": {}, "batches": 0, "database_bytes": 0, "output_bytes": 0,
+            "disk_free_bytes": 0
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn clocks_on_screen_go_by_the_time_of_the_server() {
+        let mut state = testing::state(80, 24);
+        let here = state.now.wall;
+        on_status(&mut state, status(Timestamp(here.0 + 3_600_000_000)));
+        assert_eq!(state.wall(), Timestamp(here.0 + 3_600_000_000));
+        on_status(&mut state, status(Timestamp(here.0 + 300_000)));
+        assert_eq!(state.wall(), here, "an answer takes its time");
+    }
 }

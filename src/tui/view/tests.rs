@@ -207,13 +207,13 @@ fn give_output(state: &mut State) {
     let log = state.log.as_ref().unwrap();
     let execution = log.execution;
     let epochs = [log.stdout.epoch, log.stderr.epoch];
-    let long = format!(
+    let written = format!(
         "One\nTwo\n\x1b[32mgreen\x1b[0m and \0 and \u{fffd}\n10%\r100%\n{}\n",
         "y".repeat(200)
     );
     let at = |seconds: i64| Timestamp(now().wall.0 - 100_000_000 + seconds * 1_000_000);
     let streams = [
-        (Stream::Stdout, long.as_str(), vec![(0, at(0)), (4, at(20)), (8, at(60))]),
+        (Stream::Stdout, written.as_str(), vec![(0, at(0)), (4, at(20)), (8, at(60))]),
         (Stream::Stderr, "sh: 1: eco: not found\n", vec![(0, at(30))]),
     ];
     for ((stream, text, times), epoch) in streams.into_iter().zip(epochs) {

@@ -250,3 +250,35 @@ fn cleaning_and_restarting_are_for_the_driver() {
     assert_eq!(bench.frame(Down::Clean { what: Clean::Tasks }), [Effect::Clean(Clean::Tasks)]);
     assert_eq!(bench.frame(Down::Restart), [Effect::Restart]);
 }
+
+#[test]
+fn a_signal_to_a_command_that_is_just_being_started_reaches_it() {
+    let mut bench = Bench::linked();
+    bench.accept(1, PLAIN);
+    bench.prepared(1);
+    assert_eq!(bench.spawned(), [1]);
+    bench.frame(Down::Signal { execution: id(1), signal: Signal::Usr1 });
+    assert!(bench.signals().is_empty());
+    bench.started(1);
+    assert_eq!(bench.signals(), [(1, Signal::Usr1)]);
+    bench.frame(Down::Signal { execution: id(1), signal: Signal::Usr2 });
+    assert_eq!(bench.signals(), [(1, Signal::Usr1), (1, Signal::Usr2)]);
+}
+
+#[test]
+fn a_date_that_jumps_before_the_start_is_known_costs_no_time() {
+    let mut bench = Bench::linked();
+    bench.accept(1, WITH_LIMITS);
+    bench.prepared(1);
+    // The supervisor told its date, and then it was changed.
+    bench.now.wall.0 += 3_600_000_000;
+    bench.started(1);
+    bench.pass(59);
+    assert!(bench.signals().is_empty());
+    let mut bench = bench.restarted(vec![running(1)]);
+    bench.now.wall.0 += 3_600_000_000;
+    bench.pass(0);
+    assert!(bench.signals().is_empty());
+    bench.pass(1);
+    assert_eq!(bench.signals().last(), Some(&(1, Signal::Term)));
+}

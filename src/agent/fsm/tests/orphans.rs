@@ -101,3 +101,26 @@ fn what_is_no_orphan_is_neither_adopted_nor_abandoned() {
     bench.frame(Down::Abandon { executions });
     assert!(bench.signals().is_empty());
 }
+
+#[test]
+fn what_a_copy_of_the_database_knows_goes_on_for_it() {
+    let mut bench = Bench::linked();
+    bench.run(1, PLAIN);
+    bench.accept(2, PLAIN);
+    bench.run(3, PLAIN);
+    bench.hang_up();
+    bench.reports.clear();
+    let mut copy = keep(&[1, 2]);
+    copy.epoch = Epoch(2);
+    copy.verdicts.push((id(3), crate::api::link::Verdict::Unknown));
+    let effects = bench.dial(copy);
+    assert!(!effects.iter().any(|effect| matches!(effect, Effect::Redial { .. })));
+    let told: Vec<_> = bench.reports.iter().map(|told| told.event.clone()).collect();
+    assert_eq!(told, [ReportEvent::Started, ReportEvent::Accepted], "the copy may not know");
+    let orphans = last_standing(&bench.effects).orphans;
+    assert_eq!(orphans.iter().map(|orphan| orphan.execution).collect::<Vec<_>>(), [id(3)]);
+    bench.ended(1, code(0));
+    bench.output_sent(1);
+    assert_eq!(bench.class(1), None);
+    assert!(bench.signals().is_empty());
+}

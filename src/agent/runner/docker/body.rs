@@ -11,6 +11,10 @@ use super::engine::Brand;
 use super::order::{Access, ContainerOrder};
 use crate::domain::container::{ContainerOptions, Gpus, OptionError};
 
+/// It would run the container, and without them.
+const NO_GPUS_BY_PODMAN: &str = "Podman leaves out `--gpus` when it is asked through its Docker \
+    API: there are no GPUs for containers here";
+
 /// The request that makes the container of an order.
 ///
 /// # Errors
@@ -44,6 +48,13 @@ pub fn create_body(
         host_config: Some(host_config(order, &options, brand)),
         ..ContainerCreateBody::default()
     })
+}
+
+/// What an engine of this brand would leave out without a word.
+#[must_use]
+pub fn lacking(body: &ContainerCreateBody, brand: Brand) -> Option<&'static str> {
+    let wants_gpus = body.host_config.as_ref().is_some_and(|host| host.device_requests.is_some());
+    (brand == Brand::Podman && wants_gpus).then_some(NO_GPUS_BY_PODMAN)
 }
 
 fn host_config(order: &ContainerOrder, options: &ContainerOptions, brand: Brand) -> HostConfig {

@@ -5,19 +5,17 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::time::Duration;
 
-use bollard::auth::DockerCredentials;
 use bollard::errors::Error;
 use bollard::query_parameters::{
-    CreateImageOptionsBuilder, ListContainersOptionsBuilder, RemoveContainerOptionsBuilder,
+    ListContainersOptionsBuilder, RemoveContainerOptionsBuilder, RemoveImageOptionsBuilder,
 };
 use bollard::{API_DEFAULT_VERSION, Docker};
-use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
 use thiserror::Error as ThisError;
 
-use super::login::{self, Login, LoginError};
+use super::facts::EngineFacts;
+use super::login::LoginError;
 use super::order::{EXECUTION_LABEL, WORKDIR_LABEL};
-use crate::domain::container::Pull;
 use crate::domain::{ExecutionId, Timestamp};
 
 /// Where the engine listens, as `DOCKER_HOST` has it.
@@ -37,6 +35,14 @@ pub struct Engine {
     docker: Docker,
     brand: Brand,
     version: String,
+}
+
+/// What became of an image that nobody needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RemovedImage {
+    Gone,
+    WasNotThere,
+    InUse,
 }
 
 #[derive(Debug, ThisError)]
@@ -113,23 +119,18 @@ impl Engine {
     /// What people are told of it: whose it is, its version, and whether the
     /// users in its containers are others than they seem to be.
     pub async fn describe(&self) -> String {
-        let options = match tokio::time::timeout(ANSWER, self.docker.info()).await {
-            Ok(Ok(info)) => info.security_options.unwrap_or_default(),
-            _ => Vec::new(),
-        };
-        let has = |name: &str| options.iter().any(|option| option.contains(name));
+        let facts = self.facts().await.unwrap_or_default();
         let name = match self.brand {
             Brand::Docker => "Docker",
             Brand::Podman => "Podman",
         };
-        let mut text = format!("{name} {}", self.version);
-        if has("name=rootless") {
-            text.push_str(", rootless");
-        }
-        if has("name=userns") {
-            text.push_str(", users remapped");
-        }
-        text
+        format!("{name} {}{}", self.version, facts.remarks())
+    }
+
+    /// What it tells of itself; none when it does not.
+    pub async fn facts(&self) -> Option<EngineFacts> {
+        let told = tokio::time::timeout(ANSWER, self.docker.info()).await;
+        told.ok()?.ok().map(|info| EngineFacts::of(&info))
     }
 
     #[must_use]
@@ -142,39 +143,6 @@ impl Engine {
         self.brand
     }
 
-    /// Sees to it that the engine has an image.
-    ///
-    /// # Errors
-    /// It has not, and it cannot or shall not be fetched.
-    pub async fn fetch(&self, image: &str, pull: Pull) -> Result<(), EngineError> {
-        if pull != Pull::Always {
-            match self.docker.inspect_image(image).await {
-                Ok(_) => return Ok(()),
-                Err(Error::DockerResponseServerError { status_code: 404, .. }) => {}
-                Err(error) => {
-                    let message = told(&error);
-                    return Err(EngineError::Pull { image: image.to_owned(), message });
-                }
-            }
-            if pull == Pull::Never {
-                return Err(EngineError::NoImage { image: image.to_owned() });
-            }
-        }
-        let credentials = credentials(image).await?;
-        let options = CreateImageOptionsBuilder::default().from_image(&with_tag(image)).build();
-        let mut steps = std::pin::pin!(self.docker.create_image(Some(options), None, credentials));
-        while let Some(step) = steps.next().await {
-            match step {
-                Ok(info) => tracing::debug!(image, status = ?info.status, "fetching an image"),
-                Err(error) => {
-                    let message = told(&error);
-                    return Err(EngineError::Pull { image: image.to_owned(), message });
-                }
-            }
-        }
-        Ok(())
-    }
-
     /// Removes a container, whether it runs or not.
     ///
     /// # Errors
@@ -184,6 +152,24 @@ impl Engine {
         match self.docker.remove_container(name, Some(options)).await {
             // Gone, or going: somebody else removes it at this moment.
             Ok(()) | Err(Error::DockerResponseServerError { status_code: 404 | 409, .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Removes an image, unless a container has it.
+    ///
+    /// # Errors
+    /// The engine does not say what became of it.
+    pub async fn remove_image(&self, image: &str) -> Result<RemovedImage, Error> {
+        let options = RemoveImageOptionsBuilder::default().force(false).build();
+        match self.docker.remove_image(image, Some(options), None).await {
+            Ok(_) => Ok(RemovedImage::Gone),
+            Err(Error::DockerResponseServerError { status_code: 404, .. }) => {
+                Ok(RemovedImage::WasNotThere)
+            }
+            Err(Error::DockerResponseServerError { status_code: 409, .. }) => {
+                Ok(RemovedImage::InUse)
+            }
             Err(error) => Err(error),
         }
     }
@@ -237,51 +223,5 @@ pub fn told(error: &Error) -> String {
             }
             text
         }
-    }
-}
-
-async fn credentials(image: &str) -> Result<Option<DockerCredentials>, EngineError> {
-    let Some(file) = login::config_file() else { return Ok(None) };
-    let wanted = image.to_owned();
-    let found = tokio::task::spawn_blocking(move || login::find_login(&file, &wanted)).await;
-    let login = match found {
-        Ok(Ok(login)) => login,
-        Ok(Err(source)) => return Err(EngineError::Login { image: image.to_owned(), source }),
-        Err(error) => {
-            let message = error.to_string();
-            return Err(EngineError::Pull { image: image.to_owned(), message });
-        }
-    };
-    let serveraddress = Some(login::registry_of(image).to_owned());
-    Ok(login.map(|login| match login {
-        Login::Password { user, password } => DockerCredentials {
-            username: Some(user),
-            password: Some(password),
-            serveraddress,
-            ..DockerCredentials::default()
-        },
-        Login::Token(token) => DockerCredentials {
-            identitytoken: Some(token),
-            serveraddress,
-            ..DockerCredentials::default()
-        },
-    }))
-}
-
-/// Without a tag the engine would fetch all of them.
-fn with_tag(image: &str) -> String {
-    let last = image.rsplit('/').next().unwrap_or(image);
-    if last.contains([':', '@']) { image.to_owned() } else { format!("{image}:latest") }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_image_without_a_tag_is_the_latest() {
-        assert_eq!(with_tag("127.0.0.1:5000/a"), "127.0.0.1:5000/a:latest");
-        assert_eq!(with_tag("a:1"), "a:1");
-        assert_eq!(with_tag("a@sha256:0"), "a@sha256:0");
     }
 }

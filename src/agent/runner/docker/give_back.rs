@@ -12,6 +12,7 @@ use bollard::query_parameters::CreateContainerOptionsBuilder;
 use futures_util::StreamExt;
 
 use super::engine::{Engine, told};
+use super::facts::Users;
 use super::order::ContainerOrder;
 
 /// Where the folders are in the helper's container.
@@ -33,17 +34,16 @@ pub async fn give_back(engine: &Engine, order: &ContainerOrder) -> Result<(), St
     if foreign.is_empty() {
         return Ok(());
     }
-    let is_rootless = match engine.docker().info().await {
-        Ok(info) => info
-            .security_options
-            .unwrap_or_default()
-            .iter()
-            .any(|option| option.contains("name=rootless")),
-        Err(_) => false,
-    };
-    // In a rootless engine the user outside is root inside.
+    let users = engine.facts().await.unwrap_or_default().users;
     let group = rustix::process::getegid().as_raw();
-    let owner = if is_rootless { "0:0".to_owned() } else { format!("{user}:{group}") };
+    let (owner, users_of) = match users {
+        Users::Same => (format!("{user}:{group}"), None),
+        // The user outside is root inside.
+        Users::Rootless => ("0:0".to_owned(), None),
+        // The agent's user is none of those that are in a container of this
+        // engine, but for one without the mapping.
+        Users::Remapped => (format!("{user}:{group}"), Some("host".to_owned())),
+    };
     let places = (0..foreign.len()).map(|number| format!("{PLACE}/{number}"));
     let mounts = foreign.iter().zip(places.clone()).map(|(folder, place)| Mount {
         typ: Some(MountType::BIND),
@@ -61,6 +61,7 @@ pub async fn give_back(engine: &Engine, order: &ContainerOrder) -> Result<(), St
         host_config: Some(HostConfig {
             mounts: Some(mounts.collect()),
             network_mode: Some("none".to_owned()),
+            userns_mode: users_of,
             ..HostConfig::default()
         }),
         ..ContainerCreateBody::default()

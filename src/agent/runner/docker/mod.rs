@@ -14,9 +14,13 @@
 
 pub mod body;
 pub mod engine;
+pub mod facts;
 mod give_back;
+pub mod here;
 pub mod login;
 pub mod order;
+pub mod pull;
+mod sink;
 mod usage;
 pub mod watch;
 mod words;

@@ -21,6 +21,8 @@ use crate::domain::execution::ResourceUsage;
 /// Labels by which containers are found again.
 pub const WORKDIR_LABEL: &str = "scitq.workdir";
 pub const EXECUTION_LABEL: &str = "scitq.execution";
+/// On the containers of people who run a task by hand: the folder of the task.
+pub const BY_HAND_LABEL: &str = "scitq.by-hand";
 const TASK_LABEL: &str = "scitq.task";
 const STORE_LABEL: &str = "scitq.store";
 
@@ -179,15 +181,7 @@ fn container_order(
     for (name, value) in environment::in_container(job, &surroundings()) {
         environment.push(format!("{}={}", text("a name", &name)?, text("a variable", &value)?));
     }
-    let mut mounts = vec![
-        mount(dirs.input(), "/input", Access::Write),
-        mount(dirs.output(), "/output", Access::Write),
-        mount(dirs.temp(), "/tmp", Access::Write),
-        mount(dirs.resource(), "/resource", Access::Read),
-    ];
-    if Path::new(SHARED).is_dir() {
-        mounts.push(mount(SHARED.into(), SHARED, Access::Write));
-    }
+    let shared = Some(Path::new(SHARED)).filter(|folder| folder.is_dir());
     let workdir = dirs.root().ancestors().nth(2).unwrap_or_else(|| dirs.root());
     let labels = BTreeMap::from([
         (WORKDIR_LABEL.to_owned(), workdir.to_string_lossy().into_owned()),
@@ -207,7 +201,7 @@ fn container_order(
         options: spec.container_options.clone().unwrap_or_default(),
         arguments,
         environment,
-        mounts,
+        mounts: mounts(dirs, shared),
         labels,
         user,
         memory: spec.memory,
@@ -215,6 +209,19 @@ fn container_order(
         give_back: vec![dirs.output(), dirs.temp(), dirs.input()],
         report: report_file(dirs),
     })
+}
+
+/// The folders of a container: the task's own, and what the worker shares with
+/// all its tasks where it does.
+fn mounts(dirs: &TaskDirs, shared: Option<&Path>) -> Vec<Mount> {
+    let mut mounts = vec![
+        mount(dirs.input(), "/input", Access::Write),
+        mount(dirs.output(), "/output", Access::Write),
+        mount(dirs.temp(), "/tmp", Access::Write),
+        mount(dirs.resource(), "/resource", Access::Read),
+    ];
+    mounts.extend(shared.map(|folder| mount(folder.to_owned(), SHARED, Access::Write)));
+    mounts
 }
 
 fn surroundings() -> Surroundings {
@@ -240,5 +247,32 @@ impl ContainerOrder {
         brand: super::engine::Brand,
     ) -> Result<bollard::models::ContainerCreateBody, crate::domain::container::OptionError> {
         body::create_body(self, brand)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::ExecutionId;
+
+    #[test]
+    fn a_container_has_the_shared_folder_where_the_worker_has_one() {
+        let dirs = TaskDirs::new(Path::new("/w"), ExecutionId(5));
+        let shown = |shared: Option<&Path>| {
+            let mounts = mounts(&dirs, shared);
+            let shown = mounts.iter().map(|mount| {
+                let Mount { source, target, access } = mount;
+                format!("{} {target} {access:?}", source.display())
+            });
+            shown.collect::<Vec<_>>().join("\n")
+        };
+        insta::assert_snapshot!(shown(Some(Path::new("/data"))), @r"
+        /w/tasks/5/input /input Write
+        /w/tasks/5/output /output Write
+        /w/tasks/5/tmp /tmp Write
+        /w/tasks/5/resource /resource Read
+        /data /data Write
+        ");
+        assert!(!shown(None).contains("/data"));
     }
 }

@@ -1,8 +1,7 @@
 //! The process that makes a container, stays with it, and removes it.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
-use std::os::fd::AsFd;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::time::Duration;
@@ -19,11 +18,14 @@ use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{Instant, sleep};
 
-use super::engine::{Engine, told};
+use super::body::lacking;
+use super::engine::{Brand, Engine, told};
 use super::give_back::give_back;
 use super::order::{ContainerOrder, End, Report};
+use super::sink::Sink;
 use super::usage::Meter;
 use super::words::{Word, listen};
+use crate::agent::telemetry::OomCounter;
 
 /// How long an engine may be away before its container is given up for lost.
 const ENGINE_PATIENCE: Duration = Duration::from_mins(2);
@@ -31,6 +33,11 @@ const ENGINE_PAUSE: Duration = Duration::from_millis(200);
 
 /// How long the last output of a container that has ended may take to come.
 const LAST_OUTPUT: Duration = Duration::from_secs(5);
+
+/// An engine that restores its containers has heard nothing of one that ended
+/// before it was there again.
+const UNHEARD: &str = "the container ended while its engine was restarted: what it wrote \
+    meanwhile may be missing";
 
 /// Exit code of a command that was killed.
 const KILLED: i32 = 137;
@@ -63,20 +70,10 @@ struct Watcher {
     words: UnboundedReceiver<Word>,
     /// It was told to kill the container.
     killing: bool,
+    /// The container may use only so much memory.
+    is_limited: bool,
+    oom: OomCounter,
     sink: Sink,
-}
-
-/// Where output goes.
-struct Sink {
-    stdout: OutputFile,
-    stderr: OutputFile,
-}
-
-struct OutputFile {
-    file: File,
-    written: u64,
-    /// So much of what comes is there already.
-    skip: u64,
 }
 
 /// How the watching of a container that ran ended.
@@ -101,7 +98,11 @@ pub async fn watch(path: &Path) -> Result<u8, WatchError> {
     let file = order.report.clone();
     let mut sink = Sink::new().map_err(WatchError::Process)?;
     let report = match Engine::connect(&order.engine).await {
-        Ok(engine) => Watcher { order, engine, words, killing: false, sink }.run().await,
+        Ok(engine) => {
+            let oom = OomCounter::start();
+            let (killing, is_limited) = (false, false);
+            Watcher { order, engine, words, killing, is_limited, oom, sink }.run().await
+        }
         Err(error) => {
             let reason = error.to_string();
             sink.say(&reason);
@@ -146,6 +147,10 @@ impl Watcher {
             .order
             .body(self.engine.brand())
             .map_err(|error| refused(Some(NOT_STARTED), error.to_string()))?;
+        if let Some(reason) = lacking(&body, self.engine.brand()) {
+            return Err(refused(Some(NOT_STARTED), reason.to_owned()));
+        }
+        self.is_limited = body.host_config.as_ref().is_some_and(|host| host.memory.is_some());
         let docker = self.engine.docker();
         let name = self.order.name.as_str();
         let create = async || {
@@ -180,9 +185,13 @@ impl Watcher {
 
     /// Stays with the container until it has ended.
     async fn stay(&mut self, mut output: Output) -> End {
+        let mut is_again = false;
         loop {
             match self.follow(&mut output).await {
                 Followed::Exited => {
+                    if is_again {
+                        self.read_again().await;
+                    }
                     if let Some(end) = self.how_it_ended().await {
                         return end;
                     }
@@ -193,8 +202,22 @@ impl Watcher {
                 }
             }
             match self.find_again().await {
-                Ok(again) => output = again,
+                Ok(again) => (output, is_again) = (again, true),
                 Err(end) => return end,
+            }
+        }
+    }
+
+    /// Reads all that the engine has kept of the output, once it has ended: an
+    /// engine that has just come back may end the stream before.
+    async fn read_again(&mut self) {
+        self.sink.begin_again();
+        let options = LogsOptionsBuilder::default().stdout(true).stderr(true).build();
+        let mut output = self.engine.docker().logs(&self.order.name, Some(options));
+        while let Some(Ok(piece)) = output.next().await {
+            if let Err(error) = self.sink.write(piece) {
+                tracing::warn!(%error, "cannot write the rest of a container's output");
+                return;
             }
         }
     }
@@ -228,13 +251,13 @@ impl Watcher {
     /// None when the engine does not answer any more: it may have ended the
     /// container itself. That memory was the reason of a kill the engine learns on
     /// a way of its own, which can be the longer one.
-    async fn how_it_ended(&self) -> Option<End> {
+    async fn how_it_ended(&mut self) -> Option<End> {
         let deadline = Instant::now() + LATE_REASON;
         loop {
             let found = self.engine.docker().inspect_container(&self.order.name, None).await;
             let state = found.ok()?.state?;
             let code = i32::try_from(state.exit_code.unwrap_or_default()).unwrap_or(i32::MAX);
-            if state.oom_killed == Some(true) && code != 0 {
+            if code != 0 && (state.oom_killed == Some(true) || self.seems_out_of_memory(code)) {
                 return Some(End::OutOfMemory { code });
             }
             if code != KILLED || Instant::now() > deadline {
@@ -242,6 +265,16 @@ impl Watcher {
             }
             sleep(REASON_PAUSE).await;
         }
+    }
+
+    /// Podman does not always notice. A container with a limit that was killed by
+    /// none of us, while the kernel has killed for want of memory, was meant.
+    fn seems_out_of_memory(&mut self, code: i32) -> bool {
+        let is_candidate = self.engine.brand() == Brand::Podman
+            && code == KILLED
+            && self.is_limited
+            && !self.killing;
+        is_candidate && self.oom.has_moved()
     }
 
     /// The rest of the output of a container whose engine was away. An engine
@@ -267,17 +300,19 @@ impl Watcher {
             }
             sleep(ENGINE_PAUSE).await;
         };
-        let restores = match self.engine.docker().info().await {
-            Ok(info) => info.live_restore_enabled.unwrap_or(false),
-            Err(_) => false,
-        };
+        // Podman's containers have never been its service's.
+        let restores = self.engine.brand() == Brand::Podman
+            || self.engine.facts().await.unwrap_or_default().restores;
         if state.running != Some(true) && !restores {
             return lost("the container engine was stopped, and the container with it");
+        }
+        if state.running != Some(true) && self.engine.brand() == Brand::Docker {
+            self.sink.say(UNHEARD);
         }
         if self.killing {
             self.obey(Word::Kill).await;
         }
-        self.sink.skip_what_is_there();
+        self.sink.begin_again();
         let options = LogsOptionsBuilder::default().follow(true).stdout(true).stderr(true).build();
         Ok(Box::pin(self.engine.docker().clone().logs(&self.order.name, Some(options))))
     }
@@ -308,41 +343,6 @@ impl Watcher {
         if let Err(error) = outcome {
             tracing::debug!(?word, error = %told(&error), "the engine does not obey");
         }
-    }
-}
-
-impl Sink {
-    fn new() -> io::Result<Self> {
-        let stream = |file: File| OutputFile { file, written: 0, skip: 0 };
-        Ok(Self {
-            stdout: stream(File::from(io::stdout().as_fd().try_clone_to_owned()?)),
-            stderr: stream(File::from(io::stderr().as_fd().try_clone_to_owned()?)),
-        })
-    }
-
-    fn write(&mut self, piece: LogOutput) -> io::Result<()> {
-        let stream = match piece {
-            LogOutput::StdErr { .. } => &mut self.stderr,
-            _ => &mut self.stdout,
-        };
-        let bytes = piece.into_bytes();
-        let known = usize::try_from(stream.skip).unwrap_or(usize::MAX).min(bytes.len());
-        stream.skip -= known as u64;
-        let fresh = bytes.get(known..).unwrap_or_default();
-        stream.file.write_all(fresh)?;
-        stream.written += fresh.len() as u64;
-        Ok(())
-    }
-
-    fn skip_what_is_there(&mut self) {
-        for stream in [&mut self.stdout, &mut self.stderr] {
-            stream.skip = stream.written;
-        }
-    }
-
-    /// A word of scitq's own in the task's stderr.
-    fn say(&mut self, text: &str) {
-        drop(self.stderr.file.write_all(format!("scitq: {text}\n").as_bytes()));
     }
 }
 

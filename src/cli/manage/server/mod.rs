@@ -10,9 +10,10 @@ use clap::{Args, Subcommand};
 
 use crate::cli::app::GlobalArgs;
 use crate::cli::error::CliError;
+use crate::cli::manage::import::{ImportArgs, cmd_import};
 use crate::cli::session::Session;
 
-/// Look at the server itself, and back it up
+/// Look at the server itself, back it up, and import what another one had
 #[derive(Debug, Args)]
 pub struct ServerArgs {
     #[command(subcommand)]
@@ -24,6 +25,7 @@ enum Verb {
     Status(status::StatusArgs),
     Audit(audit::AuditArgs),
     Backup(backup::BackupArgs),
+    Import(ImportArgs),
     Check(check::CheckArgs),
     Unit(unit::UnitArgs),
 }
@@ -40,6 +42,11 @@ pub async fn cmd_server(global: &GlobalArgs, args: ServerArgs) -> Result<u8, Cli
         Verb::Audit(args) => {
             let session = Session::open(global)?;
             audit::cmd_audit(&session, args).await?;
+            session.output.flush()?;
+        }
+        Verb::Import(args) => {
+            let session = Session::open(global)?;
+            cmd_import(&session, args).await?;
             session.output.flush()?;
         }
         Verb::Backup(args) => {

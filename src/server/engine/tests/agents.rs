@@ -95,24 +95,58 @@ fn every_held_execution_gets_its_verdict() {
 
 #[test]
 fn executions_of_another_store_are_unknown_and_stand_for_none_of_this_one() {
-    for store in [("another", 1), ("store", 0)] {
-        let mut bench = Bench::new();
-        let worker = bench.connect("w", 1, 0);
-        let task = bench.create(0, &[]);
-        bench.start(task);
-        let held = bench.held(task, true);
-        let execution = held.execution;
-        bench.disconnect(worker);
-        let connect = Connect {
-            store: Some((StoreId(store.0.to_owned()), Epoch(store.1))),
-            held: vec![held],
-            ..hello(bench.new_link(), "w", 1, 0)
-        };
-        let reply = bench.apply(Command::Connect(Box::new(connect))).unwrap();
-        let Reply::Connected(connected) = reply else { panic!("{reply:?}") };
-        assert_eq!(connected.verdicts, [(execution, Verdict::Unknown)]);
-        assert_eq!(bench.end_of(execution).1, Some(FailureClass::Lost));
-    }
+    let mut bench = Bench::new();
+    let worker = bench.connect("w", 1, 0);
+    let task = bench.create(0, &[]);
+    bench.start(task);
+    let held = bench.held(task, true);
+    let execution = held.execution;
+    bench.disconnect(worker);
+    let connected = greet_from(&mut bench, ("another", 1), vec![held]);
+    assert_eq!(connected, [(execution, Verdict::Unknown)]);
+    assert_eq!(bench.end_of(execution).1, Some(FailureClass::Lost));
+}
+
+/// Connects an agent whose executions come from that store and epoch; answers
+/// the verdicts on them.
+fn greet_from(
+    bench: &mut Bench,
+    store: (&str, u64),
+    held: Vec<Held>,
+) -> Vec<(ExecutionId, Verdict)> {
+    let connect = Connect {
+        store: Some((StoreId(store.0.to_owned()), Epoch(store.1))),
+        held,
+        ..hello(bench.new_link(), "w", 1, 0)
+    };
+    let reply = bench.apply(Command::Connect(Box::new(connect))).unwrap();
+    let Reply::Connected(connected) = reply else { panic!("{reply:?}") };
+    connected.verdicts
+}
+
+#[test]
+fn what_a_copy_of_the_database_knows_is_its_own_still() {
+    let mut bench = Bench::new();
+    let worker = bench.connect("w", 1, 0);
+    let task = bench.create(0, &[]);
+    bench.accept(task);
+    let held = bench.held(task, true);
+    let unknown = Held { execution: ExecutionId(77), ..held.clone() };
+    let other = Held { task: TaskId(9), ..held.clone() };
+    bench.disconnect(worker);
+    let verdicts = greet_from(&mut bench, ("store", 0), vec![other.clone()]);
+    assert_eq!(verdicts, [(held.execution, Verdict::Unknown)], "the id is another task's here");
+    bench.accept(task);
+    let held = bench.held(task, true);
+    bench.disconnect(worker);
+    let verdicts = greet_from(&mut bench, ("store", 0), vec![held.clone(), unknown]);
+    let expected = [(held.execution, Verdict::Keep), (ExecutionId(77), Verdict::Unknown)];
+    assert_eq!(verdicts, expected);
+    assert_eq!(bench.state(task), Some(TaskState::Running));
+    // Also where the copy was not seen to be one.
+    bench.disconnect(worker);
+    let verdicts = greet_from(&mut bench, ("store", 1), vec![Held { task: TaskId(9), ..held }]);
+    assert_eq!(verdicts[0].1, Verdict::Unknown);
 }
 
 #[test]
@@ -241,6 +275,25 @@ fn a_worker_that_drains_takes_nothing() {
     let wanted = Some(WantedState::Running);
     bench.update(worker, UpdateWorker { wanted, ..UpdateWorker::default() });
     assert_eq!(bench.state(task), Some(TaskState::Assigned));
+}
+
+#[test]
+fn a_task_says_how_far_its_data_is() {
+    let mut bench = Bench::new();
+    let worker = bench.connect("w", 1, 0);
+    let link = bench.link_of(worker);
+    let task = bench.create(0, &[]);
+    bench.accept(task);
+    let execution = bench.execution(task);
+    let mut tell = |transfers| {
+        let pulse = Pulse { transfers, ..Pulse::default() };
+        bench.apply(Command::Heartbeat { worker, link, pulse }).unwrap();
+        bench.state.live_task(task).why.unwrap()
+    };
+    let image = "image: 1 of 2 layers, 1 of 4 MB".to_owned();
+    let why = tell(vec![(ExecutionId(99), "another".to_owned()), (execution, image)]);
+    assert_eq!(why, "worker w fetches its data: image: 1 of 2 layers, 1 of 4 MB");
+    assert_eq!(tell(Vec::new()), "worker w fetches its data");
 }
 
 #[test]

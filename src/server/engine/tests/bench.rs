@@ -11,7 +11,7 @@ use crate::api::task::{Dependents, Unfit};
 use crate::api::worker::UpdateWorker;
 use crate::domain::demand::Demand;
 use crate::domain::execution::{ExecutionState, FailureClass, Outcome, OutputSizes, Phase};
-use crate::domain::task::{TaskState, Until};
+use crate::domain::task::{Hold, TaskState, Until};
 use crate::domain::worker::{Machine, WorkerSettings};
 use crate::domain::{
     BatchId, Epoch, ExecutionId, Monotonic, Now, StoreId, TaskId, Timestamp, TokenId, WorkerId,
@@ -68,6 +68,7 @@ pub(in crate::server) fn new_task(batch: &str, retry: u32, after: &[TaskId]) -> 
         tags: BTreeMap::new(),
         after: after.into_iter().map(|task| Requirement { task, until: Until::Success }).collect(),
         after_batch: Vec::new(),
+        hold: Hold::No,
         spec: spec.to_string().into(),
     }
 }

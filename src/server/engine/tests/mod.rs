@@ -6,6 +6,7 @@ pub(in crate::server) mod random;
 
 mod agents;
 mod control;
+mod copies;
 mod deletion;
 mod demands;
 mod edits;
@@ -13,5 +14,7 @@ mod ends;
 mod holds;
 mod leases;
 mod requirements;
+mod rest;
 mod service;
+mod stepped;
 mod tasks;

@@ -1,6 +1,7 @@
 //! The engine's thread with a real database.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -9,10 +10,11 @@ use proptest::prelude::*;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use crate::api::event::Event;
+use crate::api::link::ReportEvent;
 use crate::api::task::{Dependents, Unfit};
 use crate::clock::SystemClock;
 use crate::domain::execution::OutputSizes;
-use crate::domain::time::Clock;
+use crate::domain::time::{Clock, Now};
 use crate::domain::{ExecutionId, StoreId, TaskId, TokenId, WorkerId};
 
 use super::super::super::store::check::check;
@@ -25,7 +27,7 @@ use super::super::{Command, Refusal, Reply};
 use super::bench::{finished, hello, lasting, new_task};
 
 #[derive(Debug, Default)]
-struct Ear {
+pub(super) struct Ear {
     ended: Mutex<Vec<TaskId>>,
 }
 
@@ -58,11 +60,14 @@ impl Server {
     }
 
     fn with(open: impl FnOnce(&Path) -> (Store, Writer)) -> Self {
+        Self::with_clock(Arc::new(SystemClock), open)
+    }
+
+    fn with_clock(clock: Arc<dyn Clock>, open: impl FnOnce(&Path) -> (Store, Writer)) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let (store, writer) = open(&directory.path().join("scitq.db"));
         let (store, ear) = (Arc::new(store), Arc::new(Ear::default()));
         let audience: Arc<dyn Audience> = Arc::<Ear>::clone(&ear);
-        let clock = Arc::new(SystemClock);
         let (engine, thread) =
             Engine::start(Arc::clone(&store), writer, clock, audience, Policy::default()).unwrap();
         Self { directory, engine, store, actor: "tester".into(), ear, thread: Some(thread) }
@@ -119,6 +124,18 @@ impl Drop for Server {
         if !std::thread::panicking() {
             assert_eq!(check(&self.path()).unwrap(), Vec::<String>::new());
         }
+    }
+}
+
+/// The system's clock, and so many seconds on top.
+#[derive(Debug, Default)]
+struct LaterClock(AtomicU64);
+
+impl Clock for LaterClock {
+    fn now(&self) -> Now {
+        let now = SystemClock.now();
+        let later = Duration::from_secs(self.0.load(Ordering::SeqCst));
+        Now { monotonic: now.monotonic.after(later), ..now }
     }
 }
 
@@ -237,6 +254,37 @@ async fn a_full_disk_refuses_and_forgets_nothing_that_was_answered() {
     let reply = server.apply(create()).await;
     assert_eq!(reply, Ok(Reply::Created { first: TaskId(2), count: 1 }));
     server.assert_on_disk().await;
+}
+
+#[tokio::test]
+async fn the_limit_of_a_silent_workers_command_is_read_and_enforced() {
+    let clock = Arc::new(LaterClock::default());
+    let later: Arc<dyn Clock> = Arc::<LaterClock>::clone(&clock);
+    let server =
+        Server::with_clock(later, |path| Store::open(path, &StoreId("store".to_owned())).unwrap());
+    let (worker, _orders) = server.connect(2).await;
+    for spec in [r#"{"command":"a","run_timeout":5}"#, r#"{"command":"b"}"#] {
+        let mut task = new_task("Default", 0, &[]);
+        task.spec = spec.into();
+        server.apply(Command::CreateTasks(vec![task])).await.unwrap();
+    }
+    for number in [1, 2] {
+        for event in [ReportEvent::Accepted, ReportEvent::Started] {
+            let mut report = Server::success(worker, ExecutionId(number), TaskId(number));
+            if let Command::Report { reports, .. } = &mut report {
+                reports[0].report.event = event;
+            }
+            server.apply(report).await.unwrap();
+        }
+    }
+    clock.0.store(66, Ordering::SeqCst);
+    let mut looks = tokio::time::interval(Duration::from_millis(20));
+    while server.ear.ended.lock().unwrap().is_empty() {
+        looks.tick().await;
+    }
+    assert_eq!(*server.ear.ended.lock().unwrap(), [TaskId(1)]);
+    let left = server.engine.query(|state| state.executions.len()).await.unwrap();
+    assert_eq!(left, 1, "the other has no limit");
 }
 
 #[derive(Debug, Clone)]

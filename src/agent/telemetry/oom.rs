@@ -9,7 +9,9 @@ pub struct OomCounter {
 }
 
 impl OomCounter {
-    pub fn new() -> Self {
+    /// Counts from now on.
+    #[must_use]
+    pub fn start() -> Self {
         Self { seen: count() }
     }
 
