@@ -220,7 +220,7 @@ async fn open(
         events,
         waits,
         tokens,
-        failures: Failures::default(),
+        failures: Failures::new(config.wrong_tokens),
         tls,
         plain_tokens: config.plain_tokens,
         backup_turn: Arc::default(),
