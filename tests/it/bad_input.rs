@@ -164,6 +164,15 @@ impl Contract {
                     let mut body: Value = serde_json::from_slice(&body).unwrap_or_default();
                     if let Some(fields) = body.as_object_mut() {
                         fields.remove("request_id");
+                        // The questions themselves are a use of a token.
+                        for token in fields
+                            .get_mut("tokens")
+                            .and_then(Value::as_array_mut)
+                            .into_iter()
+                            .flatten()
+                        {
+                            token.as_object_mut().unwrap().remove("last_used_at");
+                        }
                     }
                     found.push((target, body));
                 }
