@@ -13,6 +13,7 @@ mod arguments;
 mod asking;
 mod bad_input;
 mod by_hand;
+mod clouds;
 mod completions;
 mod containers;
 mod control;

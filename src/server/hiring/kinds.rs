@@ -9,7 +9,7 @@ use super::settings::{SettingsError, Surroundings};
 type Make = fn(Surroundings, &toml::Table) -> Result<Arc<dyn Provider>, SettingsError>;
 
 /// `kind = "…"`, and what makes such a one.
-const KINDS: &[(&str, Make)] = &[];
+const KINDS: &[(&str, Make)] = &[("openstack", super::provider::openstack::make)];
 
 /// Makes a provider.
 ///
