@@ -9,7 +9,8 @@ use super::settings::{SettingsError, Surroundings};
 type Make = fn(Surroundings, &toml::Table) -> Result<Arc<dyn Provider>, SettingsError>;
 
 /// `kind = "…"`, and what makes such a one.
-const KINDS: &[(&str, Make)] = &[("openstack", super::provider::openstack::make)];
+const KINDS: &[(&str, Make)] =
+    &[("azure", super::provider::azure::make), ("openstack", super::provider::openstack::make)];
 
 /// Makes a provider.
 ///

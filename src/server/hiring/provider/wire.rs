@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
@@ -33,6 +34,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(20);
 
 /// Of an error page that is not JSON, so many characters are shown.
 const SHOWN: usize = 300;
+
+/// Reads a variable of the server's environment.
+pub(super) type Variable = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
 /// A client of one cloud.
 pub(super) struct Wire {
@@ -216,6 +220,11 @@ pub(super) async fn pause(journal: &dyn Journal, wait: Duration) -> Result<(), P
 /// The cancellation.
 pub(super) fn go_on(journal: &dyn Journal) -> Result<(), ProviderError> {
     if journal.is_cancelled() { Err(ProviderError::cancelled()) } else { Ok(()) }
+}
+
+/// A word as it may stand in a path, a query or a form.
+pub(super) fn escaped(text: &str) -> String {
+    percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
 }
 
 fn shown(method: &Method, url: &Url) -> String {

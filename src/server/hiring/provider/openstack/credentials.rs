@@ -196,20 +196,17 @@ fn application_body<'a>(
     origin: &str,
 ) -> Result<(Value, &'a str), ProviderError> {
     let secret = want(auth, origin, &["application_credential_secret"])?;
-    let mut credential = match auth.get("application_credential_id") {
-        Some(id) => json!({"id": id}),
-        None => {
-            let name =
-                want(auth, origin, &["application_credential_id", "application_credential_name"])?;
-            want(auth, origin, &["username", "user_id"])?;
-            let user = match auth.get("user_id") {
-                Some(id) => json!({"id": id}),
-                None => {
-                    json!({"name": auth.get("username"), "domain": domain(auth, "user_domain")})
-                }
-            };
-            json!({"name": name, "user": user})
-        }
+    let mut credential = if let Some(id) = auth.get("application_credential_id") {
+        json!({"id": id})
+    } else {
+        let keys = ["application_credential_id", "application_credential_name"];
+        let name = want(auth, origin, &keys)?;
+        want(auth, origin, &["username", "user_id"])?;
+        let user = match auth.get("user_id") {
+            Some(id) => json!({"id": id}),
+            None => json!({"name": auth.get("username"), "domain": domain(auth, "user_domain")}),
+        };
+        json!({"name": name, "user": user})
     };
     credential["secret"] = secret.into();
     // Its project belongs to it, so that no scope may be named.

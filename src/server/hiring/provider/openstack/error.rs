@@ -41,13 +41,10 @@ fn words_of(body: &Value) -> String {
 fn class_of(status: u16, words: &str, is_transient: bool) -> ErrorClass {
     let is_quota = has_any(words, &["quota", "exceeded the maximum", "limit exceeded"]);
     match status {
-        401 => ErrorClass::Authentication,
         403 | 409 | 413 if is_quota => ErrorClass::Quota,
-        403 => ErrorClass::Authentication,
-        // A rate limit of older versions.
-        413 => ErrorClass::Transient,
-        // Something else is being done to the same thing.
-        409 => ErrorClass::Transient,
+        401 | 403 => ErrorClass::Authentication,
+        // Something else is being done to the same thing, or a rate limit of older versions.
+        409 | 413 => ErrorClass::Transient,
         _ if is_transient && has_any(words, &["no valid host"]) => ErrorClass::Capacity,
         _ if is_transient => ErrorClass::Transient,
         _ => ErrorClass::Unsupported,

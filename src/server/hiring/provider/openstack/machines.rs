@@ -8,11 +8,10 @@ use tokio::time::Instant;
 
 use super::api::{MadeBody, Server, ServerBody};
 use super::error::{of_fault, of_reply};
-use super::resources::escaped;
 use super::session::Call;
 use super::source::OpenStack;
 use crate::domain::flavor::RegionName;
-use crate::server::hiring::provider::wire::{go_on, pause};
+use crate::server::hiring::provider::wire::{escaped, go_on, pause};
 use crate::server::hiring::provider::{
     ErrorClass, HeadTag, Hired, Journal, MachineId, MachineStatus, Order, ProviderError,
 };

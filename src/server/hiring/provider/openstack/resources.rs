@@ -8,6 +8,7 @@ use super::error::of_reply;
 use super::session::{Call, Service};
 use super::source::OpenStack;
 use crate::domain::flavor::RegionName;
+use crate::server::hiring::provider::wire::escaped;
 use crate::server::hiring::provider::{ErrorClass, ProviderError};
 
 impl OpenStack {
@@ -99,9 +100,4 @@ impl OpenStack {
             format!("provider `{}` has no {kind} `{name}` in the region `{region}`", self.name);
         ProviderError::new(ErrorClass::Unsupported, message)
     }
-}
-
-/// A name as it may stand in a path or in a query.
-pub(super) fn escaped(text: &str) -> String {
-    percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
 }

@@ -13,7 +13,7 @@ use super::credentials::{self, Lookup};
 use super::error::of_reply;
 use super::settings::OpenStackSettings;
 use crate::domain::flavor::RegionName;
-use crate::server::hiring::provider::wire::{Reply, Wire};
+use crate::server::hiring::provider::wire::{Reply, Variable, Wire};
 use crate::server::hiring::provider::{ErrorClass, ProviderError, Secret};
 use crate::server::hiring::settings::Surroundings;
 
@@ -41,7 +41,7 @@ pub(super) struct Call<'a> {
 /// Who we are at one cloud.
 pub(super) struct Session {
     lookup: Lookup,
-    variable: Arc<dyn Fn(&str) -> Option<String> + Send + Sync>,
+    variable: Variable,
     login: Mutex<Option<Arc<Login>>>,
 }
 
