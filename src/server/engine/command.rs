@@ -128,6 +128,13 @@ pub enum Command {
         link: LinkId,
         reports: Vec<Received>,
     },
+    /// Its provider takes the worker away: what it holds goes to others at once.
+    EvictWorker {
+        worker: WorkerId,
+        /// The link over which its agent says so; none: the provider does.
+        link: Option<LinkId>,
+        reason: String,
+    },
     /// These run for longer than they may, and their workers are silent; with
     /// the limits, in seconds.
     TimeOut(Vec<(ExecutionId, u32)>),

@@ -41,6 +41,10 @@ impl State {
         };
         let Some(worker) = self.workers.get_mut(&id) else { return Err(Refusal::NoWorker(id)) };
         worker.link = Some(connect.link);
+        if worker.seen == SeenState::Evicted && worker.instance != connect.instance {
+            // It was given back after all, or made anew under its name.
+            worker.seen = SeenState::Online;
+        }
         worker.instance.clone_from(&connect.instance);
         worker.machine = machine_of(worker, connect);
         worker.version.clone_from(&connect.version);

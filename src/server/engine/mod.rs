@@ -24,6 +24,7 @@ mod connect;
 mod delete;
 mod edit;
 mod engines;
+mod evict;
 mod expire;
 mod explain;
 mod faults;
@@ -120,6 +121,9 @@ impl State {
             }
             Command::Report { worker, link, reports } => {
                 self.report(context, worker, link, reports)
+            }
+            Command::EvictWorker { worker, link, reason } => {
+                self.evict_worker(context, worker, link, &reason)
             }
             Command::TimeOut(overdue) => {
                 self.time_out(context, &overdue);
