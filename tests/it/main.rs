@@ -18,6 +18,7 @@ mod completions;
 mod containers;
 mod control;
 mod engine;
+mod evictions;
 mod examples;
 mod faults;
 mod guarantees;

@@ -147,7 +147,8 @@ impl World {
                 Goes::On
             }
             Ok(Up::Reports { number, reports }) => self.on_reports(connection, number, reports),
-            Ok(Up::Hello(_)) | Err(_) => {
+            // No machine is taken away in these lives.
+            Ok(Up::Hello(_) | Up::Evicted { .. }) | Err(_) => {
                 self.breaks(format!("a frame that the server does not understand: {text}"));
                 Goes::Ends
             }

@@ -21,6 +21,7 @@ mod control;
 mod edits;
 mod effect;
 mod event;
+mod eviction;
 mod execution;
 mod lease;
 mod orders;
@@ -38,7 +39,7 @@ pub use effect::{Effect, Files, Ground, Secret, Standing};
 pub use event::{CommandEnd, CommandState, Culprit, Event, Exit, NotStarted, TransferFailure};
 pub use execution::{Order, StopReason};
 pub use record::Record;
-pub use state::{AgentState, Limits};
+pub use state::{AgentState, Limits, UnaskedTerm};
 
 #[cfg(test)]
 mod tests;

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use thiserror::Error;
 
 use crate::domain::flavor::{ProviderName, RegionName};
+pub use crate::domain::hire::{OnEviction, Quota};
 
 /// `[providers.NAME]`: what is common to all kinds, and the kind's own keys.
 #[derive(Debug, Clone, Deserialize)]
@@ -29,29 +30,6 @@ pub struct ProviderTable {
     pub eviction: OnEviction,
     #[serde(flatten)]
     pub own: toml::Table,
-}
-
-/// What may be hired at once in one region; none: no limit.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Quota {
-    pub cpus: Option<u32>,
-    /// GiB.
-    pub memory: Option<f64>,
-    pub instances: Option<u32>,
-}
-
-/// What follows when a provider takes a machine away.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum OnEviction {
-    /// Its record stays, for people to see.
-    Keep,
-    /// What is left of it is destroyed.
-    #[default]
-    Delete,
-    /// Another one is hired as well.
-    Replace,
 }
 
 /// What a kind of provider is made from.

@@ -11,6 +11,7 @@ mod deletion;
 mod demands;
 mod edits;
 mod ends;
+mod evictions;
 mod holds;
 mod leases;
 mod requirements;
