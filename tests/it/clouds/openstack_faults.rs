@@ -147,7 +147,8 @@ fn regions_are_those_of_the_settings_or_else_of_the_catalogue() {
     let world = Arc::new(World::new());
     let cloud = Cloud::start(Arc::clone(&world), &["NORTH", "SOUTH"]);
     let make = |regions: &[&str]| {
-        desk::provider("openstack", world.path(), KEYS, &cloud.variables(), regions).unwrap()
+        let keys = format!("{KEYS}poll_seconds = 0.05\n");
+        desk::provider("openstack", world.path(), &keys, &cloud.variables(), regions).unwrap()
     };
     assert_eq!(block(make(&[]).flavors()).unwrap().len(), 10);
     assert_eq!(block(make(&["SOUTH"]).flavors()).unwrap().len(), 5);

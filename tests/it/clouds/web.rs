@@ -68,11 +68,17 @@ impl Asked {
         let length = headers.get("content-length").and_then(|text| text.parse().ok());
         let mut body = vec![0; length.unwrap_or(0)];
         stream.read_exact(&mut body).ok()?;
-        let (path, query) = target.split_once('?').unwrap_or((&target, ""));
+        Some(Self { method, headers, body, ..Self::of_query(&target) })
+    }
+
+    /// A path and a query, without anything else.
+    pub fn of_query(target: &str) -> Self {
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let pairs = query.split('&').filter(|pair| !pair.is_empty());
         let query = pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")));
         let query = query.map(|(key, value)| (decoded(key), decoded(value))).collect();
-        Some(Self { method, path: decoded(path), query, headers, body })
+        let (method, headers, body) = (String::new(), BTreeMap::new(), Vec::new());
+        Self { method, path: decoded(path), query, headers, body }
     }
 }
 

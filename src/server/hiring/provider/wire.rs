@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::{Method, RequestBuilder, StatusCode, Url};
 use serde::de::DeserializeOwned;
@@ -34,6 +35,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(20);
 
 /// Of an error page that is not JSON, so many characters are shown.
 const SHOWN: usize = 300;
+
+/// All that means something in an address, or may come to.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// Reads a variable of the server's environment.
 pub(super) type Variable = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
@@ -224,7 +228,7 @@ pub(super) fn go_on(journal: &dyn Journal) -> Result<(), ProviderError> {
 
 /// A word as it may stand in a path, a query or a form.
 pub(super) fn escaped(text: &str) -> String {
-    percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
+    utf8_percent_encode(text, RESERVED).to_string()
 }
 
 fn shown(method: &Method, url: &Url) -> String {
