@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::provider::Provider;
+use super::provider::{Provider, azure, local, openstack};
 use super::settings::{SettingsError, Surroundings};
 
 /// Makes a provider from its own keys of `server.toml`.
@@ -10,7 +10,7 @@ type Make = fn(Surroundings, &toml::Table) -> Result<Arc<dyn Provider>, Settings
 
 /// `kind = "…"`, and what makes such a one.
 const KINDS: &[(&str, Make)] =
-    &[("azure", super::provider::azure::make), ("openstack", super::provider::openstack::make)];
+    &[("azure", azure::make), ("local", local::make), ("openstack", openstack::make)];
 
 /// Makes a provider.
 ///

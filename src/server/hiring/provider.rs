@@ -5,6 +5,7 @@
 //! name of the worker, and is found again by both.
 
 pub mod azure;
+pub mod local;
 pub mod openstack;
 mod user_data;
 mod wire;
@@ -204,6 +205,26 @@ pub trait Journal: Send + Sync {
     fn is_cancelled(&self) -> bool;
     /// Waits until the job is cancelled; for `tokio::select`.
     fn cancelled(&self) -> BoxFuture<'_, ()>;
+}
+
+/// A journal that nobody reads.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Silence;
+
+impl Journal for Silence {
+    fn progress(&self, _: u8) {}
+
+    fn line(&self, text: &str) {
+        tracing::info!("{text}");
+    }
+
+    fn is_cancelled(&self) -> bool {
+        false
+    }
+
+    fn cancelled(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::pending())
+    }
 }
 
 /// What kind of failure it is, and so what follows.

@@ -109,8 +109,9 @@ impl State {
         Ok(Reply::Done)
     }
 
-    /// Makes the token with which the machine of a job joins. Those of earlier tries
-    /// hold no longer.
+    /// Makes a token with which the machine of a job joins. Those of earlier tries
+    /// hold until one of them is used: a machine that a killed server has made has
+    /// an earlier one.
     pub(super) fn join_token(
         &mut self,
         context: &mut Context<'_>,
@@ -120,8 +121,6 @@ impl State {
     ) -> Result<Reply, Refusal> {
         let row = &self.live_job(id)?.row;
         let (worker, name) = (row.worker.ok_or(Refusal::NoMachineOf(id))?, row.worker_name.clone());
-        let revoked = self.revoke_tokens_of(context, worker);
-        context.effects.push(Effect::TokensRevoked(revoked));
         let valid = i64::try_from(valid_for.as_micros()).unwrap_or(i64::MAX);
         let until = crate::domain::Timestamp(context.now.wall.0.saturating_add(valid));
         let token = self.add_token(
@@ -284,11 +283,27 @@ impl State {
         job.row.since = context.now.wall;
         job.row.reason = Some(Arc::clone(reason));
         job.row.tries_left = job.row.tries_left.saturating_sub(1).max(1);
+        if job.row.action == JobAction::Deploy {
+            job.row.action = JobAction::Create;
+        }
+        let forgets = job.row.action == JobAction::Create;
+        let worker = job.row.worker;
         job.failed_tries += 1;
         let wait = FIRST_WAIT * (1 << (job.failed_tries - 1).min(10));
         let wait = wait.max(retry_after.unwrap_or_default()).min(LONGEST_WAIT);
         job.not_before = Some(context.now.monotonic.after(wait));
         self.record_job(context, id);
+        if let Some(worker) = worker.filter(|_| forgets) {
+            self.forget_machine(context, worker);
+        }
+    }
+
+    /// What was made in an earlier try is found by its tag, whatever it was called.
+    fn forget_machine(&mut self, context: &mut Context<'_>, id: WorkerId) {
+        if let Some(hire) = self.workers.get_mut(&id).and_then(|worker| worker.hire.as_mut()) {
+            hire.machine = None;
+        }
+        self.record_worker(context, id);
     }
 
     /// Goes on with the next flavor that is meant; nothing was made of the last one.
