@@ -11,6 +11,7 @@ pub mod container;
 pub mod demand;
 pub mod execution;
 pub mod filter;
+pub mod flavor;
 pub mod ids;
 pub mod signal;
 pub mod task;
@@ -19,6 +20,7 @@ pub mod uri;
 pub mod worker;
 
 pub use batch::BatchName;
+pub use flavor::{Flavor, FlavorName, ProviderName, RegionName};
 pub use ids::{BatchId, Epoch, ExecutionId, StoreId, TaskId, TokenId, WorkerId};
 pub use time::{Clock, Monotonic, Now, Timestamp};
 

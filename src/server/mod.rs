@@ -5,6 +5,7 @@ pub mod config;
 pub mod data_dir;
 pub mod engine;
 pub mod events;
+pub mod hiring;
 pub mod http;
 pub mod link;
 mod local_agent;

@@ -1,0 +1,33 @@
+//! The kinds of providers that there are. One line for each.
+
+use std::sync::Arc;
+
+use super::provider::Provider;
+use super::settings::{SettingsError, Surroundings};
+
+/// Makes a provider from its own keys of `server.toml`.
+type Make = fn(Surroundings, &toml::Table) -> Result<Arc<dyn Provider>, SettingsError>;
+
+/// `kind = "…"`, and what makes such a one.
+const KINDS: &[(&str, Make)] = &[];
+
+/// Makes a provider.
+///
+/// # Errors
+/// A kind that there is not, and what the kind refuses.
+pub fn make(
+    kind: &str,
+    surroundings: Surroundings,
+    own: &toml::Table,
+) -> Result<Arc<dyn Provider>, SettingsError> {
+    match KINDS.iter().find(|(known, _)| *known == kind) {
+        Some((_, make)) => make(surroundings, own),
+        None => {
+            let known: Vec<&str> = KINDS.iter().map(|(known, _)| *known).collect();
+            Err(SettingsError::of(
+                &surroundings.name,
+                format!("`{kind}` is no kind of provider: {}", known.join(", ")),
+            ))
+        }
+    }
+}
