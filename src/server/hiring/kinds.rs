@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use super::provider::Provider;
+use super::provider::{Provider, ssh};
 use super::settings::{SettingsError, Surroundings};
 
 /// Makes a provider from its own keys of `server.toml`.
 type Make = fn(Surroundings, &toml::Table) -> Result<Arc<dyn Provider>, SettingsError>;
 
 /// `kind = "…"`, and what makes such a one.
-const KINDS: &[(&str, Make)] = &[];
+const KINDS: &[(&str, Make)] = &[("ssh", ssh::make)];
 
 /// Makes a provider.
 ///

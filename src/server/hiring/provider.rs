@@ -4,6 +4,13 @@
 //! already is skipped. All that a provider makes carries the tag of its head and the
 //! name of the worker, and is found again by both.
 
+pub mod provision;
+pub mod ssh;
+mod words;
+
+#[cfg(test)]
+mod testing;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
