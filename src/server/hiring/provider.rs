@@ -5,6 +5,7 @@
 //! name of the worker, and is found again by both.
 
 pub mod provision;
+pub mod slurm;
 pub mod ssh;
 mod words;
 

@@ -56,12 +56,12 @@ pub fn make(
     own: &toml::Table,
 ) -> Result<Arc<dyn Provider>, SettingsError> {
     let settings = SshSettings::load(&surroundings, own)?;
-    let keys = surroundings.folder.join("known_hosts");
+    let Surroundings { name, folder, .. } = surroundings;
+    let keys = folder.join("known_hosts");
     let unusable = |error: std::io::Error| {
-        let folder = surroundings.folder.display();
-        SettingsError::of(&surroundings.name, format!("cannot use the folder `{folder}`: {error}"))
+        SettingsError::of(&name, format!("cannot use the folder `{}`: {error}", folder.display()))
     };
-    let claims = Claims::open(surroundings.folder.join("claims")).map_err(unusable)?;
+    let claims = Claims::open(folder.join("claims")).map_err(unusable)?;
     std::fs::create_dir_all(&keys).map_err(unusable)?;
     let programs = Programs::new(settings.programs.clone());
     Ok(Arc::new(SshProvider { settings, claims, keys, programs, resting: Mutex::default() }))
