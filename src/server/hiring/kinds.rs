@@ -2,15 +2,20 @@
 
 use std::sync::Arc;
 
-use super::provider::{Provider, azure, local, openstack};
+use super::provider::{Provider, azure, local, openstack, slurm, ssh};
 use super::settings::{SettingsError, Surroundings};
 
 /// Makes a provider from its own keys of `server.toml`.
 type Make = fn(Surroundings, &toml::Table) -> Result<Arc<dyn Provider>, SettingsError>;
 
 /// `kind = "…"`, and what makes such a one.
-const KINDS: &[(&str, Make)] =
-    &[("azure", azure::make), ("local", local::make), ("openstack", openstack::make)];
+const KINDS: &[(&str, Make)] = &[
+    ("azure", azure::make),
+    ("local", local::make),
+    ("openstack", openstack::make),
+    ("slurm", slurm::make),
+    ("ssh", ssh::make),
+];
 
 /// Makes a provider.
 ///

@@ -7,8 +7,15 @@
 pub mod azure;
 pub mod local;
 pub mod openstack;
+pub mod provision;
+pub mod slurm;
+pub mod ssh;
 mod user_data;
 mod wire;
+mod words;
+
+#[cfg(test)]
+mod testing;
 
 use std::fmt;
 use std::sync::Arc;
