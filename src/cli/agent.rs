@@ -83,7 +83,7 @@ struct AgentOptions {
     /// Remove files of failed tasks, then unused resources and images, when the disk is fuller [default: 90]
     #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100))]
     disk_limit: Option<u8>,
-    /// Learn that this machine is taken away by `file:PATH` (it appears), `command:COMMAND` (it succeeds) or `slurm` (the agent is a job), and give all back
+    /// Learn that this machine is taken away by `file:PATH` (it appears), `command:COMMAND` (it succeeds), `azure` (its scheduled events) or `slurm` (the agent is a job), and give all back
     #[arg(long, value_name = "NOTICE")]
     eviction_notice: Option<String>,
 }

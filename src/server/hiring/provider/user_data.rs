@@ -1,18 +1,42 @@
 //! What a cloud's machine runs at its first start (cloud-init's user data): the script
 //! that turns it into a worker, within a text of the site's own where it has one.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use thiserror::Error;
 
+use super::provision::{
+    Baseline, Place, Preparation, PreparationTable, Program, REGISTRY_LOGINS, Service,
+    provisioning_script, token_file, token_text,
+};
+use super::words::quote;
 use super::{ErrorClass, Order, ProviderError};
 
-/// The text around the script.
+/// Where the agent of a machine that was made for it is.
+const DIRECTORY: &str = "/var/lib/scitq";
+
+/// Ends the script within the text that writes it down.
+const END_OF_SCRIPT: &str = "END-OF-THE-SCRIPT-OF-SCITQ";
+
+/// What a site sets of the first start of a cloud's machines.
+#[derive(Debug, Clone, Default)]
+pub(super) struct UserDataTable {
+    pub template: Option<PathBuf>,
+    pub prepare: PreparationTable,
+    pub directory: Option<String>,
+    pub service: Service,
+}
+
+/// The script, and the text around it.
 #[derive(Debug)]
 pub(super) struct UserData {
     template: Option<PathBuf>,
+    preparation: Preparation,
+    registry_logins: Option<PathBuf>,
+    place: Place,
 }
 
 /// What is wrong with a template.
@@ -22,6 +46,8 @@ pub(super) enum TemplateError {
     Unreadable { path: String, reason: String },
     #[error("`{path}`, line {line}, column {column}: {reason}")]
     Wrong { path: String, line: usize, column: usize, reason: String },
+    #[error("{0}")]
+    Preparation(String),
 }
 
 /// What stands between `{{` and `}}`.
@@ -55,14 +81,33 @@ const BEGINNINGS: &[&str] =
     &["#!", "#cloud-config", "#cloud-boothook", "#include", "Content-Type:", "MIME-Version:"];
 
 impl UserData {
+    /// `notice`: how the agent learns that the machine is taken away; empty: not at all.
+    ///
     /// # Errors
-    /// A template that is not there, or that has an error.
-    pub(super) fn new(template: Option<PathBuf>) -> Result<Self, TemplateError> {
-        if let Some(path) = &template {
+    /// A template that is not there, or that has an error; a preparation that makes no sense.
+    pub(super) fn new(table: &UserDataTable, notice: &'static str) -> Result<Self, TemplateError> {
+        if let Some(path) = &table.template {
             let text = load(path)?;
             parse(&text).map_err(|fault| fault.at(path, &text))?;
         }
-        Ok(Self { template })
+        let preparation = table.prepare.over(Baseline::Full).map_err(TemplateError::Preparation)?;
+        let directory = table.directory.clone().unwrap_or_else(|| DIRECTORY.to_owned());
+        if !directory.starts_with('/') {
+            let reason = format!("`directory` is `{directory}`, which does not begin with `/`");
+            return Err(TemplateError::Preparation(reason));
+        }
+        let (program, service) = (Program::Fetched, table.service);
+        Ok(Self {
+            template: table.template.clone(),
+            preparation,
+            registry_logins: table.prepare.registry_logins.clone(),
+            place: Place { directory, program, service, notice },
+        })
+    }
+
+    /// The script that makes a worker of the machine, without secrets.
+    pub(super) fn script(&self, order: &Order) -> String {
+        provisioning_script(order, &self.preparation, &self.place)
     }
 
     /// The text for one machine. The template is read anew each time.
@@ -70,7 +115,7 @@ impl UserData {
     /// # Errors
     /// A template that has an error by now; of the class Unsupported.
     pub(super) fn render(&self, order: &Order) -> Result<String, ProviderError> {
-        let script = first_start(order);
+        let script = self.first_start(order)?;
         let Some(path) = &self.template else {
             return Ok(script);
         };
@@ -93,6 +138,44 @@ impl UserData {
             }
         }
         Ok(rendered)
+    }
+}
+
+impl UserData {
+    /// Puts the secrets and the script where they belong, and runs the script. It stays
+    /// there, so that a person can run it again.
+    fn first_start(&self, order: &Order) -> Result<String, ProviderError> {
+        let directory = &self.place.directory;
+        let mut text = format!(
+            "#!/bin/sh\n# Makes this machine the worker {} of scitq. Run by cloud-init.\n\
+             set -eu\numask 077\nmkdir -p {folder}\nchmod 755 {folder}\n\
+             printf '%s\\n' {} >{}\n",
+            order.worker,
+            quote(&token_text(order)),
+            quote(&token_file(directory)),
+            folder = quote(directory),
+        );
+        if let Some(path) = &self.registry_logins {
+            let logins = std::fs::read(path).map_err(|error| {
+                let message =
+                    format!("cannot read the `registry_logins` `{}`: {error}", path.display());
+                ProviderError::new(ErrorClass::Unsupported, message)
+            })?;
+            let encoded = STANDARD.encode(logins);
+            let _ = write!(
+                text,
+                "mkdir -p \"$(dirname {REGISTRY_LOGINS})\"\n\
+                 printf '%s' {encoded} | base64 -d >{REGISTRY_LOGINS}\n"
+            );
+        }
+        let place = quote(&format!("{directory}/provision.sh")).into_owned();
+        let script = self.script(order);
+        let _ = write!(
+            text,
+            "cat >{place} <<'{END_OF_SCRIPT}'\n{script}\n{END_OF_SCRIPT}\n\
+             umask 022\nexec /bin/sh {place}\n"
+        );
+        Ok(text)
     }
 }
 
@@ -153,20 +236,6 @@ fn parse(text: &str) -> Result<Vec<Piece<'_>>, Fault> {
         return Err(Fault { offset: text.len(), reason });
     }
     Ok(pieces)
-}
-
-/// Fetches the agent from the head and starts it.
-fn first_start(order: &Order) -> String {
-    let quoted = |text: &str| {
-        shlex::try_quote(text).map_or_else(|_| "''".to_owned(), std::borrow::Cow::into_owned)
-    };
-    format!(
-        "#!/bin/sh\n# Made by scitq for the worker {worker}.\nset -eu\numask 077\n\
-         folder=${{SCITQ_FOLDER:-/var/lib/scitq}}\nmkdir -p \"$folder\"\n\
-         printf '%s' {token} >\"$folder/token\"\n",
-        worker = order.worker,
-        token = quoted(order.agent.token.expose()),
-    )
 }
 
 #[cfg(test)]

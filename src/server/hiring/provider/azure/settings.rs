@@ -10,7 +10,8 @@ use serde::Deserialize;
 use super::session::Session;
 use super::source::Azure;
 use crate::server::hiring::provider::Provider;
-use crate::server::hiring::provider::user_data::UserData;
+use crate::server::hiring::provider::provision::{PreparationTable, Service};
+use crate::server::hiring::provider::user_data::{UserData, UserDataTable};
 use crate::server::hiring::settings::{SettingsError, Surroundings, own_keys};
 
 /// The keys of `[providers.NAME]` with `kind = "azure"`.
@@ -39,6 +40,11 @@ pub(super) struct AzureSettings {
     /// In which prices are told.
     pub currency: Option<String>,
     pub user_data: Option<PathBuf>,
+    /// What is done to a machine before the agent is started.
+    pub prepare: PreparationTable,
+    /// Where the agent is on the machine.
+    pub directory: Option<String>,
+    pub service: Service,
     /// How often what takes its time is asked for, where Azure does not say it.
     pub poll_seconds: Option<f64>,
     /// What takes longer to be made or deleted is told as an error.
@@ -102,8 +108,15 @@ pub fn make(
     let public_key = settings.public_key.clone().ok_or_else(|| {
         refuse("`public_key` is missing: a file with the key of those who may log in, without which Azure makes no machine")
     })?;
-    let user_data =
-        UserData::new(settings.user_data.clone()).map_err(|error| refuse(&error.to_string()))?;
+    // Azure tells only those machines that it may take away.
+    let notice = if settings.priority == Priority::Spot { "azure" } else { "" };
+    let table = UserDataTable {
+        template: settings.user_data.clone(),
+        prepare: settings.prepare.clone(),
+        directory: settings.directory.clone(),
+        service: settings.service,
+    };
+    let user_data = UserData::new(&table, notice).map_err(|error| refuse(&error.to_string()))?;
     let image = |text: &str, key: &str| {
         Image::read(text).ok_or_else(|| {
             refuse(&format!(

@@ -77,6 +77,8 @@ impl Provider for Azure {
     }
 
     fn script(&self, order: &Order) -> Result<Option<String>, ProviderError> {
-        self.user_data.render(order).map(Some)
+        // A template of the site's own that has an error by now is told.
+        self.user_data.render(order)?;
+        Ok(Some(self.user_data.script(order)))
     }
 }

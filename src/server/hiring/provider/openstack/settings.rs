@@ -9,7 +9,8 @@ use serde::Deserialize;
 use super::session::Session;
 use super::source::OpenStack;
 use crate::server::hiring::provider::Provider;
-use crate::server::hiring::provider::user_data::UserData;
+use crate::server::hiring::provider::provision::{PreparationTable, Service};
+use crate::server::hiring::provider::user_data::{UserData, UserDataTable};
 use crate::server::hiring::settings::{SettingsError, Surroundings, own_keys};
 
 /// The keys of `[providers.NAME]` with `kind = "openstack"`.
@@ -36,6 +37,11 @@ pub(super) struct OpenStackSettings {
     pub without_flavors: Vec<String>,
     /// Another text for the machine's first start.
     pub user_data: Option<PathBuf>,
+    /// What is done to a machine before the agent is started.
+    pub prepare: PreparationTable,
+    /// Where the agent is on the machine.
+    pub directory: Option<String>,
+    pub service: Service,
     /// How often a machine is asked for while it comes or goes.
     pub poll_seconds: Option<f64>,
     /// A machine that takes longer to come is given up.
@@ -69,8 +75,13 @@ pub fn make(
     if settings.public_key.is_some() && settings.key.is_none() {
         return Err(refuse("`public_key` needs a `key`: the name of the pair at the cloud"));
     }
-    let user_data =
-        UserData::new(settings.user_data.clone()).map_err(|error| refuse(&error.to_string()))?;
+    let table = UserDataTable {
+        template: settings.user_data.clone(),
+        prepare: settings.prepare.clone(),
+        directory: settings.directory.clone(),
+        service: settings.service,
+    };
+    let user_data = UserData::new(&table, "").map_err(|error| refuse(&error.to_string()))?;
     let seconds = |value: Option<f64>, usual: f64, key: &str| {
         Duration::try_from_secs_f64(value.unwrap_or(usual))
             .map_err(|_| refuse(&format!("`{key}` is no length of time")))
