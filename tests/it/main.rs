@@ -23,6 +23,7 @@ mod examples;
 mod faults;
 mod guarantees;
 mod harness;
+mod hiring;
 mod launch_messages;
 mod launching;
 mod leases;
