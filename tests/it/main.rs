@@ -24,6 +24,7 @@ mod faults;
 mod guarantees;
 mod harness;
 mod hiring;
+mod hosts;
 mod launch_messages;
 mod launching;
 mod leases;

@@ -21,6 +21,7 @@ trap 'rm -rf "$DIRECTORY"' EXIT
 
 printf '%s' "$TOKEN" >"$DIRECTORY/join.token"
 unset TOKEN
+export SCITQ_TOKEN_FILE="$DIRECTORY/join.token"
 
 # From the head, with the token. A head that made its certificate itself is known by the
 # fingerprint that the token carries after its dot.
