@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::domain::batch::{BatchPause, BatchSettings, LostAfter, TaskDefaults};
+use crate::domain::hire::Money;
 use crate::domain::task::TaskState;
 use crate::domain::worker::WorkerState;
 use crate::domain::{BatchName, TaskId};
@@ -93,6 +94,10 @@ pub struct UpdateBatch {
     pub lost_after: Option<Setting<LostAfter>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output_limit: Option<Setting<u64>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub maximum_workers: Option<Setting<u32>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub maximum_cost: Option<Setting<Money>>,
 }
 
 /// A setting of a batch that has a default on the server.

@@ -11,6 +11,7 @@ pub mod error;
 pub mod event;
 pub mod execution;
 pub mod glance;
+pub mod hiring;
 pub mod import;
 pub mod link;
 pub mod output;

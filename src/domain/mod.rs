@@ -12,7 +12,12 @@ pub mod demand;
 pub mod execution;
 pub mod filter;
 pub mod flavor;
+pub mod hire;
 pub mod ids;
+pub mod job;
+pub mod nearest;
+pub mod protofilter;
+pub mod recruiter;
 pub mod signal;
 pub mod task;
 pub mod time;
@@ -21,7 +26,7 @@ pub mod worker;
 
 pub use batch::BatchName;
 pub use flavor::{Flavor, FlavorName, ProviderName, RegionName};
-pub use ids::{BatchId, Epoch, ExecutionId, StoreId, TaskId, TokenId, WorkerId};
+pub use ids::{BatchId, Epoch, ExecutionId, JobId, StoreId, TaskId, TokenId, WorkerId};
 pub use time::{Clock, Monotonic, Now, Timestamp};
 
 #[cfg(test)]

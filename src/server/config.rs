@@ -25,6 +25,9 @@ pub struct ServeConfig {
     pub trust_roles: Vec<Role>,
     /// How the REST API of the original is served; none: not at all.
     pub v1: Option<V1Settings>,
+    /// The file that sets up providers of machines; none: `server.toml` in the data
+    /// directory or in `/etc/scitq`, where there is one.
+    pub settings: Option<PathBuf>,
     /// Limits and waiting times.
     pub policy: Policy,
     /// Hears when the server takes requests.

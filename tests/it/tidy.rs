@@ -19,7 +19,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("server/engine", &["domain", "api", "server/store"]),
     ("server/store", &["domain", "api", "server/engine"]),
     ("server/output", &["domain", "api"]),
-    ("server/hiring", &["domain", "api", "clock", "server/engine", "server/store"]),
+    ("server/hiring", &["domain", "api", "clock", "server/auth", "server/engine", "server/store"]),
     ("server/events", &["domain", "api"]),
     ("agent", &["domain", "api", "storage", "clock", "runtime_dir"]),
     ("agent/fsm", &["domain", "api"]),

@@ -44,6 +44,7 @@ impl State {
                 self.finish_execution(context, execution, outcome);
             }
         }
+        self.after_eviction(context, id);
         self.leave_if_deleting(context, id);
         self.assign(context, batch);
         Ok(Reply::Done)

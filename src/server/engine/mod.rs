@@ -9,6 +9,7 @@
 
 pub mod change;
 pub mod command;
+pub mod hiring;
 pub mod ready;
 pub mod runtimes;
 pub mod service;
@@ -140,10 +141,12 @@ impl State {
             Command::ReserveExecutions(count) => Ok(self.reserve_executions(context, count)),
             Command::ImportTasks(tasks) => self.import_tasks(context, tasks),
             Command::AssignTask { task, worker } => self.assign_task(context, task, worker),
+            Command::Hiring(command) => self.on_hiring(context, command),
             Command::Tick => {
                 self.expire(context);
                 self.settle_in_time(context);
                 self.reserve_workers(context);
+                self.dismiss(context);
                 Ok(Reply::Done)
             }
         }

@@ -21,6 +21,7 @@ impl State {
             role,
             worker: None,
             hash,
+            join_until: None,
             created_at: context.now.wall,
             created_by: context.actor.clone(),
         };

@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use super::provider::{Provider, slurm, ssh};
+use super::provider::{Provider, local, slurm, ssh};
 use super::settings::{SettingsError, Surroundings};
 
 /// Makes a provider from its own keys of `server.toml`.
 type Make = fn(Surroundings, &toml::Table) -> Result<Arc<dyn Provider>, SettingsError>;
 
 /// `kind = "…"`, and what makes such a one.
-const KINDS: &[(&str, Make)] = &[("slurm", slurm::make), ("ssh", ssh::make)];
+const KINDS: &[(&str, Make)] =
+    &[("local", local::make), ("slurm", slurm::make), ("ssh", ssh::make)];
 
 /// Makes a provider.
 ///

@@ -4,6 +4,7 @@
 //! already is skipped. All that a provider makes carries the tag of its head and the
 //! name of the worker, and is found again by both.
 
+pub mod local;
 pub mod provision;
 pub mod slurm;
 pub mod ssh;
@@ -207,6 +208,26 @@ pub trait Journal: Send + Sync {
     fn is_cancelled(&self) -> bool;
     /// Waits until the job is cancelled; for `tokio::select`.
     fn cancelled(&self) -> BoxFuture<'_, ()>;
+}
+
+/// A journal that nobody reads.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Silence;
+
+impl Journal for Silence {
+    fn progress(&self, _: u8) {}
+
+    fn line(&self, text: &str) {
+        tracing::info!("{text}");
+    }
+
+    fn is_cancelled(&self) -> bool {
+        false
+    }
+
+    fn cancelled(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::pending())
+    }
 }
 
 /// What kind of failure it is, and so what follows.

@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 
 use crate::domain::flavor::{ProviderName, RegionName};
+use crate::domain::hire::{IDLE_AFTER, ProviderRules, Scope, UNUSED_AFTER};
+pub use crate::domain::hire::{OnEviction, Quota};
 
 /// `[providers.NAME]`: what is common to all kinds, and the kind's own keys.
 #[derive(Debug, Clone, Deserialize)]
@@ -31,27 +34,90 @@ pub struct ProviderTable {
     pub own: toml::Table,
 }
 
-/// What may be hired at once in one region; none: no limit.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Quota {
-    pub cpus: Option<u32>,
-    /// GiB.
-    pub memory: Option<f64>,
-    pub instances: Option<u32>,
+impl ProviderTable {
+    /// One of that kind with nothing set.
+    #[must_use]
+    pub fn of_kind(kind: &str) -> Self {
+        Self {
+            kind: kind.to_owned(),
+            regions: Vec::new(),
+            preferred_region: None,
+            quotas: BTreeMap::new(),
+            idle_minutes: None,
+            unused_minutes: None,
+            eviction: OnEviction::default(),
+            own: toml::Table::new(),
+        }
+    }
+
+    /// By which rules the engine hires there.
+    #[must_use]
+    pub fn rules(&self, hiring: &HiringTable) -> ProviderRules {
+        let minutes = |own: Option<f64>, common: Option<f64>, usual: Duration| {
+            own.or(common).map_or(usual, |minutes| Duration::from_secs_f64(minutes.max(0.0) * 60.0))
+        };
+        ProviderRules {
+            scope: Scope::Shared,
+            preferred_region: self.preferred_region.clone(),
+            quotas: self.quotas.clone(),
+            idle_after: minutes(self.idle_minutes, hiring.idle_minutes, IDLE_AFTER),
+            unused_after: minutes(self.unused_minutes, hiring.unused_minutes, UNUSED_AFTER),
+            on_eviction: self.eviction,
+        }
+    }
 }
 
-/// What follows when a provider takes a machine away.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum OnEviction {
-    /// Its record stays, for people to see.
-    Keep,
-    /// What is left of it is destroyed.
-    #[default]
-    Delete,
-    /// Another one is hired as well.
-    Replace,
+/// `[hiring]`: what is common to all providers.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HiringTable {
+    /// Where workers elsewhere reach this server: `http://head:5000`.
+    pub address: Option<String>,
+    /// How the names of hired workers begin; this machine's name where it is empty.
+    pub name: String,
+    /// Jobs that are carried out at once.
+    pub at_once: usize,
+    /// Minutes that a machine has to bring its agent to call.
+    pub join_minutes: f64,
+    /// Minutes after which a machine that nobody knows is destroyed; absent: never.
+    pub orphan_minutes: Option<f64>,
+    /// Minutes between two questions what providers offer.
+    pub refresh_minutes: u64,
+    /// Minutes between two comparisons of machines.
+    pub sweep_minutes: f64,
+    pub idle_minutes: Option<f64>,
+    pub unused_minutes: Option<f64>,
+    /// Whether administrators may hire agents on the head itself.
+    pub local: bool,
+}
+
+impl Default for HiringTable {
+    fn default() -> Self {
+        Self {
+            address: None,
+            name: String::new(),
+            at_once: 10,
+            join_minutes: 15.0,
+            orphan_minutes: Some(60.0),
+            refresh_minutes: 60,
+            sweep_minutes: 5.0,
+            idle_minutes: None,
+            unused_minutes: None,
+            local: true,
+        }
+    }
+}
+
+impl HiringTable {
+    #[must_use]
+    pub fn join_within(&self) -> Duration {
+        Duration::from_secs_f64(self.join_minutes.max(0.01) * 60.0)
+    }
+
+    #[must_use]
+    pub fn sweep(&self) -> Option<Duration> {
+        Duration::try_from_secs_f64(self.sweep_minutes * 60.0).ok().filter(|time| !time.is_zero())
+    }
 }
 
 /// What a kind of provider is made from.
@@ -110,6 +176,8 @@ pub fn own_keys<T: DeserializeOwned>(
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ServerToml {
+    #[serde(default)]
+    pub hiring: HiringTable,
     #[serde(default)]
     pub providers: BTreeMap<ProviderName, ProviderTable>,
 }

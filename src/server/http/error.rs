@@ -122,6 +122,17 @@ impl From<Refusal> for ApiError {
             | Refusal::NotPaused(..)
             | Refusal::AlreadyPaused(_)
             | Refusal::NotConnected(_) => Self::new(ErrorCode::Conflict, message),
+            Refusal::NoMachine { hint, .. } => {
+                Self::new(ErrorCode::Conflict, message).hint(hint.to_string())
+            }
+            Refusal::NoJob(_) | Refusal::NoRecruiter { .. } => Self::not_found(message),
+            Refusal::JobEnded(..) => Self::new(ErrorCode::Conflict, message)
+                .hint("scitq manage job list shows what is under way"),
+            Refusal::JobLives(..) => {
+                Self::new(ErrorCode::Conflict, message).hint("to end it: scitq manage job cancel")
+            }
+            Refusal::NoMachineOf(_) => Self::new(ErrorCode::Conflict, message)
+                .hint("there is nothing left to be done for it: scitq manage job delete"),
             Refusal::KeyReused => Self::new(ErrorCode::Conflict, message)
                 .hint("send each new request with a new idempotency key"),
             Refusal::Unavailable(_) => Self::new(ErrorCode::Unavailable, message)

@@ -43,6 +43,7 @@ use super::data_dir::DataDir;
 use super::engine::service::Engine;
 use super::engine::state::{LinkId, Policy};
 use super::events::EventHub;
+use super::hiring::HiringService;
 use super::output::OutputStore;
 use super::store::Store;
 use super::trust::Trust;
@@ -57,6 +58,7 @@ pub use waits::Waits;
 #[derive(Debug)]
 pub struct App {
     pub engine: Engine,
+    pub hiring: Arc<HiringService>,
     pub store: Arc<Store>,
     pub output: OutputStore,
     pub events: Arc<EventHub>,

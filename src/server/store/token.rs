@@ -18,8 +18,8 @@ pub(super) fn write(
             continue;
         };
         transaction.execute(
-            "INSERT INTO token (id, name, role, worker, hash, created_at, created_by)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            "INSERT INTO token (id, name, role, worker, hash, created_at, created_by, join_until)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
             params![
                 id.to_sql(),
                 row.name,
@@ -28,6 +28,7 @@ pub(super) fn write(
                 row.hash,
                 row.created_at.0,
                 &*row.created_by,
+                row.join_until.map(|until| until.0),
             ],
         )?;
     }
@@ -36,7 +37,7 @@ pub(super) fn write(
 
 pub(super) fn load(connection: &Connection) -> Result<Vec<(TokenId, TokenRow)>, StoreError> {
     let mut statement = connection.prepare(
-        "SELECT id, name, role, worker, hash, created_at, created_by FROM token ORDER BY id",
+        "SELECT id, name, role, worker, hash, created_at, created_by, join_until FROM token ORDER BY id",
     )?;
     let mut rows = statement.query([])?;
     let mut tokens = Vec::new();
@@ -50,6 +51,7 @@ pub(super) fn load(connection: &Connection) -> Result<Vec<(TokenId, TokenRow)>, 
                 role: word("role", &role)?,
                 worker: row.get::<_, Option<i64>>(3)?.map(WorkerId::from_sql),
                 hash: row.get(4)?,
+                join_until: row.get::<_, Option<i64>>(7)?.map(Timestamp),
                 created_at: Timestamp(row.get(5)?),
                 created_by: created_by.into(),
             },

@@ -16,7 +16,10 @@ use thiserror::Error;
 use crate::domain::{BatchId, ExecutionId, TaskId};
 
 use super::super::engine::ChangeSet;
-use super::{StoreError, audit, batch, execution, meta, reply, requirement, task, token, worker};
+use super::{
+    StoreError, audit, batch, execution, job, meta, recruiter, reply, requirement, task, token,
+    worker,
+};
 
 /// When nothing else is to be done, more than this is written back from the log
 /// to the database.
@@ -257,6 +260,8 @@ fn write(
     execution::forget_garbage(&transaction, &changes.collected_garbage)?;
     worker::write(&transaction, &changes.workers)?;
     token::write(&transaction, &changes.tokens)?;
+    job::write(&transaction, &changes.jobs)?;
+    recruiter::write(&transaction, &changes.recruiters)?;
     audit::write(&transaction, &changes.audit)?;
     reply::write(&transaction, &changes.replies, changes.forget_replies_before)?;
     if let Some(next) = &changes.next_ids {

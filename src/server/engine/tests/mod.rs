@@ -12,6 +12,7 @@ mod demands;
 mod edits;
 mod ends;
 mod evictions;
+mod hiring;
 mod holds;
 mod leases;
 mod requirements;
