@@ -7,3 +7,4 @@ mod script;
 mod slurm;
 mod ssh;
 mod sshd;
+mod systemd;
