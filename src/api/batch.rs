@@ -33,6 +33,12 @@ pub struct BatchView {
     /// are left and some were done lately.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remaining_seconds: Option<f64>,
+    /// What its hired machines cost in an hour, by currency.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub cost_per_hour: BTreeMap<String, f64>,
+    /// What they have cost to date, those that are gone as well.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub spent: BTreeMap<String, f64>,
 }
 
 /// Slots of workers.

@@ -23,6 +23,8 @@ pub enum Filter {
     Named(String),
     /// All that meet these.
     Auto(Vec<Condition>),
+    /// All that there are; nothing is implied. Is not written as text.
+    Any,
 }
 
 /// A filter at a provider and in a region, where they are named.
@@ -191,6 +193,7 @@ impl Filter {
     #[must_use]
     pub fn fits(&self, flavor: &Flavor) -> bool {
         match self {
+            Self::Any => true,
             Self::Named(name) => flavor.name.as_str() == name,
             Self::Auto(conditions) => {
                 conditions.iter().all(|condition| condition.holds(flavor))
@@ -202,7 +205,7 @@ impl Filter {
 
     fn names(&self, item: Item) -> bool {
         match self {
-            Self::Named(_) => false,
+            Self::Named(_) | Self::Any => false,
             Self::Auto(conditions) => conditions.iter().any(|condition| condition.item == item),
         }
     }
@@ -250,6 +253,7 @@ impl Selection {
             terms.push((format!("region {region}"), Box::new(holds), 0));
         }
         match &self.filter {
+            Filter::Any => {}
             Filter::Named(name) => {
                 let holds = move |flavor: &Flavor| flavor.name.as_str() == name;
                 terms.push((format!("name {name}"), Box::new(holds), 0));
@@ -458,6 +462,7 @@ impl fmt::Display for Condition {
 impl fmt::Display for Filter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Any => f.write_str("any"),
             Self::Named(name) => f.write_str(name),
             Self::Auto(conditions) => {
                 f.write_str("auto")?;

@@ -22,6 +22,7 @@ mod examples;
 mod faults;
 mod guarantees;
 mod harness;
+mod hiring;
 mod hosts;
 mod launch_messages;
 mod launching;

@@ -9,6 +9,7 @@
 mod address;
 mod error;
 mod events;
+mod hiring;
 mod routes;
 #[cfg(test)]
 pub(crate) mod testing;

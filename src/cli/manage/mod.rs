@@ -5,8 +5,12 @@ mod change;
 mod debug;
 mod execution;
 mod file;
+mod flavor;
 mod import;
+mod job;
 mod options;
+mod provider;
+mod recruiter;
 mod select;
 mod server;
 pub mod states;
@@ -43,6 +47,10 @@ enum ObjectOfServer {
     Worker(worker::WorkerArgs),
     Batch(batch::BatchArgs),
     Execution(execution::ExecutionArgs),
+    Recruiter(recruiter::RecruiterArgs),
+    Flavor(flavor::FlavorArgs),
+    Provider(provider::ProviderArgs),
+    Job(job::JobArgs),
     Server(server::ServerArgs),
     Token(token::TokenArgs),
     Debug(debug::DebugArgs),
@@ -60,6 +68,10 @@ pub async fn cmd_manage(global: &GlobalArgs, args: ManageArgs) -> Result<u8, Cli
         ObjectOfServer::Worker(args) => worker::cmd_worker(&session, args).await?,
         ObjectOfServer::Batch(args) => batch::cmd_batch(&session, args).await?,
         ObjectOfServer::Execution(args) => execution::cmd_execution(&session, args).await?,
+        ObjectOfServer::Recruiter(args) => recruiter::cmd_recruiter(&session, args).await?,
+        ObjectOfServer::Flavor(args) => flavor::cmd_flavor(&session, args).await?,
+        ObjectOfServer::Provider(args) => provider::cmd_provider(&session, args).await?,
+        ObjectOfServer::Job(args) => job::cmd_job(&session, args).await?,
         ObjectOfServer::Server(args) => server::cmd_server(&session, args).await?,
         ObjectOfServer::Debug(args) => code = debug::cmd_debug(global, &session, args).await?,
         ObjectOfServer::Token(args) => token::cmd_token(&session, args).await?,

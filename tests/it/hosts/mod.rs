@@ -3,6 +3,7 @@
 
 mod bench;
 mod cluster;
+mod hiring;
 mod script;
 mod slurm;
 mod ssh;

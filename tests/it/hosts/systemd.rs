@@ -60,7 +60,15 @@ impl<'a> Booted<'a> {
             MASKED.join(" ")
         );
         let mut command = sshds.world().command("unshare");
-        command.args(["--mount", "--pid", "--fork", "--ipc", "--cgroup", "--propagation", "private"]);
+        command.args([
+            "--mount",
+            "--pid",
+            "--fork",
+            "--ipc",
+            "--cgroup",
+            "--propagation",
+            "private",
+        ]);
         command.args(["sh", "-c", &script]);
         let booted = Self { sshds, init: sshds.world().spawn("systemd", command) };
         until("systemd to be up", || {
@@ -147,6 +155,7 @@ async fn on_a_host_with_systemd_the_agent_is_a_service() {
     assert_eq!((&task["state"], &task["attempts"]), (&"succeeded".into(), &1.into()), "{task}");
 
     lab.destroy(&hired, &Log::default()).await.unwrap();
-    let left = host.run(&["sh", "-c", "ls /etc/systemd/system | grep scitq-n1; pgrep -c scitq; exit 0"]);
+    let left =
+        host.run(&["sh", "-c", "ls /etc/systemd/system | grep scitq-n1; pgrep -c scitq; exit 0"]);
     assert_eq!(left.text(), "0");
 }

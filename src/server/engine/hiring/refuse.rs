@@ -32,7 +32,7 @@ fn meant<'a>(word: &str, known: impl IntoIterator<Item = &'a str>, what: &str) -
 
 impl Market {
     /// Names a provider, a region or a flavor that is not there.
-    pub(in crate::server::engine) fn check_names(
+    pub(in crate::server) fn check_names(
         &self,
         wanted: &Wanted,
         selection: &Selection,
@@ -106,7 +106,7 @@ impl Market {
     }
 
     /// Why nothing, or not enough, can be hired of what is meant.
-    pub(in crate::server::engine) fn refuse(
+    pub(in crate::server) fn refuse(
         &self,
         wanted: &Wanted,
         selection: &Selection,
