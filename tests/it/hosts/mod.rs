@@ -3,7 +3,9 @@
 
 mod bench;
 mod cluster;
+mod hiring;
 mod script;
 mod slurm;
 mod ssh;
 mod sshd;
+mod systemd;
