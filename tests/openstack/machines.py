@@ -28,10 +28,10 @@ class Machines(fake.FakeDriverWithoutFakeNodes):
         with open(script, "wb") as file:
             file.write(base64.b64decode(instance.user_data or b"IyEvYmluL3NoCg=="))
         os.chmod(script, 0o700)
-        words = os.environ.get("OPENSTACK_MACHINE", "").split() + [script]
+        machine = os.path.join(os.path.dirname(os.path.abspath(__file__)), "machine")
         with open(os.path.join(folder, "console"), "ab") as console:
             self.running[instance.uuid] = subprocess.Popen(
-                words,
+                [machine, script],
                 cwd=folder,
                 start_new_session=True,
                 stdin=subprocess.DEVNULL,

@@ -40,11 +40,15 @@ pub struct State {
     operations: Vec<Operation>,
     /// Each answers one request to the Resource Manager in the place of what it would get.
     pub next: VecDeque<Answer>,
+    /// What is answered from the next order of a machine on.
+    pub after_order: VecDeque<Answer>,
     /// What the next order of a machine comes to, once it was taken.
     pub next_failure: Option<(&'static str, &'static str)>,
     /// What the next order of a machine is refused with.
     pub next_refusal: Option<(u16, &'static str, &'static str)>,
     pub login_refusal: Option<&'static str>,
+    /// What machines hear of what is about to happen to them.
+    pub events: Vec<Value>,
     pub looks_until_done: u32,
     /// What was asked in a shape that Azure does not take.
     pub breaches: Vec<String>,
@@ -78,8 +82,10 @@ impl Arm {
             operations: Vec::new(),
             next: VecDeque::new(),
             next_failure: None,
+            after_order: VecDeque::new(),
             next_refusal: None,
             login_refusal: None,
+            events: Vec::new(),
             looks_until_done: 1,
             breaches: Vec::new(),
             asked: Vec::new(),
@@ -159,6 +165,9 @@ impl State {
         }
         if parts == ["api", "retail", "prices"] {
             return arm_lists::prices(asked, &self.url);
+        }
+        if parts == ["metadata", "scheduledevents"] && asked.header("metadata") == "true" {
+            return Answer::json(200, &json!({"DocumentIncarnation": 1, "Events": self.events}));
         }
         let token = asked.header("authorization").trim_start_matches("Bearer ").to_owned();
         if !self.has_token(&token) {
@@ -324,6 +333,7 @@ impl State {
 
     fn order(&mut self, path: &str, mut machine: Value, custom_data: &[u8]) -> Answer {
         let name = path.rsplit('/').next().unwrap().to_owned();
+        self.next.append(&mut self.after_order);
         let then = match self.next_failure.take() {
             Some((code, said)) => Then::Fail(code, said),
             None => Then::Succeed,

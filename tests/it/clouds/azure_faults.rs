@@ -69,6 +69,17 @@ fn azure_is_left_alone_for_as_long_as_it_says() {
 }
 
 #[test]
+fn an_outage_while_a_machine_is_made_costs_time_and_nothing_else() {
+    let stage = Stage::new();
+    let provider = stage.provider("");
+    let notes = Notes::default();
+    stage.arm.state().after_order.extend((0..8).map(|_| busy("0")));
+    let asked = order("head-node1", FLAVOR, REGION);
+    block(provider.create(&asked, &notes)).unwrap();
+    assert_eq!(notes.text().matches("Slow down.").count(), 2, "{}", notes.text());
+}
+
+#[test]
 fn refusals_of_a_machine_have_their_class() {
     let stage = Stage::new();
     let provider = stage.provider("");

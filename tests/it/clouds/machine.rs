@@ -25,7 +25,9 @@ impl Machine {
         let script = folder.join("user-data");
         fs::write(&script, user_data).unwrap();
         fs::set_permissions(&script, fs::Permissions::from_mode(0o700)).unwrap();
-        let mut command = world.command(&script);
+        let mut command =
+            world.command(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/openstack/machine"));
+        command.arg(&script);
         command.env("MACHINE", &folder).env("MACHINE_NAME", name).current_dir(&folder);
         Self { process: world.spawn(name, command), folder }
     }

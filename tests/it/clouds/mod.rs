@@ -13,3 +13,4 @@ mod openstack;
 mod openstack_faults;
 mod openstack_real;
 mod web;
+mod whole;

@@ -49,6 +49,8 @@ pub struct State {
     pub next: VecDeque<Answer>,
     /// The next machine is made, and its answer is this one.
     pub lost_answer: Option<Answer>,
+    /// What Nova answers from the next order of a machine on.
+    pub after_order: VecDeque<Answer>,
     /// Deletions are taken and not carried out, but by force.
     pub keeps_deleted: bool,
     /// So many looks at a machine until it is there.
@@ -89,6 +91,7 @@ impl Cloud {
             quota_cores: -1,
             next: VecDeque::new(),
             lost_answer: None,
+            after_order: VecDeque::new(),
             keeps_deleted: false,
             looks_to_build: 1,
             is_old: false,
@@ -376,6 +379,7 @@ impl State {
             _ => None,
         };
         self.made_servers += 1;
+        self.next.append(&mut self.after_order);
         let id = format!("server-{}", self.made_servers);
         let machine = fault.is_none().then(|| Machine::start(&self.world, &name, &user_data));
         self.servers.push(Server {

@@ -86,7 +86,8 @@ impl Stage {
 }
 
 /// Hires, is refused, and gives everything back.
-pub async fn scenario(stage: &Stage) {
+/// `look` is called while a machine runs.
+pub async fn scenario(stage: &Stage, look: impl Fn(&Stage)) {
     let key = stage.world.path().join("id.pub");
     fs::write(&key, PUBLIC_KEY).unwrap();
     let template = stage.world.path().join("user-data");
@@ -116,6 +117,7 @@ pub async fn scenario(stage: &Stage) {
     assert_eq!(provider.list(&tag("store-1")).await.unwrap(), [that.clone()]);
     assert_eq!(provider.list(&tag("store-2")).await.unwrap(), []);
 
+    look(stage);
     refusals_have_their_class(stage, &*provider).await;
 
     provider.destroy(&that, &notes).await.unwrap();
@@ -205,7 +207,7 @@ async fn credentials_of_both_kinds(stage: &Stage) {
 fn our_openstack_passes_the_scenario_of_the_real_one() {
     let world = Arc::new(World::new());
     let cloud = Cloud::start(Arc::clone(&world), &["NORTH"]);
-    block(scenario(&Stage::of(&world, &cloud, "NORTH")));
+    block(scenario(&Stage::of(&world, &cloud, "NORTH"), |_| {}));
     assert_eq!(cloud.state().servers(), 0);
 }
 

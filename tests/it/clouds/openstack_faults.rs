@@ -86,6 +86,19 @@ fn a_machine_whose_answer_was_lost_is_found_again_and_not_made_twice() {
 }
 
 #[test]
+fn an_outage_while_a_machine_is_made_costs_time_and_nothing_else() {
+    let (cloud, stage) = stage();
+    let provider = stage.provider("");
+    let notes = Notes::default();
+    // So many that the looks at one machine come to an end twice.
+    cloud.state().after_order.extend((0..8).map(|_| busy(503, "0")));
+    let asked = order("head-node1", "b2-7", "NORTH");
+    block(provider.create(&asked, &notes)).unwrap();
+    assert_eq!(notes.text().matches("503").count(), 2, "{}", notes.text());
+    assert_eq!(cloud.state().servers(), 1);
+}
+
+#[test]
 fn a_failed_machine_of_an_earlier_try_makes_room_for_the_next() {
     let (cloud, stage) = stage();
     let provider = stage.provider("");

@@ -1,4 +1,5 @@
-//! The scenario against a real OpenStack.
+//! The scenario and the whole way of a worker against a real OpenStack. One test, since
+//! that takes half a minute to start.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -6,29 +7,37 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::desk::{Notes, block, order};
+use super::desk::block;
 use super::openstack::{Stage, missing, official_client, scenario, shows_the_machine};
+use super::whole::{
+    free_address, may_make_machines, openstack_keys, serve, settings, walks_the_whole_way,
+};
 use crate::world::{World, until_within};
 
 /// Its five services take half a minute to start on an idle machine of two cores.
 const TO_START: Duration = Duration::from_mins(4);
 
 #[test]
-fn a_real_openstack_passes_the_scenario() {
+fn a_real_openstack_passes_the_scenario_and_its_machines_become_workers() {
     let Some(stage) = start() else { return };
-    let asked = order("head-node1", "b2-7", &stage.region);
-    let provider = stage.provider("");
-    block(provider.create(&asked, &Notes::default())).unwrap();
-    if let Some(program) = official_client() {
-        shows_the_machine(&stage, program, &stage.region);
-    }
-    let that = super::desk::hired(&asked, None);
-    block(provider.destroy(&that, &Notes::default())).unwrap();
-    block(scenario(&stage));
+    block(scenario(&stage, |stage| {
+        if let Some(program) = official_client() {
+            shows_the_machine(stage, program, &stage.region);
+        }
+    }));
+    let address = free_address();
+    let (url, password) = (&stage.variables["OS_AUTH_URL"], &stage.variables["OS_PASSWORD"]);
+    let keys = openstack_keys(&stage.world, url, &stage.region, password);
+    let server = serve(&stage.world, &address, &(settings(&address, "0.02") + &keys));
+    let deploy = ["--provider", "ovh", "--flavor", "auto:cpu==2:ram<=10"];
+    walks_the_whole_way(&server, &stage.machines, &deploy, &[password]);
 }
 
 /// One of its own for this test, which ends with it.
 fn start() -> Option<Stage> {
+    if !may_make_machines() {
+        return None;
+    }
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
     if !root.join("target/openstack/template/databases.sql").exists() {
         return missing("OpenStack");

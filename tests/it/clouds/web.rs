@@ -20,6 +20,8 @@ pub struct Asked {
     /// Names in small letters.
     pub headers: BTreeMap<String, String>,
     pub body: Vec<u8>,
+    /// Of the first version of HTTP, whose answer ends with the connection.
+    is_last: bool,
 }
 
 /// What is answered.
@@ -68,7 +70,8 @@ impl Asked {
         let length = headers.get("content-length").and_then(|text| text.parse().ok());
         let mut body = vec![0; length.unwrap_or(0)];
         stream.read_exact(&mut body).ok()?;
-        Some(Self { method, headers, body, ..Self::of_query(&target) })
+        let is_last = line.trim_end().ends_with("HTTP/1.0");
+        Some(Self { method, headers, body, is_last, ..Self::of_query(&target) })
     }
 
     /// A path and a query, without anything else.
@@ -78,7 +81,7 @@ impl Asked {
         let query = pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")));
         let query = query.map(|(key, value)| (decoded(key), decoded(value))).collect();
         let (method, headers, body) = (String::new(), BTreeMap::new(), Vec::new());
-        Self { method, path: decoded(path), query, headers, body }
+        Self { method, path: decoded(path), query, headers, body, is_last: false }
     }
 }
 
@@ -153,7 +156,7 @@ fn serve(stream: TcpStream, handler: &Handler) {
     let mut stream = BufReader::new(stream);
     while let Some(asked) = Asked::read(&mut stream) {
         let answer = handler(&asked);
-        if stream.get_mut().write_all(&answer.bytes()).is_err() {
+        if stream.get_mut().write_all(&answer.bytes()).is_err() || asked.is_last {
             break;
         }
     }

@@ -85,7 +85,7 @@ impl UserData {
     ///
     /// # Errors
     /// A template that is not there, or that has an error; a preparation that makes no sense.
-    pub(super) fn new(table: &UserDataTable, notice: &'static str) -> Result<Self, TemplateError> {
+    pub(super) fn new(table: &UserDataTable, notice: String) -> Result<Self, TemplateError> {
         if let Some(path) = &table.template {
             let text = load(path)?;
             parse(&text).map_err(|fault| fault.at(path, &text))?;

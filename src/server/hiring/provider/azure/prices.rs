@@ -6,12 +6,12 @@ use reqwest::Method;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::session::Api;
+use super::session::{Api, ask_openly};
 use super::settings::Priority;
 use super::source::Azure;
 use crate::domain::flavor::RegionName;
 use crate::server::hiring::provider::ProviderError;
-use crate::server::hiring::provider::wire::escaped;
+use crate::server::hiring::provider::wire::{Wire, escaped};
 
 /// Azure tells rates as ranges; of the last, which has no end, this is taken.
 const HIGHEST_RATE: f64 = 25.0;
@@ -65,9 +65,10 @@ impl Azure {
         let base = format!("{}/api/retail/prices", self.prices.as_str().trim_end_matches('/'));
         let currency = escaped(&format!("'{}'", self.wanted.currency));
         let mut query = format!("currencyCode={currency}&$filter={}", escaped(&filter));
+        let wire = Wire::new(None, Vec::new())?;
         let mut prices = HashMap::new();
         loop {
-            let reply = self.session.ask_openly(&format!("{base}?{query}")).await?;
+            let reply = ask_openly(&wire, &format!("{base}?{query}")).await?;
             let page: Page = reply.read()?;
             for line in page.items.iter().filter(|line| line.is_for(self.wanted.priority)) {
                 // The list may have a line of last year beside that of today.

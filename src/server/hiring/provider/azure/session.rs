@@ -197,11 +197,24 @@ impl Session {
         let mut wait = begun.retry_after();
         loop {
             pause(journal, wait.unwrap_or(patience.poll).min(LONGEST_PAUSE)).await?;
-            let reply = self.send_to(Method::GET, url.clone(), None).await?;
+            let is_late = since.elapsed() > patience.limit;
+            let reply = match self.send_to(Method::GET, url.clone(), None).await {
+                // Not to be able to look ends nothing.
+                Err(error) if error.class == ErrorClass::Transient && !is_late => {
+                    journal.line(&error.message);
+                    wait = error.retry_after;
+                    continue;
+                }
+                other => other?,
+            };
+            wait = reply.retry_after();
+            if reply.is_transient() && !is_late {
+                journal.line(&of_reply(&reply).message);
+                continue;
+            }
             if !reply.status.is_success() {
                 return Err(of_reply(&reply));
             }
-            wait = reply.retry_after();
             if is_operation {
                 match reply.body.get("status").and_then(Value::as_str).unwrap_or_default() {
                     "Succeeded" => return Ok(()),
@@ -211,18 +224,11 @@ impl Session {
             } else if reply.status != StatusCode::ACCEPTED {
                 return Ok(());
             }
-            if since.elapsed() > patience.limit {
+            if is_late {
                 let message = format!("{what}: not done after {} s", since.elapsed().as_secs());
                 return Err(ProviderError::new(ErrorClass::Transient, message));
             }
         }
-    }
-
-    /// A request without a token, to a service that everybody may ask.
-    pub(super) async fn ask_openly(&self, url: &str) -> Result<Reply, ProviderError> {
-        let wire = Wire::new(None, Vec::new())?;
-        let reply = wire.send(wire.request(Method::GET, address(url)?)).await?;
-        if reply.status.is_success() { Ok(reply) } else { Err(of_reply(&reply)) }
     }
 
     async fn send_to(
@@ -315,6 +321,12 @@ impl Token {
         }
         self.wire.send(request).await
     }
+}
+
+/// A request without a token, to a service that everybody may ask.
+pub(super) async fn ask_openly(wire: &Wire, url: &str) -> Result<Reply, ProviderError> {
+    let reply = wire.send(wire.request(Method::GET, address(url)?)).await?;
+    if reply.status.is_success() { Ok(reply) } else { Err(of_reply(&reply)) }
 }
 
 fn address(text: &str) -> Result<Url, ProviderError> {

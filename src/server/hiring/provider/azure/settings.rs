@@ -53,6 +53,8 @@ pub(super) struct AzureSettings {
     pub management: Option<String>,
     pub login: Option<String>,
     pub prices: Option<String>,
+    /// `host:port` at which machines ask for their scheduled events.
+    pub scheduled_events: Option<String>,
 }
 
 /// Whether Azure may take machines away again.
@@ -109,7 +111,11 @@ pub fn make(
         refuse("`public_key` is missing: a file with the key of those who may log in, without which Azure makes no machine")
     })?;
     // Azure tells only those machines that it may take away.
-    let notice = if settings.priority == Priority::Spot { "azure" } else { "" };
+    let notice = match (settings.priority, &settings.scheduled_events) {
+        (Priority::Regular, _) => String::new(),
+        (Priority::Spot, None) => "azure".to_owned(),
+        (Priority::Spot, Some(address)) => format!("azure:{address}"),
+    };
     let table = UserDataTable {
         template: settings.user_data.clone(),
         prepare: settings.prepare.clone(),

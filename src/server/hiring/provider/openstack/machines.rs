@@ -1,5 +1,7 @@
 //! Making, watching and ending machines with Nova.
 
+use std::time::Duration;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use reqwest::StatusCode;
@@ -18,6 +20,9 @@ use crate::server::hiring::provider::{
 
 /// What Nova takes as user data, encoded.
 const MOST_USER_DATA: usize = 65_535;
+
+/// Where the cloud asks for more patience between two looks, this counts.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// After so many looks a machine that does not go is deleted by force.
 const PATIENT_LOOKS: u32 = 15;
@@ -203,7 +208,18 @@ impl OpenStack {
         let begun = Instant::now();
         let mut percent = 30;
         loop {
-            let Some(server) = self.server(region, id).await? else {
+            let is_late = begun.elapsed() > self.pace.build;
+            let found = match self.server(region, id).await {
+                // Not to be able to look ends nothing.
+                Err(error) if error.class == ErrorClass::Transient && !is_late => {
+                    journal.line(&error.message);
+                    let wait = error.retry_after.unwrap_or(self.pace.poll);
+                    pause(journal, wait.min(LONGEST_PAUSE)).await?;
+                    continue;
+                }
+                other => other?,
+            };
+            let Some(server) = found else {
                 let message = format!("machine `{id}` has vanished while it was made");
                 return Err(ProviderError::new(ErrorClass::Transient, message));
             };
@@ -215,7 +231,7 @@ impl OpenStack {
                     return Ok(());
                 }
                 "ERROR" => return Err(of_fault(&server.name, server.fault_message())),
-                _ if begun.elapsed() > self.pace.build => {
+                _ if is_late => {
                     let message = format!(
                         "machine `{id}` is still {} after {} s",
                         server.status,

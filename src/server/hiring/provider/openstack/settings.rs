@@ -81,7 +81,8 @@ pub fn make(
         directory: settings.directory.clone(),
         service: settings.service,
     };
-    let user_data = UserData::new(&table, "").map_err(|error| refuse(&error.to_string()))?;
+    let user_data =
+        UserData::new(&table, String::new()).map_err(|error| refuse(&error.to_string()))?;
     let seconds = |value: Option<f64>, usual: f64, key: &str| {
         Duration::try_from_secs_f64(value.unwrap_or(usual))
             .map_err(|_| refuse(&format!("`{key}` is no length of time")))
