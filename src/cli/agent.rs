@@ -17,7 +17,7 @@ use super::parse;
 use super::settings;
 use crate::agent::config::{KEEP_FAILED, MAX_USED_PERCENT, UPLOAD_PATIENCE};
 use crate::agent::telemetry::MachineKind;
-use crate::agent::{self, AgentConfig, Departure, Secret, Stop};
+use crate::agent::{self, AgentConfig, Departure, Notice, Secret, Stop};
 use crate::api::ssh;
 use crate::domain::BatchName;
 use crate::domain::worker::WorkerSettings;
@@ -34,7 +34,8 @@ Each option can be set by a variable as well, --name by SCITQ_AGENT_NAME and so
 on, and in agent.toml, as name = \"...\". Concurrency, prefetch and batch count
 until the server knows the worker; then `scitq manage worker update` changes
 them. SIGTERM stops the agent and leaves its commands running for the next one;
-SIGUSR1 makes it take nothing new and leave after its last command. Restarted by
+SIGUSR1 makes it take nothing new and leave after its last command; SIGUSR2 says
+that the machine is taken away: all goes to others at once. Restarted by
 `scitq manage worker restart`, it becomes the program that is on the disk by then;
 where there is none, it exits with 75.")]
 pub struct AgentArgs {
@@ -89,6 +90,9 @@ struct AgentOptions {
     /// Remove files of failed tasks, then unused resources and images, when the disk is fuller [default: 90]
     #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100))]
     disk_limit: Option<u8>,
+    /// Learn that this machine is taken away by `file:PATH` (it appears), `command:COMMAND` (it succeeds), `azure` (its scheduled events) or `slurm` (the agent is a job), and give all back
+    #[arg(long, value_name = "NOTICE")]
+    eviction_notice: Option<String>,
 }
 
 pub async fn cmd_agent(global: &GlobalArgs, args: AgentArgs) -> Result<u8, CliError> {
@@ -129,12 +133,13 @@ pub async fn cmd_agent(global: &GlobalArgs, args: AgentArgs) -> Result<u8, CliEr
             .as_deref()
             .map_or(Ok(UPLOAD_PATIENCE), upload_patience)?,
         bandwidth: options.bandwidth.as_deref().map(bandwidth).transpose()?,
+        notice: options.eviction_notice.as_deref().map(eviction_notice).transpose()?,
         program: std::env::current_exe()
             .map_err(|error| CliError::internal("cannot find this program").caused_by(&error))?,
     };
     super::site::use_storage_settings();
     super::logging::start();
-    let mut stops = agent::stops_from_signals()
+    let mut stops = agent::stops_from_signals(config.notice.clone())
         .map_err(|error| CliError::internal("cannot receive signals").caused_by(&error))?;
     if args.until_stdin_closes {
         stops = with_end_of_stdin(stops)
@@ -195,6 +200,7 @@ fn merged(flags: AgentOptions, file: AgentOptions) -> AgentOptions {
         upload_patience: flags.upload_patience.or(file.upload_patience),
         bandwidth: flags.bandwidth.or(file.bandwidth),
         disk_limit: flags.disk_limit.or(file.disk_limit),
+        eviction_notice: flags.eviction_notice.or(file.eviction_notice),
     }
 }
 
@@ -214,6 +220,10 @@ fn upload_patience(text: &str) -> Result<Duration, CliError> {
     let error =
         |reason| CliError::configuration(format!("cannot send outputs for `{text}`: {reason}"));
     parse::duration(text).map_err(error)
+}
+
+fn eviction_notice(text: &str) -> Result<Notice, CliError> {
+    text.parse::<Notice>().map_err(|error| CliError::configuration(error.to_string()))
 }
 
 /// Where an agent of this user is configured.

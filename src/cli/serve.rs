@@ -80,6 +80,9 @@ pub struct ServeArgs {
     /// See a worker that is silent for so long as offline
     #[arg(long, value_name = "DURATION", default_value = "15s", value_parser = silence)]
     offline_after: Duration,
+    /// Set up providers of machines as this file says [default: server.toml in the data directory, else /etc/scitq/server.toml]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
     /// Give what a worker runs to others when it is silent for so long, or `never`
     #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = loss)]
     lost_after: Loss,
@@ -163,6 +166,7 @@ pub fn cmd_serve(global: &GlobalArgs, args: ServeArgs) -> Result<u8, CliError> {
         wrong_tokens: args.wrong_tokens,
         v1: (!args.no_v1)
             .then_some(V1Settings { rclone: args.v1_share_rclone, remote: args.v1_remote }),
+        settings: args.config,
         policy: Policy {
             offline_after: args.offline_after,
             lost_after: args.lost_after.time(),
@@ -257,7 +261,8 @@ fn explain(error: &ServeError) -> CliError {
         | ServeError::Listen { .. }
         | ServeError::Store { .. }
         | ServeError::Restore(_)
-        | ServeError::Tls(_) => ErrorKind::Configuration,
+        | ServeError::Tls(_)
+        | ServeError::Settings(_) => ErrorKind::Configuration,
         ServeError::Fatal(_) => ErrorKind::Internal,
         _ => ErrorKind::Refused,
     };

@@ -32,6 +32,9 @@ pub struct ServeConfig {
     pub wrong_tokens: u32,
     /// How the REST API of the original is served; none: not at all.
     pub v1: Option<V1Settings>,
+    /// The file that sets up providers of machines; none: `server.toml` in the data
+    /// directory or in `/etc/scitq`, where there is one.
+    pub settings: Option<PathBuf>,
     /// Limits and waiting times.
     pub policy: Policy,
     /// An archive from which the data directory, which must be empty, is filled first.

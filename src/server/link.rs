@@ -223,6 +223,13 @@ impl Conversation {
         Box::pin(async move { reply.await.map(|_| Down::HeartbeatAck { number, storage: None }) })
     }
 
+    /// Nothing is answered: the agent says it again after its next hello.
+    pub fn on_evicted(&self, reason: String) {
+        let (worker, link) = (self.worker, Some(self.link));
+        let command = Command::EvictWorker { worker, link, reason };
+        drop(self.engine.submit(&self.actor, command));
+    }
+
     pub fn on_reports(&self, number: u64, reports: Vec<Received>) -> Answer {
         let (worker, link) = (self.worker, self.link);
         let reply = self.engine.submit(&self.actor, Command::Report { worker, link, reports });

@@ -7,6 +7,7 @@ pub mod data_dir;
 pub mod engine;
 pub mod events;
 mod failures;
+pub mod hiring;
 pub mod http;
 pub mod link;
 mod local_agent;

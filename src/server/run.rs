@@ -3,14 +3,14 @@
 use std::convert::Infallible;
 use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use thiserror::Error;
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 
 use crate::api::event::Event;
 use crate::api::fingerprint::secret_of;
@@ -29,6 +29,9 @@ use super::engine::command::{Command, Reply};
 use super::engine::service::{Audience, Engine};
 use super::events::EventHub;
 use super::failures::Failures;
+use super::hiring::provider::HeadTag;
+use super::hiring::settings::{self, ServerToml, SettingsError};
+use super::hiring::{HiringService, Tools, TrustOfOrphans};
 use super::http::{App, Samples, Waits, keep_samples};
 use super::local_agent::LocalAgent;
 use super::output::{OutputError, OutputSettings, OutputStore};
@@ -61,6 +64,10 @@ pub enum ServeError {
     Tls(#[from] TlsError),
     #[error("cannot make the first token: {0}")]
     FirstToken(String),
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    #[error("cannot use the folder for hiring in {path}", path = .path.display())]
+    Hiring { path: PathBuf, source: io::Error },
     #[error("cannot start an agent: {0}")]
     Agent(String),
     #[error("the database cannot be trusted any more: {0}")]
@@ -77,6 +84,7 @@ struct Told {
     tokens: Arc<TokenTable>,
     garbage: mpsc::UnboundedSender<Vec<ExecutionId>>,
     fatal: mpsc::UnboundedSender<String>,
+    jobs: Arc<Notify>,
 }
 
 /// Runs a server until SIGTERM or SIGINT.
@@ -94,7 +102,7 @@ pub async fn run(config: ServeConfig) -> Result<(), ServeError> {
     let address = listener
         .local_addr()
         .map_err(|source| ServeError::Listen { address: config.listen, source })?;
-    let (app, engine_thread, mut signs) = open(&config, &data_dir, &clock).await?;
+    let (app, engine_thread, mut signs) = open(&config, &data_dir, &clock, address).await?;
     let token_file = first_token(&app, &data_dir).await?;
     // Before anybody can know of this server, and so ask it to stop.
     let mut signals = Signals::new().map_err(ServeError::Signals)?;
@@ -108,6 +116,7 @@ pub async fn run(config: ServeConfig) -> Result<(), ServeError> {
         ),
     };
     let serving = tokio::spawn(super::http::serve(listener, Arc::clone(&app)));
+    tokio::spawn(Arc::clone(&app.hiring).run(app.stopping.clone()));
     tokio::spawn(keep_samples(Arc::clone(&app)));
     let noting = tokio::spawn(note_uses_for_ever(Arc::clone(&app)));
     tokio::spawn(super::v1::keep_watch(Arc::clone(&app)));
@@ -159,22 +168,19 @@ async fn open(
     config: &ServeConfig,
     data_dir: &Arc<DataDir>,
     clock: &Arc<dyn Clock>,
+    address: SocketAddr,
 ) -> Result<(Arc<App>, super::engine::service::EngineThread, Signs), ServeError> {
     let tls = config.tls.as_ref().map(|settings| Tls::open(settings, data_dir)).transpose()?;
     let tls = tls.map(Arc::new);
     let store_error = |source| ServeError::Store { path: data_dir.database(), source };
     let output_error = |source| ServeError::Output { path: data_dir.output(), source };
     let id = random_store_id().map_err(|error| ServeError::FirstToken(error.to_string()))?;
+    let toml = load_settings(config.settings.as_deref(), data_dir)?;
     let (store, writer) = Store::open(&data_dir.database(), &id).map_err(store_error)?;
     if config.restore.is_some() {
         look_at_restored(&data_dir.database()).map_err(store_error)?;
     }
-    if store.origin() == Origin::Copy {
-        tracing::warn!(
-            "the data directory is a copy: nothing is given out until its workers have said what \
-             they run, or are offline"
-        );
-    }
+    say_where_from(store.origin());
     let store = Arc::new(store);
     let output = OutputStore::open(&data_dir.output(), OutputSettings::new(OUTPUT_LIMIT))
         .map_err(output_error)?
@@ -190,6 +196,7 @@ async fn open(
     let (garbage, garbage_signs) = mpsc::unbounded_channel();
     let (fatal, fatal_signs) = mpsc::unbounded_channel();
     let (stop, stopping) = watch::channel(false);
+    let wake = Arc::new(Notify::new());
     let (events, waits) = (Arc::new(EventHub::new(started_at)), Arc::new(Waits::default()));
     let told = Told {
         events: Arc::clone(&events),
@@ -198,6 +205,7 @@ async fn open(
         tokens: Arc::clone(&tokens),
         garbage: garbage.clone(),
         fatal,
+        jobs: Arc::clone(&wake),
     };
     let policy = config.policy.clone();
     let (engine, thread) = Engine::start(
@@ -213,8 +221,13 @@ async fn open(
         // The receiver is in our hands.
         let _ = garbage.send(left);
     }
+    let folder = data_dir.path().join("hiring");
+    let tools = hiring_tools(&engine, &store, &tokens, clock, wake, address).await?;
+    let hiring = HiringService::new(tools, toml, &folder)
+        .map_err(|source| ServeError::Hiring { path: folder, source })?;
     let app = Arc::new(App {
         engine,
+        hiring: Arc::new(hiring),
         store,
         output,
         events,
@@ -235,6 +248,15 @@ async fn open(
         next_link: AtomicU64::new(1),
     });
     Ok((app, thread, Signs { stop, fatal: fatal_signs, garbage: garbage_signs }))
+}
+
+fn say_where_from(origin: Origin) {
+    if origin == Origin::Copy {
+        tracing::warn!(
+            "the data directory is a copy: nothing is given out until its workers have said what \
+             they run, or are offline"
+        );
+    }
 }
 
 async fn note_uses_for_ever(app: Arc<App>) {
@@ -272,6 +294,52 @@ fn look_at_restored(database: &std::path::Path) -> Result<(), StoreError> {
         tracing::info!("the restored database keeps all rules");
     }
     Ok(())
+}
+
+/// What `server.toml` says: the file that is named, or the first that is there.
+fn load_settings(named: Option<&Path>, data_dir: &DataDir) -> Result<ServerToml, ServeError> {
+    let usual = [data_dir.path().join("server.toml"), PathBuf::from("/etc/scitq/server.toml")];
+    let path = named.or_else(|| usual.iter().map(PathBuf::as_path).find(|path| path.exists()));
+    let mut toml = match path {
+        None => ServerToml::default(),
+        Some(path) => settings::load(path)?,
+    };
+    if toml.hiring.name.is_empty() {
+        toml.hiring.name = short_name();
+    }
+    Ok(toml)
+}
+
+/// The first part of this machine's name.
+fn short_name() -> String {
+    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let is_plain = |letter: &char| letter.is_ascii_alphanumeric() || *letter == '-';
+    let first = name.split('.').next().unwrap_or_default();
+    first.chars().filter(is_plain).take(40).collect()
+}
+
+async fn hiring_tools(
+    engine: &Engine,
+    store: &Store,
+    tokens: &Arc<TokenTable>,
+    clock: &Arc<dyn Clock>,
+    wake: Arc<Notify>,
+    address: SocketAddr,
+) -> Result<Tools, ServeError> {
+    let tag = engine.query(|state| state.store.0.clone()).await;
+    let tag = tag.map_err(|refusal| ServeError::Fatal(refusal.to_string()))?;
+    Ok(Tools {
+        engine: engine.clone(),
+        tokens: Arc::clone(tokens),
+        clock: Arc::clone(clock),
+        wake,
+        local_address: format!("http://{}", reachable(address)),
+        tag: HeadTag(tag.into()),
+        trust_of_orphans: match store.origin() {
+            Origin::Copy => TrustOfOrphans::PerhapsOfAnother,
+            Origin::Here => TrustOfOrphans::Own,
+        },
+    })
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
@@ -450,6 +518,10 @@ impl Audience for Told {
         for token in tokens {
             self.tokens.remove(*token);
         }
+    }
+
+    fn jobs_changed(&self) {
+        self.jobs.notify_one();
     }
 
     fn output_garbage(&self, executions: Vec<ExecutionId>) {

@@ -95,7 +95,8 @@ impl Server {
         Self::start_in_at(world, "127.0.0.1:0", options, env)
     }
 
-    fn start_in_at(
+    /// With all that can be chosen.
+    pub fn start_in_at(
         world: World,
         address: &str,
         options: &[&str],

@@ -13,9 +13,10 @@ use super::super::store::{
     CommitError, CommitJob, EngineReader, Origin, Store, StoreError, Writer,
 };
 use super::change::ReplyRow;
+use super::hiring::HiringCommand;
 use super::service::{Audience, LinkMessage, LinkSender, Message, Request, RequestKey};
 use super::state::{LinkId, Policy};
-use super::waiting::{Waiting, WaitingStart};
+use super::waiting::{JobsChanged, Waiting, WaitingStart};
 use super::{ChangeSet, Command, Context, Effect, Refusal, Reply, State};
 
 /// Time between two looks at the leases.
@@ -127,6 +128,11 @@ impl Owner {
             }
             self.next_tick = now.after(TICK);
             self.on_tick();
+        }
+        if self.state.hiring.wants_to_decide() && self.current_outage().is_none() {
+            let server: Arc<str> = "recruiter".into();
+            // A decision refuses nothing.
+            let _ = self.apply(&server, Command::Hiring(HiringCommand::Decide), None);
         }
         self.hand_over();
     }
@@ -325,6 +331,7 @@ impl Owner {
                     self.waiting.ended.push(task);
                 }
                 Effect::OutputComplete(execution) => self.waiting.complete.push(execution),
+                Effect::Jobs => self.waiting.jobs = Some(JobsChanged),
             }
         }
     }
@@ -450,9 +457,11 @@ impl Owner {
 
     fn reload(&mut self) -> Result<(), StoreError> {
         let settling = self.state.settling.take();
+        let market = std::mem::take(&mut self.state.hiring.market);
         self.state =
             self.outside.store.load(self.state.policy.clone(), self.outside.clock.now())?;
         self.state.settling = settling;
+        self.state.hiring.market = market;
         Ok(())
     }
 

@@ -122,6 +122,8 @@ pub trait Audience: Send + Sync {
     fn output_complete(&self, executions: &[ExecutionId]);
     /// These tokens no longer hold.
     fn tokens_revoked(&self, tokens: &[TokenId]);
+    /// Jobs were made or changed: somebody may have to carry one out.
+    fn jobs_changed(&self) {}
     /// The output of these executions is not needed any more.
     fn output_garbage(&self, executions: Vec<ExecutionId>);
     /// The database cannot be trusted any more; the process must end.

@@ -10,14 +10,17 @@ mod describe;
 pub(super) mod error;
 mod events;
 mod executions;
-mod gate;
+mod flavors;
+pub(super) mod gate;
 mod glance;
 mod imports;
+pub(super) mod jobs;
 mod link;
 mod link_session;
 mod listener;
 mod openapi;
 mod output;
+pub(super) mod recruiters;
 mod request;
 mod site_storage;
 pub(super) mod specs;
@@ -48,6 +51,7 @@ use super::engine::service::Engine;
 use super::engine::state::{LinkId, Policy};
 use super::events::EventHub;
 use super::failures::Failures;
+use super::hiring::HiringService;
 use super::output::OutputStore;
 use super::store::Store;
 use super::tls::Tls;
@@ -63,6 +67,7 @@ pub use waits::Waits;
 #[derive(Debug)]
 pub struct App {
     pub engine: Engine,
+    pub hiring: Arc<HiringService>,
     pub store: Arc<Store>,
     pub output: OutputStore,
     pub events: Arc<EventHub>,

@@ -94,6 +94,7 @@ fn on_event(state: &mut State, event: &Event) {
                 ],
             );
         }
+        Event::Job { .. } | Event::JobDeleted { .. } => {}
         Event::Reset => state.feeds.mark_all(),
     }
 }

@@ -111,7 +111,8 @@ fn describe_failures(group: &FailureGroup) -> String {
 
 fn add_settings(lines: &mut Details, settings: &BatchSettings) {
     let seconds = |seconds: u32| format::duration(seconds.into());
-    let BatchSettings { defaults, lost_after, output_limit } = settings;
+    let BatchSettings { defaults, lost_after, output_limit, maximum_workers, maximum_cost } =
+        settings;
     let lost = lost_after.map(|limit| match limit {
         LostAfter::Never => "never".to_owned(),
         LostAfter::Seconds(limit) => format!("{} of silence", seconds(limit)),
@@ -122,6 +123,8 @@ fn add_settings(lines: &mut Details, settings: &BatchSettings) {
             "output limit",
             output_limit.map_or_else(|| "as the server has it".to_owned(), format::bytes),
         )
+        .maybe("most workers", *maximum_workers)
+        .maybe("most cost/h", *maximum_cost)
         .maybe("default retry", defaults.retry)
         .maybe("default priority", defaults.priority)
         .maybe("default cpu", defaults.cpu)

@@ -11,6 +11,8 @@ mod deletion;
 mod demands;
 mod edits;
 mod ends;
+mod evictions;
+mod hiring;
 mod holds;
 mod leases;
 mod requirements;
