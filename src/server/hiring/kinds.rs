@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use super::provider::{Provider, local};
+use super::provider::{Provider, command, local};
 use super::settings::{SettingsError, Surroundings};
 
 /// Makes a provider from its own keys of `server.toml`.
 type Make = fn(Surroundings, &toml::Table) -> Result<Arc<dyn Provider>, SettingsError>;
 
 /// `kind = "…"`, and what makes such a one.
-const KINDS: &[(&str, Make)] = &[("local", local::make)];
+const KINDS: &[(&str, Make)] = &[("local", local::make), ("command", command::make)];
 
 /// Makes a provider.
 ///

@@ -4,6 +4,7 @@
 //! already is skipped. All that a provider makes carries the tag of its head and the
 //! name of the worker, and is found again by both.
 
+pub mod command;
 pub mod local;
 
 use std::fmt;
