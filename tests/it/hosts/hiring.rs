@@ -65,6 +65,7 @@ fn a_host_is_hired_from_the_command_line_and_goes_when_it_has_nothing_to_do() {
     assert!(!left.iter().any(|line| line.contains(" agent ")), "{left:?}");
     // The host can be had again.
     server.scitq(&deploy).ok();
+    server.launch(&["-b", "test", "--", "true"]);
     until_nobody_is_hired(&server);
     let script = server.scitq(&["manage", "provider", "script", "lab"]).ok();
     assert!(script.text().starts_with("#!/bin/sh\n"), "{script}");
@@ -139,9 +140,8 @@ fn hosts_of_a_lab_are_hired_each_on_its_own_and_one_that_is_cut_off_is_not() {
     let deploy = ["manage", "worker", "deploy", "-P", "lab", "--flavor", "node", "-b", "test"];
     server.scitq(&[&deploy[..], &["-N", "2"]].concat()).ok();
     let whose = "ip -o -4 addr show dev e0 | tr -s ' ' | cut -d ' ' -f 4; sleep 1";
-    let tasks: Vec<String> = (0..2)
-        .map(|_| server.launch(&["-b", "test", "--shell", "--", whose]))
-        .collect();
+    let tasks: Vec<String> =
+        (0..2).map(|_| server.launch(&["-b", "test", "--shell", "--", whose])).collect();
     let mut addresses: Vec<Vec<u8>> = Vec::new();
     for task in &tasks {
         server.wait_for(task, &["succeeded"]);
@@ -151,7 +151,9 @@ fn hosts_of_a_lab_are_hired_each_on_its_own_and_one_that_is_cut_off_is_not() {
     assert_eq!(addresses, [b"10.97.0.11/24\n".to_vec(), b"10.97.0.13/24\n".to_vec()]);
     let logs: String = list(&server, "job")
         .iter()
-        .map(|job| server.scitq(&["manage", "job", "log", &job["id"].to_string()]).text().to_owned())
+        .map(|job| {
+            server.scitq(&["manage", "job", "log", &job["id"].to_string()]).text().to_owned()
+        })
         .collect();
     assert!(logs.contains("host 10.97.0.12 cannot be reached"), "{logs}");
     until_nobody_is_hired(&server);
