@@ -34,6 +34,8 @@ pub struct AgentConfig {
     pub upload_patience: Duration,
     /// By what the agent learns that its machine is taken away, besides SIGUSR2.
     pub notice: Option<Notice>,
+    /// Bytes that all transfers together may move in a second; none: no limit.
+    pub bandwidth: Option<u64>,
     /// The program to run as the supervisor: this one.
     pub program: PathBuf,
 }

@@ -10,15 +10,17 @@ use std::thread;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{Receiver, Sender, channel, unbounded_channel};
 
+use crate::api::ssh::Tunnel;
 use crate::clock::SystemClock;
 use crate::domain::Clock;
 use crate::domain::worker::Machine;
+use crate::storage::RateLimit;
 
 use super::cache::ResourceCache;
 use super::config::{AgentConfig, Departure, Stop};
 use super::driver::{
-    Commands, Desk, Driver, FolderCare, Folders, Hands, HeldFolders, Identity, Images, Maker,
-    Output, describe_engine,
+    Commands, Desk, Driver, FolderCare, Folders, Hands, HeldFolders, Identity, Images, Inquiries,
+    Maker, Output, describe_engine,
 };
 use super::error::AgentError;
 use super::files;
@@ -29,6 +31,7 @@ use super::logs::LogReader;
 use super::notice::Notice;
 use super::outbox::Outbox;
 use super::runner::{UserEnvironment, WorkerFacts};
+use super::stage::KnownSums;
 use super::telemetry::{Sampler, boot_id, detect_machine};
 use super::token::{self, Tokens};
 
@@ -149,7 +152,13 @@ async fn start(config: AgentConfig, workdir: PathBuf) -> Result<(Driver, Event),
     let outbox = Outbox::new(journal, frames_sender.clone());
     let tokens = Tokens::new(bound, config.token);
     let channels = Channels { frames, output, events: events_sender.clone() };
-    let link = Link::new(config.server, tokens, Patience::default(), channels);
+    let tunnel = config
+        .server
+        .ssh()
+        .map(|host| Tunnel::open(host, config.server.port()))
+        .transpose()
+        .map_err(|error| AgentError::NoWay(error.to_string()))?;
+    let link = Link::new(config.server, tokens, Patience::default(), channels).through(tunnel);
     let identity = Identity {
         name: config.name,
         machine,
@@ -166,6 +175,9 @@ async fn start(config: AgentConfig, workdir: PathBuf) -> Result<(Driver, Event),
         folders,
         cache,
         images,
+        inquiries: Inquiries::new(frames_sender.clone()),
+        sums: KnownSums::default(),
+        limit: config.bandwidth.map(RateLimit::of).unwrap_or_default(),
         sampler: Arc::new(Mutex::new(sampler)),
         link: frames_sender,
         events: events_sender,

@@ -131,6 +131,8 @@ impl State {
                 worker: Some(worker),
                 hash,
                 join_until: Some(until),
+                expires_at: Some(until),
+                last_used_at: None,
                 created_at: context.now.wall,
                 created_by: Arc::clone(context.actor),
             },

@@ -17,6 +17,7 @@ mod hiring_day;
 mod holds;
 mod leases;
 mod requirements;
+mod resend;
 mod rest;
 mod service;
 mod stepped;
