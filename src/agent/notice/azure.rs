@@ -21,7 +21,8 @@ struct Schedule {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Event {
-    event_type: String,
+    #[serde(rename = "EventType")]
+    kind: String,
     /// Names of machines.
     #[serde(default)]
     resources: Vec<String>,
@@ -57,7 +58,7 @@ fn reason_in(answer: &str, machine: &str) -> Option<String> {
     let schedule: Schedule = serde_json::from_str(body).ok()?;
     let concerns = |event: &&Event| {
         let is_ours = event.resources.iter().any(|name| name.eq_ignore_ascii_case(machine));
-        event.event_type == "Preempt" && (is_ours || event.resources.is_empty())
+        event.kind == "Preempt" && (is_ours || event.resources.is_empty())
     };
     let event = schedule.events.iter().find(concerns)?;
     Some(match event.not_before.as_str() {

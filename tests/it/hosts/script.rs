@@ -55,6 +55,7 @@ impl Machine {
              if [ -e {over}.tar ]; then tar -C {over}/upper -xf {over}.tar; fi
              mount -t overlay overlay -o lowerdir=/,upperdir={over}/upper,workdir={over}/work {over}/top
              mount -t proc proc {over}/top/proc
+             : >{over}/swaps; mount --bind {over}/swaps {over}/top/proc/swaps
              mkdir -p {over}/top/tools; mount --bind {tools} {over}/top/tools; cp {script} {over}/top/script
              chroot {over}/top env -i PATH=/tools:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root sh /script \\
                && code=0 || code=$?
