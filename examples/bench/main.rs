@@ -7,13 +7,14 @@
 //! Starts the release binary on free ports and in temporary directories, loads
 //! it, and prints one table. The load runs on the same cores as scitq: the
 //! figures are lower bounds. PART is one of `launch`, `queue`, `agents`,
-//! `hyperqueue` (where its `hq` is in the search path), `tui`, `log` and `legacy`;
+//! `hyperqueue` (where its `hq` is in the search path), `tui`, `log`, `hiring` and `legacy`;
 //! `--lines` is how many lines the log of `log` has, 110,000,000 (a gigabyte) where
 //! nothing is said.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a table is what it is for")]
 
 mod agents;
+mod hiring;
 mod hyperqueue;
 mod launch;
 mod legacy;
@@ -67,6 +68,9 @@ fn main() -> anyhow::Result<()> {
         }
         anyhow::Ok(())
     })?;
+    if is_wanted("hiring") {
+        hiring::measure(&mut table).context("hiring")?;
+    }
     if is_wanted("legacy") {
         legacy::measure(&program, &mut table).context("legacy")?;
     }

@@ -211,6 +211,10 @@ fn keep_failed(text: &str) -> Result<Duration, CliError> {
     parse::duration(text).map_err(error)
 }
 
+fn eviction_notice(text: &str) -> Result<Notice, CliError> {
+    text.parse::<Notice>().map_err(|error| CliError::configuration(error.to_string()))
+}
+
 fn bandwidth(text: &str) -> Result<u64, CliError> {
     let error = |reason| CliError::configuration(format!("no bandwidth is `{text}`: {reason}"));
     parse::size(text).map_err(error)
@@ -220,10 +224,6 @@ fn upload_patience(text: &str) -> Result<Duration, CliError> {
     let error =
         |reason| CliError::configuration(format!("cannot send outputs for `{text}`: {reason}"));
     parse::duration(text).map_err(error)
-}
-
-fn eviction_notice(text: &str) -> Result<Notice, CliError> {
-    text.parse::<Notice>().map_err(|error| CliError::configuration(error.to_string()))
 }
 
 /// Where an agent of this user is configured.

@@ -260,9 +260,9 @@ fn explain(error: &ServeError) -> CliError {
         ServeError::DataDir(_)
         | ServeError::Listen { .. }
         | ServeError::Store { .. }
+        | ServeError::Settings(_)
         | ServeError::Restore(_)
-        | ServeError::Tls(_)
-        | ServeError::Settings(_) => ErrorKind::Configuration,
+        | ServeError::Tls(_) => ErrorKind::Configuration,
         ServeError::Fatal(_) => ErrorKind::Internal,
         _ => ErrorKind::Refused,
     };

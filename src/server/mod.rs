@@ -13,6 +13,7 @@ pub mod link;
 mod local_agent;
 pub mod output;
 mod run;
+mod start_hiring;
 pub mod store;
 pub mod tls;
 pub mod trust;

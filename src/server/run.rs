@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -29,12 +29,11 @@ use super::engine::command::{Command, Reply};
 use super::engine::service::{Audience, Engine};
 use super::events::EventHub;
 use super::failures::Failures;
-use super::hiring::provider::HeadTag;
-use super::hiring::settings::{self, ServerToml, SettingsError};
-use super::hiring::{HiringService, Tools, TrustOfOrphans};
+use super::hiring::settings::SettingsError;
 use super::http::{App, Samples, Waits, keep_samples};
 use super::local_agent::LocalAgent;
 use super::output::{OutputError, OutputSettings, OutputStore};
+use super::start_hiring;
 use super::store::{self, Origin, Store, StoreError};
 use super::tls::{Tls, TlsError};
 use super::trust::Trust;
@@ -175,7 +174,7 @@ async fn open(
     let store_error = |source| ServeError::Store { path: data_dir.database(), source };
     let output_error = |source| ServeError::Output { path: data_dir.output(), source };
     let id = random_store_id().map_err(|error| ServeError::FirstToken(error.to_string()))?;
-    let toml = load_settings(config.settings.as_deref(), data_dir)?;
+    let toml = start_hiring::load_settings(config.settings.as_deref(), data_dir.path())?;
     let (store, writer) = Store::open(&data_dir.database(), &id).map_err(store_error)?;
     if config.restore.is_some() {
         look_at_restored(&data_dir.database()).map_err(store_error)?;
@@ -222,9 +221,14 @@ async fn open(
         let _ = garbage.send(left);
     }
     let folder = data_dir.path().join("hiring");
-    let tools = hiring_tools(&engine, &store, &tokens, clock, wake, address).await?;
-    let hiring = HiringService::new(tools, toml, &folder)
-        .map_err(|source| ServeError::Hiring { path: folder, source })?;
+    let place = start_hiring::Place {
+        address: reachable(address),
+        fingerprint: tls.as_ref().and_then(|tls| tls.fingerprint()),
+        clock: Arc::clone(clock),
+        wake,
+        folder,
+    };
+    let hiring = start_hiring::open(&engine, &store, &tokens, place, toml).await?;
     let app = Arc::new(App {
         engine,
         hiring: Arc::new(hiring),
@@ -294,52 +298,6 @@ fn look_at_restored(database: &std::path::Path) -> Result<(), StoreError> {
         tracing::info!("the restored database keeps all rules");
     }
     Ok(())
-}
-
-/// What `server.toml` says: the file that is named, or the first that is there.
-fn load_settings(named: Option<&Path>, data_dir: &DataDir) -> Result<ServerToml, ServeError> {
-    let usual = [data_dir.path().join("server.toml"), PathBuf::from("/etc/scitq/server.toml")];
-    let path = named.or_else(|| usual.iter().map(PathBuf::as_path).find(|path| path.exists()));
-    let mut toml = match path {
-        None => ServerToml::default(),
-        Some(path) => settings::load(path)?,
-    };
-    if toml.hiring.name.is_empty() {
-        toml.hiring.name = short_name();
-    }
-    Ok(toml)
-}
-
-/// The first part of this machine's name.
-fn short_name() -> String {
-    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    let is_plain = |letter: &char| letter.is_ascii_alphanumeric() || *letter == '-';
-    let first = name.split('.').next().unwrap_or_default();
-    first.chars().filter(is_plain).take(40).collect()
-}
-
-async fn hiring_tools(
-    engine: &Engine,
-    store: &Store,
-    tokens: &Arc<TokenTable>,
-    clock: &Arc<dyn Clock>,
-    wake: Arc<Notify>,
-    address: SocketAddr,
-) -> Result<Tools, ServeError> {
-    let tag = engine.query(|state| state.store.0.clone()).await;
-    let tag = tag.map_err(|refusal| ServeError::Fatal(refusal.to_string()))?;
-    Ok(Tools {
-        engine: engine.clone(),
-        tokens: Arc::clone(tokens),
-        clock: Arc::clone(clock),
-        wake,
-        local_address: format!("http://{}", reachable(address)),
-        tag: HeadTag(tag.into()),
-        trust_of_orphans: match store.origin() {
-            Origin::Copy => TrustOfOrphans::PerhapsOfAnother,
-            Origin::Here => TrustOfOrphans::Own,
-        },
-    })
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {

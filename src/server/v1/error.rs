@@ -42,11 +42,6 @@ impl V1Error {
         Self::Told { status: StatusCode::UNAUTHORIZED, message: message.into() }
     }
 
-    /// What this server cannot do at all.
-    pub fn missing(message: impl Into<String>) -> Self {
-        Self::Told { status: StatusCode::NOT_IMPLEMENTED, message: message.into() }
-    }
-
     fn internal(cause: &dyn std::fmt::Display) -> Self {
         tracing::error!(%cause, "request failed");
         let message = "Internal Server Error".to_owned();
@@ -79,6 +74,9 @@ impl From<Refusal> for V1Error {
             Refusal::Circle { .. } | Refusal::ManyRequirements { .. } => {
                 Self::invalid(refusal.to_string())
             }
+            // Old clients read one text.
+            Refusal::NoMachine { message, hint } => Self::conflict(format!("{message}: {hint}")),
+            Refusal::NoRecruiter { .. } => Self::not_found(refusal.to_string()),
             other => Self::conflict(other.to_string()),
         }
     }

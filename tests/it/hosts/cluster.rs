@@ -74,7 +74,7 @@ impl Cluster {
 
     pub fn until_idle(&self, count: usize) {
         until("the nodes of the cluster to be idle", || {
-            let states = self.run("sinfo", &["-h", "-N", "-o", "%t"]);
+            let states = self.run("sinfo", &["-h", "-N", "-p", "debug", "-o", "%t"]);
             let idle = states.text().lines().filter(|state| *state == "idle").count();
             (idle == count).then_some(())
         });

@@ -6,14 +6,17 @@ use std::fs;
 use serde_json::Value;
 
 use super::cluster::Cluster;
+use super::lab::{HEAD, Lab};
 use super::sshd::Sshds;
 use crate::harness::{Server, World, until};
 use crate::storage::peers::free_port;
 
 /// A server that hires by these settings, and dismisses quickly.
 fn server_with(provider: &str) -> Server {
-    let world = World::new();
-    let address = format!("127.0.0.1:{}", free_port());
+    server_at(World::new(), &format!("127.0.0.1:{}", free_port()), provider)
+}
+
+fn server_at(world: World, address: &str, provider: &str) -> Server {
     let file = world.path().join("server.toml");
     let text = format!(
         "[hiring]\nname = \"head\"\naddress = \"http://{address}\"\nidle_minutes = 0.02\n\
@@ -21,7 +24,7 @@ fn server_with(provider: &str) -> Server {
     );
     fs::write(&file, text).unwrap();
     let file = file.to_str().unwrap().to_owned();
-    let server = Server::start_in_at(world, &address, &["--config", &file], BTreeMap::new());
+    let server = Server::start_in_at(world, address, &["--config", &file], BTreeMap::new());
     until("the flavors to be known", || (!list(&server, "flavor").is_empty()).then_some(()));
     server
 }
@@ -62,6 +65,7 @@ fn a_host_is_hired_from_the_command_line_and_goes_when_it_has_nothing_to_do() {
     assert!(!left.iter().any(|line| line.contains(" agent ")), "{left:?}");
     // The host can be had again.
     server.scitq(&deploy).ok();
+    server.launch(&["-b", "test", "--", "true"]);
     until_nobody_is_hired(&server);
     let script = server.scitq(&["manage", "provider", "script", "lab"]).ok();
     assert!(script.text().starts_with("#!/bin/sh\n"), "{script}");
@@ -125,4 +129,32 @@ fn a_recruiter_hires_jobs_for_tasks_and_lets_them_go() {
     });
     until_nobody_is_hired(&server);
     until("the cluster to be empty", || (jobs() == 0).then_some(()));
+}
+
+#[test]
+fn hosts_of_a_lab_are_hired_each_on_its_own_and_one_that_is_cut_off_is_not() {
+    let Some(lab) = Lab::start(3) else { return };
+    let world = World::behind(lab.entrance());
+    let server = server_at(world, &format!("{HEAD}:5000"), &table("lab", "ssh", &lab.keys()));
+    lab.cut(2);
+    let deploy = ["manage", "worker", "deploy", "-P", "lab", "--flavor", "node", "-b", "test"];
+    server.scitq(&[&deploy[..], &["-N", "2"]].concat()).ok();
+    let whose = "ip -o -4 addr show dev e0 | tr -s ' ' | cut -d ' ' -f 4; sleep 1";
+    let tasks: Vec<String> =
+        (0..2).map(|_| server.launch(&["-b", "test", "--shell", "--", whose])).collect();
+    let mut addresses: Vec<Vec<u8>> = Vec::new();
+    for task in &tasks {
+        server.wait_for(task, &["succeeded"]);
+        addresses.push(server.stdout(task));
+    }
+    addresses.sort();
+    assert_eq!(addresses, [b"10.97.0.11/24\n".to_vec(), b"10.97.0.13/24\n".to_vec()]);
+    let logs: String = list(&server, "job")
+        .iter()
+        .map(|job| {
+            server.scitq(&["manage", "job", "log", &job["id"].to_string()]).text().to_owned()
+        })
+        .collect();
+    assert!(logs.contains("host 10.97.0.12 cannot be reached"), "{logs}");
+    until_nobody_is_hired(&server);
 }

@@ -4,6 +4,7 @@
 mod bench;
 mod cluster;
 mod hiring;
+mod lab;
 mod script;
 mod slurm;
 mod ssh;

@@ -51,12 +51,13 @@ impl Machine {
         let over = self.path("over").display().to_string();
         fs::write(self.path("script"), script).unwrap();
         let enter = format!(
-            "set -e; mount -t tmpfs tmpfs {over}; mkdir -p {over}/upper {over}/work {over}/root
+            "set -e; mount -t tmpfs tmpfs {over}; mkdir -p {over}/upper {over}/work {over}/top
              if [ -e {over}.tar ]; then tar -C {over}/upper -xf {over}.tar; fi
-             mount -t overlay overlay -o lowerdir=/,upperdir={over}/upper,workdir={over}/work {over}/root
-             mount -t proc proc {over}/root/proc
-             mkdir -p {over}/root/tools; mount --bind {tools} {over}/root/tools; cp {script} {over}/root/script
-             chroot {over}/root env -i PATH=/tools:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root sh /script \\
+             mount -t overlay overlay -o lowerdir=/,upperdir={over}/upper,workdir={over}/work {over}/top
+             mount -t proc proc {over}/top/proc
+             : >{over}/swaps; mount --bind {over}/swaps {over}/top/proc/swaps
+             mkdir -p {over}/top/tools; mount --bind {tools} {over}/top/tools; cp {script} {over}/top/script
+             chroot {over}/top env -i PATH=/tools:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root sh /script \\
                && code=0 || code=$?
              tar -C {over}/upper -cf {over}.tar .; exit $code",
             tools = self.path("tools").display(),
@@ -145,7 +146,7 @@ fn a_machine_without_free_disks_gets_swap_engine_logins_and_shared_disk_once() {
         "scratch = true, swap = 0.1, engine = true, insecure_registries = [\"10.0.0.1:5000\"], \
          registry_logins = \"/x\", nfs = \"nas:/lab\", nvidia = true",
     );
-    let setup = "rm -rf /scratch /etc/docker /root/.docker; mkdir -p /etc/scitq
+    let setup = "rm -rf /scratch /etc/docker ~root/.docker; mkdir -p /etc/scitq
         echo '{\"auths\":{}}' >/etc/scitq/registry-logins.json\n";
     let first = machine.run(&format!("{setup}{script}")).ok();
     for line in [
@@ -153,13 +154,13 @@ fn a_machine_without_free_disks_gets_swap_engine_logins_and_shared_disk_once() {
         "no free NVMe disk: /scratch is a folder",
         "87 MiB in /scratch/swapfile",
         "its data is in /scratch/docker",
-        "written to /root/.docker/config.json",
+        "written to ~root/.docker/config.json",
         "skipped: no NVIDIA device",
     ] {
         assert!(first.text().contains(line), "{line}\n{first}");
     }
     let found = machine.run(
-        "stat -c %a:%s /scratch/swapfile; stat -c %a /root/.docker/config.json; cat /etc/docker/daemon.json /etc/fstab; cat /mounted",
+        "stat -c %a:%s /scratch/swapfile; stat -c %a ~root/.docker/config.json; cat /etc/docker/daemon.json /etc/fstab; cat /mounted",
     );
     let found = found.text();
     assert!(found.starts_with("600:91226112\n600\n"), "{found}");

@@ -30,7 +30,11 @@ async fn a_job_is_a_worker_until_it_is_destroyed() {
     log.says("is submitted to partition debug");
     log.says("runs on n1");
     let worker = until_worker(&server, "head-node1", "running");
-    assert_eq!((&worker["flavor"], &worker["region"]), (&"small".into(), &"debug".into()));
+    let machine_told = &worker["machine"];
+    assert_eq!(
+        (&machine_told["flavor"], &machine_told["region"]),
+        (&"small".into(), &"debug".into())
+    );
     let id = server.launch(&["--", "echo", "hello"]);
     server.wait_for(&id, &["succeeded"]);
 

@@ -1,6 +1,7 @@
 //! Hosts that exist, over ssh.
 
 use std::fs;
+use std::sync::Arc;
 
 use scitq::server::hiring::provider::{ErrorClass, MachineStatus};
 
@@ -28,7 +29,8 @@ async fn a_host_is_hired_works_and_is_given_back() {
     log.has_progress_up_to(100);
     assert!(!log.text().contains(order.agent.token.expose()), "{}", log.text());
     let worker = until_worker(&server, "lab-node1", "running");
-    assert_eq!((&worker["provider"], &worker["flavor"]), (&"lab".into(), &"node".into()));
+    let told = &worker["machine"];
+    assert_eq!((&told["provider"], &told["flavor"]), (&"lab".into(), &"node".into()));
 
     let id = server.launch(&["--", "echo", "hello"]);
     server.wait_for(&id, &["succeeded"]);
@@ -196,7 +198,9 @@ async fn an_agent_that_cannot_join_is_told_with_its_last_words() {
     let machine = lab.create(&order, &Log::default()).await.unwrap();
     let log = Log::default();
     let deployed = lab.deploy(&order, &machine, &log).await;
-    let told = format!("{deployed:?} {}", log.text());
+    let error = deployed.unwrap_err();
+    assert!(error.message.contains("does not take this agent's token"), "{error}");
+    let told = format!("{error:?} {}", log.text());
     assert!(!told.contains("scitq_wrong"), "{told}");
     let hired = hired(&order, Some(machine));
     lab.destroy(&hired, &Log::default()).await.unwrap();
@@ -213,16 +217,16 @@ async fn a_cancelled_deployment_ends_soon_and_is_undone() {
     sshds.tool("mv", "exec sleep 1000");
     let log = Log::default();
     let cancel = log.cancel.clone();
-    let world = sshds.world();
-    let (deployed, ()) = tokio::join!(lab.deploy(&order, &machine, &log), async {
-        tokio::task::block_in_place(|| {
-            until("the deployment to be under way", || {
-                world.command_lines().iter().any(|line| line.contains("sleep 1000")).then_some(())
-            });
-        });
-        cancel.cancel();
+    let deploying = tokio::spawn({
+        let (lab, order, machine) = (Arc::clone(&lab), order.clone(), machine.clone());
+        async move { lab.deploy(&order, &machine, &log).await }
     });
-    assert_eq!(deployed.unwrap_err().class, ErrorClass::Cancelled);
+    until("the deployment to be under way", || {
+        let lines = sshds.world().command_lines();
+        lines.iter().any(|line| line.contains("sleep 1000")).then_some(())
+    });
+    cancel.cancel();
+    assert_eq!(deploying.await.unwrap().unwrap_err().class, ErrorClass::Cancelled);
     let hired = hired(&order, Some(machine));
     lab.destroy(&hired, &Log::default()).await.unwrap();
     assert!(!sshds.directory().join("n1").exists());

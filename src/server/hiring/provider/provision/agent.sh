@@ -2,6 +2,7 @@
 # --- The agent -----------------------------------------------------------------------
 
 PROGRAM=$DIRECTORY/bin/scitq
+FILES=$DIRECTORY/work
 UNIT=scitq-$WORKER.service
 CHANGED=
 
@@ -9,7 +10,7 @@ sum_of() { sha256sum "$1" 2>/dev/null | cut -d ' ' -f 1; }
 
 claim_directory() {
   mkdir -p "$DIRECTORY/bin" || fail 28 "cannot make $DIRECTORY"
-  if [ -e "$DIRECTORY/hired" ]; then
+  if [ -s "$DIRECTORY/hired" ]; then
     [ "$(cat "$DIRECTORY/hired")" = "$TAG $WORKER" ] \
       || fail 1 "$DIRECTORY belongs to another worker: $(cat "$DIRECTORY/hired")"
   else
@@ -18,7 +19,7 @@ claim_directory() {
 }
 
 need_token() {
-  [ -s "$TOKEN_FILE" ] || [ -s "$DIRECTORY/work/agent.token" ] \
+  [ -s "$TOKEN_FILE" ] || [ -s "$FILES/agent.token" ] \
     || fail 1 "put a token with which an agent may join into $TOKEN_FILE (mode 0600) first"
 }
 
@@ -108,8 +109,9 @@ start_agent() {
 
 start_with_systemd() {
   note "as the service $UNIT"
-  "$PROGRAM" manage worker unit "$SERVER" --workdir "$DIRECTORY/work" \
-    | write_if_changed 644 "/etc/systemd/system/$UNIT" && CHANGED=yes
+  "$PROGRAM" manage worker unit "$SERVER" --workdir "$FILES" >"$DIRECTORY/unit" \
+    || fail 1 "the program prints no unit for systemd"
+  write_if_changed 644 "/etc/systemd/system/$UNIT" <"$DIRECTORY/unit" && CHANGED=yes
   mkdir -p "/etc/systemd/system/$UNIT.d"
   printf '[Service]\nEnvironmentFile=%s\n' "$DIRECTORY/agent.env" \
     | write_if_changed 644 "/etc/systemd/system/$UNIT.d/worker.conf" && CHANGED=yes
@@ -125,7 +127,7 @@ start_with_systemd() {
 
 agent_runs() {
   pid=$(cat "$DIRECTORY/agent.pid" 2>/dev/null) || return 1
-  tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline" | grep -qF "agent --workdir $DIRECTORY/work "
+  tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline" | grep -qF "agent --workdir $FILES "
 }
 
 start_detached() {
@@ -150,7 +152,7 @@ start_detached() {
     # shellcheck disable=SC1091
     . "$DIRECTORY/agent.env"
     set +a
-    exec setsid "$PROGRAM" agent --workdir "$DIRECTORY/work"
+    exec setsid "$PROGRAM" agent --workdir "$FILES"
   ) </dev/null >>"$DIRECTORY/agent.log" 2>&1 &
   printf '%s\n' "$!" >"$DIRECTORY/agent.pid"
 }
@@ -159,7 +161,7 @@ start_detached() {
 await_agent() {
   step 95 "the agent's first word to the head"
   patience=75
-  while ! [ -s "$DIRECTORY/work/agent.token" ]; do
+  while ! [ -s "$FILES/agent.token" ]; do
     if has_systemd; then
       systemctl -q is-failed "$UNIT" && {
         journalctl -q -n 5 -o cat -u "$UNIT" >&2

@@ -10,6 +10,18 @@ if ! [ -e "$DIRECTORY" ]; then
   say "nothing of it is left"
   exit 0
 fi
+# A disk that was full may not even have taken the mark. Then nothing but the beginning of
+# it is there, or it is not ours.
+if ! [ -s "$DIRECTORY/hired" ]; then
+  rm -f "$DIRECTORY/hired" "$DIRECTORY/join.token" "$DIRECTORY/bin/scitq.new"
+  rmdir "$DIRECTORY/bin" "$DIRECTORY" 2>/dev/null || true
+  if [ -e "$DIRECTORY" ]; then
+    say "error: $DIRECTORY has files of somebody else: it stays as it is" >&2
+    exit 1
+  fi
+  say "its files are gone"
+  exit 0
+fi
 if [ "$(cat "$DIRECTORY/hired" 2>/dev/null)" != "$TAG $WORKER" ]; then
   say "error: $DIRECTORY does not belong to $WORKER of $TAG: it stays as it is" >&2
   exit 1
@@ -25,14 +37,10 @@ fi
 # The agent, its supervisor, and its commands: all have the folder in their environment or
 # on their command line. Other users' processes cannot be looked into, and are none of ours.
 those_of_it() {
-  for process in /proc/[0-9]*; do
-    number=${process#/proc/}
-    [ "$number" != $$ ] || continue
-    if cat "$process/environ" "$process/cmdline" 2>/dev/null | tr '\0' '\n' \
-      | grep -qF "$DIRECTORY/work"; then
-      say "$number"
-    fi
-  done
+  # The pattern comes by a pipe, so that the search does not find itself.
+  printf '%s\n' "$DIRECTORY/work" \
+    | grep -asFl -f - /proc/[0-9]*/environ /proc/[0-9]*/cmdline 2>/dev/null \
+    | cut -d / -f 3 | sort -u || true
 }
 for signal in TERM KILL KILL KILL; do
   found=$(those_of_it)

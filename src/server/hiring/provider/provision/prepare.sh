@@ -209,10 +209,10 @@ prepare_registries() {
     skip "no $REGISTRY_LOGINS"
     return
   fi
-  mkdir -p /root/.docker
-  chmod 700 /root/.docker
-  if write_if_changed 600 /root/.docker/config.json <"$REGISTRY_LOGINS"; then
-    note "written to /root/.docker/config.json"
+  mkdir -p ~root/.docker
+  chmod 700 ~root/.docker
+  if write_if_changed 600 ~root/.docker/config.json <"$REGISTRY_LOGINS"; then
+    note "written to ~root/.docker/config.json"
   else
     skip "they are there"
   fi

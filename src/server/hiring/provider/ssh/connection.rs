@@ -19,7 +19,7 @@ const ALIVE_INTERVAL: Duration = Duration::from_secs(10);
 const PIECE: usize = 1 << 20;
 
 /// Lines of a failed script that its error has.
-const LAST_LINES: usize = 3;
+const LAST_LINES: usize = 4;
 
 /// Exit codes of the scripts: see `provision/prepare.sh`.
 const NO_ROOM: i32 = 28;
