@@ -33,7 +33,7 @@ use super::hiring::settings::SettingsError;
 use super::http::{App, Samples, Waits, keep_samples};
 use super::local_agent::LocalAgent;
 use super::output::{OutputError, OutputSettings, OutputStore};
-use super::start_hiring;
+use super::start_hiring::{self, reachable};
 use super::store::{self, Origin, Store, StoreError};
 use super::tls::{Tls, TlsError};
 use super::trust::Trust;
@@ -376,18 +376,6 @@ fn reload(app: &App) {
         Ok(()) => tracing::info!("read the certificate anew"),
         Err(error) => tracing::error!(%error, "the certificate from before stays"),
     }
-}
-
-/// The address under which this machine reaches a listener.
-fn reachable(address: SocketAddr) -> SocketAddr {
-    let mut address = address;
-    if address.ip().is_unspecified() {
-        address.set_ip(match address {
-            SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
-            SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
-        });
-    }
-    address
 }
 
 /// Deletes the output of deleted tasks. Never returns while the server runs.

@@ -73,6 +73,18 @@ pub(super) async fn open(
         .map_err(|source| ServeError::Hiring { path: place.folder, source })
 }
 
+/// The address under which this machine reaches a listener.
+pub(super) fn reachable(address: SocketAddr) -> SocketAddr {
+    let mut address = address;
+    if address.ip().is_unspecified() {
+        address.set_ip(match address {
+            SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    address
+}
+
 /// The first part of this machine's name.
 fn short_name() -> String {
     let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
