@@ -1,5 +1,7 @@
 //! Word that the provider takes this machine away.
 
+mod azure;
+
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -25,11 +27,13 @@ pub enum Notice {
     File(PathBuf),
     /// This shell command succeeds. What it prints is the reason.
     Command(String),
+    /// Azure says so at this address, where each of its machines can ask.
+    Azure(String),
 }
 
 /// A notice that is none.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("`{0}` is no notice: write slurm, file:PATH or command:COMMAND")]
+#[error("`{0}` is no notice: write slurm, azure, file:PATH or command:COMMAND")]
 pub struct UnknownNotice(String);
 
 impl FromStr for Notice {
@@ -38,6 +42,10 @@ impl FromStr for Notice {
     fn from_str(text: &str) -> Result<Self, UnknownNotice> {
         match text.split_once(':') {
             None if text == "slurm" => Ok(Self::Slurm),
+            None if text == "azure" => Ok(Self::Azure(azure::ADDRESS.to_owned())),
+            Some(("azure", address)) if address.contains(':') => {
+                Ok(Self::Azure(address.to_owned()))
+            }
             Some(("file", path)) if path.starts_with('/') => Ok(Self::File(path.into())),
             Some(("command", command)) if !command.trim().is_empty() => {
                 Ok(Self::Command(command.to_owned()))
@@ -53,6 +61,8 @@ impl fmt::Display for Notice {
             Self::Slurm => f.write_str("slurm"),
             Self::File(path) => write!(f, "file:{}", path.display()),
             Self::Command(command) => write!(f, "command:{command}"),
+            Self::Azure(address) if address == azure::ADDRESS => f.write_str("azure"),
+            Self::Azure(address) => write!(f, "azure:{address}"),
         }
     }
 }
@@ -69,6 +79,7 @@ impl Notice {
                 Self::Slurm => return,
                 Self::File(path) => said_by_file(path).await,
                 Self::Command(command) => said_by_command(command).await,
+                Self::Azure(address) => azure::said_by_azure(address, PERIOD * 5).await,
             };
             if let Some(reason) = reason {
                 // Nobody listens any more: then the agent leaves already.
@@ -105,7 +116,13 @@ mod tests {
 
     #[test]
     fn a_notice_is_written_as_it_is_read() {
-        for text in ["slurm", "file:/run/evicted", "command:test -e /x && echo soon"] {
+        for text in [
+            "slurm",
+            "azure",
+            "azure:127.0.0.1:80",
+            "file:/run/evicted",
+            "command:test -e /x && echo soon",
+        ] {
             assert_eq!(text.parse::<Notice>().unwrap().to_string(), text);
         }
         for text in ["", "file:", "file:relative", "command: ", "pbs"] {

@@ -10,15 +10,17 @@ use std::thread;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{Receiver, Sender, channel, unbounded_channel};
 
+use crate::api::ssh::Tunnel;
 use crate::clock::SystemClock;
 use crate::domain::Clock;
 use crate::domain::worker::Machine;
+use crate::storage::RateLimit;
 
 use super::cache::ResourceCache;
 use super::config::{AgentConfig, Departure, Stop};
 use super::driver::{
-    Commands, Desk, Driver, FolderCare, Folders, Hands, HeldFolders, Identity, Images, Maker,
-    Output, describe_engine,
+    Commands, Desk, Driver, FolderCare, Folders, Hands, HeldFolders, Identity, Images, Inquiries,
+    Maker, Output, describe_engine,
 };
 use super::error::AgentError;
 use super::files;
@@ -29,6 +31,7 @@ use super::logs::LogReader;
 use super::notice::Notice;
 use super::outbox::Outbox;
 use super::runner::{UserEnvironment, WorkerFacts};
+use super::stage::KnownSums;
 use super::telemetry::{Sampler, boot_id, detect_machine};
 use super::token::{self, Tokens};
 
@@ -101,6 +104,14 @@ fn release(lock: File) {
     drop(lock);
 }
 
+fn limits(config: &AgentConfig) -> Limits {
+    let unasked_term = match config.notice {
+        Some(Notice::Slurm) => UnaskedTerm::EndOfJob,
+        _ => UnaskedTerm::TasksOwn,
+    };
+    Limits { upload_patience: config.upload_patience, unasked_term, ..Limits::default() }
+}
+
 async fn start(config: AgentConfig, workdir: PathBuf) -> Result<(Driver, Event), AgentError> {
     let mut machine = detect_machine(&workdir, config.kind.clone())?;
     machine.engine = describe_engine().await;
@@ -112,13 +123,8 @@ async fn start(config: AgentConfig, workdir: PathBuf) -> Result<(Driver, Event),
         source,
     })?;
     let (journal, replay) = open_journal(&workdir)?;
-    let unasked_term = match config.notice {
-        Some(Notice::Slurm) => UnaskedTerm::EndOfJob,
-        _ => UnaskedTerm::TasksOwn,
-    };
-    let limits =
-        Limits { upload_patience: config.upload_patience, unasked_term, ..Limits::default() };
-    let mut state = AgentState::new(limits, machine.clone(), config.settings.clone(), store);
+    let mut state =
+        AgentState::new(limits(&config), machine.clone(), config.settings.clone(), store);
     let cache = ResourceCache::open(&workdir, Arc::new(SystemClock))?;
     let images = Images::open(&workdir);
 
@@ -149,7 +155,13 @@ async fn start(config: AgentConfig, workdir: PathBuf) -> Result<(Driver, Event),
     let outbox = Outbox::new(journal, frames_sender.clone());
     let tokens = Tokens::new(bound, config.token);
     let channels = Channels { frames, output, events: events_sender.clone() };
-    let link = Link::new(config.server, tokens, Patience::default(), channels);
+    let tunnel = config
+        .server
+        .ssh()
+        .map(|host| Tunnel::open(host, config.server.port()))
+        .transpose()
+        .map_err(|error| AgentError::NoWay(error.to_string()))?;
+    let link = Link::new(config.server, tokens, Patience::default(), channels).through(tunnel);
     let identity = Identity {
         name: config.name,
         machine,
@@ -166,6 +178,9 @@ async fn start(config: AgentConfig, workdir: PathBuf) -> Result<(Driver, Event),
         folders,
         cache,
         images,
+        inquiries: Inquiries::new(frames_sender.clone()),
+        sums: KnownSums::default(),
+        limit: config.bandwidth.map(RateLimit::of).unwrap_or_default(),
         sampler: Arc::new(Mutex::new(sampler)),
         link: frames_sender,
         events: events_sender,

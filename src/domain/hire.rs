@@ -177,7 +177,7 @@ pub struct ProviderRules {
 /// [`ProviderRules::idle_after`] where the site sets nothing.
 pub const IDLE_AFTER: Duration = Duration::from_mins(5);
 /// [`ProviderRules::unused_after`] where the site sets nothing.
-pub const UNUSED_AFTER: Duration = Duration::from_mins(60);
+pub const UNUSED_AFTER: Duration = Duration::from_hours(1);
 
 impl Default for ProviderRules {
     fn default() -> Self {

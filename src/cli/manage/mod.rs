@@ -2,6 +2,7 @@
 
 mod batch;
 mod change;
+mod config;
 mod debug;
 mod execution;
 mod file;
@@ -17,6 +18,7 @@ pub mod states;
 mod stdin;
 mod task;
 mod token;
+mod units;
 mod uris;
 mod worker;
 
@@ -36,6 +38,8 @@ pub struct ManageArgs {
 #[derive(Debug, Subcommand)]
 enum Object {
     File(file::FileArgs),
+    Config(config::ConfigArgs),
+    Server(server::ServerArgs),
     #[command(flatten)]
     OfServer(ObjectOfServer),
 }
@@ -51,7 +55,6 @@ enum ObjectOfServer {
     Flavor(flavor::FlavorArgs),
     Provider(provider::ProviderArgs),
     Job(job::JobArgs),
-    Server(server::ServerArgs),
     Token(token::TokenArgs),
     Debug(debug::DebugArgs),
 }
@@ -59,6 +62,8 @@ enum ObjectOfServer {
 pub async fn cmd_manage(global: &GlobalArgs, args: ManageArgs) -> Result<u8, CliError> {
     let object = match args.object {
         Object::File(args) => return file::cmd_file(global, args).await,
+        Object::Config(args) => return config::cmd_config(global, args),
+        Object::Server(args) => return server::cmd_server(global, args).await,
         Object::OfServer(object) => object,
     };
     let session = Session::open(global)?;
@@ -72,7 +77,6 @@ pub async fn cmd_manage(global: &GlobalArgs, args: ManageArgs) -> Result<u8, Cli
         ObjectOfServer::Flavor(args) => flavor::cmd_flavor(&session, args).await?,
         ObjectOfServer::Provider(args) => provider::cmd_provider(&session, args).await?,
         ObjectOfServer::Job(args) => job::cmd_job(&session, args).await?,
-        ObjectOfServer::Server(args) => server::cmd_server(&session, args).await?,
         ObjectOfServer::Debug(args) => code = debug::cmd_debug(global, &session, args).await?,
         ObjectOfServer::Token(args) => token::cmd_token(&session, args).await?,
     }

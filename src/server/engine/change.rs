@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use crate::api::cache::CacheKey;
 use crate::api::token::Role;
 use crate::domain::batch::{BatchPause, BatchSettings};
 use crate::domain::demand::Demand;
@@ -107,10 +108,22 @@ pub struct ExecutionRow {
     pub started_at: Option<Timestamp>,
     pub ended_at: Option<Timestamp>,
     pub finished_at: Option<Timestamp>,
+    /// How it ended; of one that sends its outputs once more, how it had ended
+    /// before.
     pub outcome: Option<Box<Outcome>>,
     pub output: OutputSizes,
     /// None but on workers of the original.
     pub keepsake: Option<Box<Keepsake>>,
+}
+
+/// What an execution has made that others may take over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CachedRow {
+    pub execution: ExecutionId,
+    pub key: CacheKey,
+    pub output: String,
+    /// As JSON.
+    pub files: String,
 }
 
 /// Why an execution that is still under way shall end, and what its task does then.
@@ -171,6 +184,9 @@ pub struct TokenRow {
     pub join_until: Option<Timestamp>,
     pub created_at: Timestamp,
     pub created_by: Arc<str>,
+    /// None: never.
+    pub expires_at: Option<Timestamp>,
+    pub last_used_at: Option<Timestamp>,
 }
 
 /// One line of the audit table.
@@ -212,6 +228,7 @@ pub struct ChangeSet {
     pub moved_tasks: FxHashMap<TaskId, (BatchId, BatchName)>,
     pub deleted_tasks: Vec<DeletedTask>,
     pub executions: FxHashMap<ExecutionId, ExecutionRow>,
+    pub cached: Vec<CachedRow>,
     /// Batches that changed. Their rows are made when the set is handed over,
     /// and not for each task that is counted in them.
     pub touched_batches: FxHashSet<BatchId>,
@@ -222,6 +239,8 @@ pub struct ChangeSet {
     pub workers: FxHashMap<WorkerId, Option<WorkerRow>>,
     /// None: the token is revoked.
     pub tokens: FxHashMap<TokenId, Option<TokenRow>>,
+    /// Tokens that were used since they were last written, and when.
+    pub used_tokens: FxHashMap<TokenId, Timestamp>,
     /// None: the job is forgotten.
     pub jobs: FxHashMap<JobId, Option<JobRow>>,
     /// None: the recruiter is gone.
@@ -248,11 +267,13 @@ impl ChangeSet {
             && self.moved_tasks.is_empty()
             && self.deleted_tasks.is_empty()
             && self.executions.is_empty()
+            && self.cached.is_empty()
             && self.touched_batches.is_empty()
             && self.batches.is_empty()
             && self.purged_batches.is_empty()
             && self.workers.is_empty()
             && self.tokens.is_empty()
+            && self.used_tokens.is_empty()
             && self.jobs.is_empty()
             && self.recruiters.is_empty()
             && self.audit.is_empty()

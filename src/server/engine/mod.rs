@@ -39,6 +39,7 @@ mod owner;
 mod recall;
 mod report;
 mod requirements;
+mod resend;
 mod rest;
 mod stop;
 mod task_table;
@@ -78,6 +79,9 @@ impl State {
         match command {
             Command::CreateTasks(tasks) => self.create_tasks(context, tasks),
             Command::RelaunchTasks { tasks, unfit } => self.relaunch_tasks(context, &tasks, unfit),
+            Command::RetryUploads { tasks, unfit, executions } => {
+                self.retry_uploads(context, &tasks, unfit, executions)
+            }
             Command::CancelTasks { tasks, unfit } => self.cancel_tasks(context, &tasks, unfit),
             Command::PauseTasks { tasks, unfit } => self.pause_tasks(context, &tasks, unfit),
             Command::ResumeTasks { tasks, unfit } => self.resume_tasks(context, &tasks, unfit),
@@ -110,10 +114,15 @@ impl State {
             Command::AbandonOrphans { worker, executions } => {
                 self.abandon_orphans(context, worker, &executions)
             }
-            Command::CreateToken { name, role, hash } => {
-                Ok(self.create_token(context, name, role, hash))
+            Command::CreateToken { name, role, hash, expires_at } => {
+                Ok(self.create_token(context, name, role, hash, expires_at))
             }
+            Command::UseTokens(used) => Ok(self.use_tokens(context, used)),
             Command::RevokeToken(token) => self.revoke_token(context, token),
+            Command::Note { action, detail } => {
+                track::audit(context, action, detail);
+                Ok(Reply::Done)
+            }
             Command::Connect(connect) => self.connect(context, &connect),
             Command::Disconnect { worker, link } => Ok(self.disconnect(context, worker, link)),
             Command::Heartbeat { worker, link, pulse } => {
@@ -142,13 +151,15 @@ impl State {
             Command::ImportTasks(tasks) => self.import_tasks(context, tasks),
             Command::AssignTask { task, worker } => self.assign_task(context, task, worker),
             Command::Hiring(command) => self.on_hiring(context, command),
-            Command::Tick => {
-                self.expire(context);
-                self.settle_in_time(context);
-                self.reserve_workers(context);
-                self.dismiss(context);
-                Ok(Reply::Done)
-            }
+            Command::Tick => Ok(self.on_tick(context)),
         }
+    }
+
+    fn on_tick(&mut self, context: &mut Context<'_>) -> Reply {
+        self.expire(context);
+        self.settle_in_time(context);
+        self.reserve_workers(context);
+        self.dismiss(context);
+        Reply::Done
     }
 }

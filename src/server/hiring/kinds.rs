@@ -2,15 +2,20 @@
 
 use std::sync::Arc;
 
-use super::provider::{Provider, local, slurm, ssh};
+use super::provider::{Provider, azure, local, openstack, slurm, ssh};
 use super::settings::{SettingsError, Surroundings};
 
 /// Makes a provider from its own keys of `server.toml`.
 type Make = fn(Surroundings, &toml::Table) -> Result<Arc<dyn Provider>, SettingsError>;
 
 /// `kind = "…"`, and what makes such a one.
-const KINDS: &[(&str, Make)] =
-    &[("local", local::make), ("slurm", slurm::make), ("ssh", ssh::make)];
+const KINDS: &[(&str, Make)] = &[
+    ("azure", azure::make),
+    ("local", local::make),
+    ("openstack", openstack::make),
+    ("slurm", slurm::make),
+    ("ssh", ssh::make),
+];
 
 /// Makes a provider.
 ///
@@ -21,14 +26,10 @@ pub fn make(
     surroundings: Surroundings,
     own: &toml::Table,
 ) -> Result<Arc<dyn Provider>, SettingsError> {
-    match KINDS.iter().find(|(known, _)| *known == kind) {
-        Some((_, make)) => make(surroundings, own),
-        None => {
-            let known: Vec<&str> = KINDS.iter().map(|(known, _)| *known).collect();
-            Err(SettingsError::of(
-                &surroundings.name,
-                format!("`{kind}` is no kind of provider: {}", known.join(", ")),
-            ))
-        }
+    if let Some((_, make)) = KINDS.iter().find(|(known, _)| *known == kind) {
+        return make(surroundings, own);
     }
+    let known: Vec<&str> = KINDS.iter().map(|(known, _)| *known).collect();
+    let reason = format!("`{kind}` is no kind of provider: {}", known.join(", "));
+    Err(SettingsError::of(&surroundings.name, reason))
 }

@@ -36,7 +36,8 @@ impl JobLogs {
     pub fn append(&self, id: JobId, text: &str) {
         let now = SystemClock.now().wall.to_string();
         let time = now.get(..19).unwrap_or(&now);
-        let lines: String = text.lines().map(|line| format!("{time}  {line}\n")).collect();
+        let lines =
+            text.lines().fold(String::new(), |lines, line| lines + time + "  " + line + "\n");
         let written =
             OpenOptions::new().create(true).append(true).mode(0o600).open(self.path(id)).and_then(
                 |mut file| {

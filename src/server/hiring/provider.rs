@@ -4,10 +4,14 @@
 //! already is skipped. All that a provider makes carries the tag of its head and the
 //! name of the worker, and is found again by both.
 
+pub mod azure;
 pub mod local;
+pub mod openstack;
 pub mod provision;
 pub mod slurm;
 pub mod ssh;
+mod user_data;
+mod wire;
 mod words;
 
 #[cfg(test)]

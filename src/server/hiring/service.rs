@@ -4,7 +4,7 @@
 //! their providers, flavors and logs in files.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -82,8 +82,8 @@ impl HiringService {
     ///
     /// # Errors
     /// The folder for logs and catalogues cannot be used.
-    pub fn new(tools: Tools, toml: ServerToml, folder: PathBuf) -> std::io::Result<Self> {
-        std::fs::create_dir_all(&folder)?;
+    pub fn new(tools: Tools, toml: ServerToml, folder: &Path) -> std::io::Result<Self> {
+        std::fs::create_dir_all(folder)?;
         let mut tables = toml.providers;
         let local = ProviderName::new("local");
         let is_implied = toml.hiring.local && !tables.contains_key(&local);
@@ -98,7 +98,7 @@ impl HiringService {
                 } else {
                     table.rules(&toml.hiring)
                 };
-                let provider = make(&name, &table, &folder).map_err(|error| {
+                let provider = make(&name, &table, folder).map_err(|error| {
                     tracing::error!(%error, provider = %name, "a provider cannot be used");
                     error.to_string().into()
                 });
@@ -106,8 +106,8 @@ impl HiringService {
             })
             .collect();
         Ok(Self {
-            catalog: Catalog::open(&folder),
-            logs: JobLogs::open(&folder)?,
+            catalog: Catalog::open(folder),
+            logs: JobLogs::open(folder)?,
             tools,
             settings: toml.hiring,
             providers,

@@ -120,6 +120,9 @@ impl HiringTable {
     }
 }
 
+/// Reads a variable of the server's environment.
+type ReadVariable = dyn Fn(&str) -> Option<String> + Send + Sync;
+
 /// What a kind of provider is made from.
 #[derive(Clone)]
 pub struct Surroundings {
@@ -127,8 +130,8 @@ pub struct Surroundings {
     pub regions: Vec<RegionName>,
     /// A folder of its own on the head, made already: known hosts, logs.
     pub folder: PathBuf,
-    /// Reads a variable of the server's environment, for credentials.
-    pub variable: Arc<dyn Fn(&str) -> Option<String> + Send + Sync>,
+    /// For credentials.
+    pub variable: Arc<ReadVariable>,
 }
 
 impl std::fmt::Debug for Surroundings {

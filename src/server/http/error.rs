@@ -101,9 +101,15 @@ impl From<Refusal> for ApiError {
             | Refusal::NoWorker(_)
             | Refusal::NoToken(_)
             | Refusal::NoBatch(_)
+            | Refusal::NoJob(_)
+            | Refusal::NoRecruiter { .. }
             | Refusal::NoOrphan { .. } => Self::not_found(message),
             Refusal::TaskEnded(..) => Self::new(ErrorCode::Conflict, message)
                 .hint("to run it again: scitq manage task relaunch"),
+            Refusal::NoFailedUpload(_) | Refusal::FilesAreGone(_) => {
+                Self::new(ErrorCode::Conflict, message)
+                    .hint("to run it again: scitq manage task relaunch")
+            }
             Refusal::NotRunning(..) => Self::new(ErrorCode::Conflict, message)
                 .hint("to end a task that does not run: scitq manage task cancel"),
             Refusal::Runs(_) => Self::new(ErrorCode::Conflict, message)
@@ -125,7 +131,6 @@ impl From<Refusal> for ApiError {
             Refusal::NoMachine { hint, .. } => {
                 Self::new(ErrorCode::Conflict, message).hint(hint.to_string())
             }
-            Refusal::NoJob(_) | Refusal::NoRecruiter { .. } => Self::not_found(message),
             Refusal::JobEnded(..) => Self::new(ErrorCode::Conflict, message)
                 .hint("scitq manage job list shows what is under way"),
             Refusal::JobLives(..) => {

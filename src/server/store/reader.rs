@@ -10,14 +10,16 @@ use rustc_hash::FxHashMap;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
+use crate::api::audit::{AuditEntry, ListAudit};
 use crate::api::batch::FailureGroup;
+use crate::api::cache::{CacheHit, CacheKey};
 use crate::api::execution::{ExecutionView, ListExecutions};
 use crate::api::task::{RelatedTask, TaskView};
 use crate::domain::execution::ExecutionState;
 use crate::domain::task::{TaskSpec, TaskState};
 use crate::domain::{BatchId, BatchName, ExecutionId, TaskId, Timestamp, TokenId};
 
-use super::super::engine::change::TokenRow;
+use super::super::engine::change::{ExecutionRow, TokenRow};
 use super::execution::OwnLimit;
 use super::load::{ReadTask, read_task};
 use super::reply::StoredReply;
@@ -26,7 +28,8 @@ use super::task_list::{self, FoundTasks, TaskQuery};
 use super::task_view::FoundTask;
 use super::whole_list::{self, PlainExecution, PlainFilter, PlainTask, WorkerCount};
 use super::{
-    StoreError, connection, execution, reply, requirement, task, task_failure, task_view, token,
+    StoreError, audit, cached, connection, execution, reply, requirement, task, task_failure,
+    task_view, token,
 };
 
 /// Reads at the same time; more wait for their turn.
@@ -180,6 +183,15 @@ impl Readers {
         self.read(token::load).await
     }
 
+    /// What was done, the latest first.
+    pub async fn list_audit(
+        self: &Arc<Self>,
+        query: ListAudit,
+        limit: u32,
+    ) -> Result<Vec<AuditEntry>, StoreError> {
+        self.read(move |connection| Ok(audit::list(connection, &query, limit)?)).await
+    }
+
     /// Executions of deleted tasks whose output may still be there.
     pub async fn list_garbage(self: &Arc<Self>) -> Result<Vec<ExecutionId>, StoreError> {
         self.read(|connection| Ok(execution::load_garbage(connection)?)).await
@@ -219,6 +231,13 @@ impl Readers {
     }
 }
 
+impl Readers {
+    /// What executions with this key have made, latest first.
+    pub async fn find_cached(self: &Arc<Self>, key: CacheKey) -> Result<Vec<CacheHit>, StoreError> {
+        self.read(move |connection| cached::find(connection, &key)).await
+    }
+}
+
 impl EngineReader {
     pub(super) const fn new(connection: Connection) -> Self {
         Self { connection }
@@ -227,6 +246,11 @@ impl EngineReader {
     /// A task as the last commit left it.
     pub fn find_task(&self, id: TaskId) -> Result<Option<ReadTask>, StoreError> {
         read_task(&self.connection, id)
+    }
+
+    /// An execution as the last commit left it.
+    pub fn find_execution(&self, id: ExecutionId) -> Result<Option<ExecutionRow>, StoreError> {
+        execution::find_row(&self.connection, id)
     }
 
     /// The failed tasks of a batch.

@@ -28,9 +28,10 @@ pub(super) fn write(
     Ok(())
 }
 
-pub(super) fn load(
-    connection: &Connection,
-) -> Result<Vec<((BatchId, u32), Recruiter)>, StoreError> {
+/// A recruiter with its batch and rank.
+type Ranked = ((BatchId, u32), Recruiter);
+
+pub(super) fn load(connection: &Connection) -> Result<Vec<Ranked>, StoreError> {
     let mut statement =
         connection.prepare("SELECT batch, rank, recruiter, scope FROM recruiter")?;
     let mut rows = statement.query([])?;

@@ -18,8 +18,9 @@ pub(super) fn write(
             continue;
         };
         transaction.execute(
-            "INSERT INTO token (id, name, role, worker, hash, created_at, created_by, join_until)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            "INSERT INTO token (id, name, role, worker, hash, created_at, created_by, expires_at,
+             join_until)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
             params![
                 id.to_sql(),
                 row.name,
@@ -28,6 +29,7 @@ pub(super) fn write(
                 row.hash,
                 row.created_at.0,
                 &*row.created_by,
+                row.expires_at.map(|at| at.0),
                 row.join_until.map(|until| until.0),
             ],
         )?;
@@ -35,9 +37,26 @@ pub(super) fn write(
     Ok(())
 }
 
+/// Records when tokens were last used.
+pub(super) fn note_use(
+    transaction: &Transaction<'_>,
+    used: &FxHashMap<TokenId, Timestamp>,
+) -> rusqlite::Result<()> {
+    if used.is_empty() {
+        return Ok(());
+    }
+    let mut statement =
+        transaction.prepare_cached("UPDATE token SET last_used_at = ?2 WHERE id = ?1")?;
+    for (id, at) in used {
+        statement.execute((id.to_sql(), at.0))?;
+    }
+    Ok(())
+}
+
 pub(super) fn load(connection: &Connection) -> Result<Vec<(TokenId, TokenRow)>, StoreError> {
     let mut statement = connection.prepare(
-        "SELECT id, name, role, worker, hash, created_at, created_by, join_until FROM token ORDER BY id",
+        "SELECT id, name, role, worker, hash, created_at, created_by, expires_at, last_used_at,
+         join_until FROM token ORDER BY id",
     )?;
     let mut rows = statement.query([])?;
     let mut tokens = Vec::new();
@@ -51,9 +70,11 @@ pub(super) fn load(connection: &Connection) -> Result<Vec<(TokenId, TokenRow)>, 
                 role: word("role", &role)?,
                 worker: row.get::<_, Option<i64>>(3)?.map(WorkerId::from_sql),
                 hash: row.get(4)?,
-                join_until: row.get::<_, Option<i64>>(7)?.map(Timestamp),
+                join_until: row.get::<_, Option<i64>>(9)?.map(Timestamp),
                 created_at: Timestamp(row.get(5)?),
                 created_by: created_by.into(),
+                expires_at: row.get::<_, Option<i64>>(7)?.map(Timestamp),
+                last_used_at: row.get::<_, Option<i64>>(8)?.map(Timestamp),
             },
         ));
     }

@@ -17,8 +17,8 @@ use crate::domain::{BatchId, ExecutionId, TaskId};
 
 use super::super::engine::ChangeSet;
 use super::{
-    StoreError, audit, batch, execution, job, meta, recruiter, reply, requirement, task, token,
-    worker,
+    StoreError, audit, batch, cached, execution, job, meta, recruiter, reply, requirement, task,
+    token, worker,
 };
 
 /// When nothing else is to be done, more than this is written back from the log
@@ -253,6 +253,7 @@ fn write(
     task::edit(&transaction, &changes.edited_tasks)?;
     task::move_to_batch(&transaction, &changes.moved_tasks)?;
     execution::write(&transaction, &changes.executions)?;
+    cached::write(&transaction, &changes.cached)?;
     let mut deleted = task::delete(&transaction, &changes.deleted_tasks)?;
     let (purged, gone) =
         task::delete_of_batches(&transaction, &changes.purged_batches, PURGED_AT_ONCE)?;
@@ -260,6 +261,7 @@ fn write(
     execution::forget_garbage(&transaction, &changes.collected_garbage)?;
     worker::write(&transaction, &changes.workers)?;
     token::write(&transaction, &changes.tokens)?;
+    token::note_use(&transaction, &changes.used_tokens)?;
     job::write(&transaction, &changes.jobs)?;
     recruiter::write(&transaction, &changes.recruiters)?;
     audit::write(&transaction, &changes.audit)?;

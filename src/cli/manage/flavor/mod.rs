@@ -18,14 +18,14 @@ pub struct FlavorArgs {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    List(list::ListArgs),
+    List(Box<list::ListArgs>),
     Import(import::ImportArgs),
     Refresh(refresh::RefreshArgs),
 }
 
 pub async fn cmd_flavor(session: &Session, args: FlavorArgs) -> Result<(), CliError> {
     match args.verb {
-        Verb::List(args) => list::cmd_list(session, args).await,
+        Verb::List(args) => list::cmd_list(session, *args).await,
         Verb::Import(args) => import::cmd_import(session, args).await,
         Verb::Refresh(args) => refresh::cmd_refresh(session, args).await,
     }

@@ -10,6 +10,7 @@ use crate::cli::manage::options::ListOptions;
 use crate::cli::output::Paint;
 use crate::cli::session::Session;
 use crate::cli::table::{Cell, elastic, number, optional, text};
+use crate::domain::flavor::RegionName;
 
 /// List providers
 #[derive(Debug, Args)]
@@ -47,7 +48,7 @@ fn fields() -> Vec<Field<ProviderView>> {
             Cell::painted(format::visible(error), Paint::Bad)
         }),
         Field::new(elastic("REGIONS"), |provider: &ProviderView, _| {
-            let names: Vec<&str> = provider.regions.iter().map(|region| region.as_str()).collect();
+            let names: Vec<&str> = provider.regions.iter().map(RegionName::as_str).collect();
             names.join(",").into()
         })
         .wide(),

@@ -133,6 +133,8 @@ impl State {
                 join_until: Some(until),
                 created_at: context.now.wall,
                 created_by: Arc::clone(context.actor),
+                expires_at: None,
+                last_used_at: None,
             },
         );
         self.hiring.join_tokens.insert(token, until);

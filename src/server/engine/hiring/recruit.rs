@@ -228,7 +228,7 @@ impl State {
     }
 }
 
-impl<'a> Round<'a> {
+impl Round<'_> {
     fn advise(
         &mut self,
         id: BatchId,

@@ -16,6 +16,7 @@ mod hiring;
 mod holds;
 mod leases;
 mod requirements;
+mod resend;
 mod rest;
 mod service;
 mod stepped;

@@ -73,7 +73,7 @@ impl Provider for Local {
             let place = self.folder.join(&*order.worker);
             if agent_of(&place).is_none() {
                 journal.line(&format!("starting an agent in {}", place.display()));
-                self.start(order, &place).map_err(|error| {
+                Self::start(order, &place).map_err(|error| {
                     let text = format!("cannot start an agent in {}: {error}", place.display());
                     ProviderError::new(ErrorClass::Transient, text)
                 })?;
@@ -181,7 +181,7 @@ impl Local {
         shapes
     }
 
-    fn start(&self, order: &Order, place: &Path) -> io::Result<()> {
+    fn start(order: &Order, place: &Path) -> io::Result<()> {
         use io::Write;
         fs::create_dir_all(place)?;
         let token_file = place.join("token");

@@ -73,7 +73,7 @@ pub struct Place {
     pub service: Service,
     /// How it learns that the machine is taken away, as `scitq agent
     /// --eviction-notice` has it; empty: not at all.
-    pub notice: &'static str,
+    pub notice: String,
 }
 
 /// How the program comes onto a machine.
@@ -168,7 +168,7 @@ umask 022
         ("PROGRAM_SUM", sum.to_owned()),
         ("VERSION", env!("CARGO_PKG_VERSION").to_owned()),
         ("SERVICE", service.to_owned()),
-        ("NOTICE", place.notice.to_owned()),
+        ("NOTICE", place.notice.clone()),
         ("BATCH", settings.batch.to_string()),
         ("CONCURRENCY", settings.concurrency.to_string()),
         ("PREFETCH", settings.prefetch.to_string()),
@@ -242,7 +242,7 @@ mod tests {
             directory: "/var/lib/scitq/it's".to_owned(),
             program: Program::Fetched,
             service: Service::Auto,
-            notice: "",
+            notice: String::new(),
         }
     }
 

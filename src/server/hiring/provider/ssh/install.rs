@@ -189,7 +189,7 @@ pub fn script(settings: &SshSettings, order: &Order, sum: Option<&str>) -> Strin
         directory: format!("{}/{}", settings.directory, order.worker),
         program: sum.map_or(Program::Fetched, |sum| Program::Copied(sum.to_owned())),
         service: settings.service,
-        notice: "",
+        notice: String::new(),
     };
     provisioning_script(order, &settings.preparation, &place)
 }
