@@ -29,7 +29,7 @@ pub mod workdir;
 pub use config::{AgentConfig, Departure, Stop};
 pub use error::AgentError;
 pub use fsm::Secret;
-pub use run::{run, stops_from_signals};
+pub use run::{HangUp, run, stops_from_signals};
 
 #[cfg(test)]
 mod tests;

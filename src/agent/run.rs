@@ -57,20 +57,31 @@ pub async fn run(config: AgentConfig, mut stops: Receiver<Stop>) -> Result<Depar
     outcome
 }
 
-/// The process's signals as words to the agent: TERM, INT and HUP detach, USR1
-/// drains.
+/// What SIGHUP means to an agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HangUp {
+    /// The terminal on which it was started is gone.
+    Detach,
+    /// Something for others, who listen to it themselves.
+    Other,
+}
+
+/// The process's signals as words to the agent: TERM and INT detach, and HUP where
+/// it means that, USR1 drains.
 ///
 /// # Errors
 /// The signals cannot be received.
-pub fn stops_from_signals() -> io::Result<Receiver<Stop>> {
+pub fn stops_from_signals(hang_up: HangUp) -> io::Result<Receiver<Stop>> {
     let (sender, stops) = channel(8);
     for (kind, stop) in [
         (SignalKind::terminate(), Stop::Detach),
         (SignalKind::interrupt(), Stop::Detach),
-        (SignalKind::hangup(), Stop::Detach),
         (SignalKind::user_defined1(), Stop::Drain),
     ] {
         forward(kind, stop, sender.clone())?;
+    }
+    if hang_up == HangUp::Detach {
+        forward(SignalKind::hangup(), Stop::Detach, sender)?;
     }
     Ok(stops)
 }

@@ -15,8 +15,8 @@ use super::super::auth::Need;
 use super::error::ApiError;
 use super::request::MAX_BODY;
 use super::{
-    App, audit, backup, batches, describe, events, executions, gate, glance, imports, link, output,
-    status, task_changes, task_list, tasks, tokens, ui, workers,
+    App, audit, backup, batches, describe, events, executions, gate, glance, imports, link,
+    metrics, output, status, task_changes, task_list, tasks, tokens, ui, workers,
 };
 
 #[derive(OpenApi)]
@@ -125,6 +125,8 @@ pub(super) fn router(app: &Arc<App>) -> Router {
         let app = Arc::clone(&healthy);
         async move { status::health(&app) }
     };
+    let figures = Router::new().route("/metrics", axum::routing::get(metrics::show));
+    router = router.merge(gate::require(figures, app, Need::Read));
     let mut router = router.with_state(Arc::clone(app));
     if let Some(routes) = super::super::v1::router(app) {
         router = router.merge(routes);
@@ -137,7 +139,7 @@ pub(super) fn router(app: &Arc<App>) -> Router {
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
         .layer(DefaultBodyLimit::max(MAX_BODY));
-    gate::number(router)
+    gate::number(router, &app.counts)
 }
 
 async fn no_route(uri: Uri) -> ApiError {
