@@ -218,10 +218,11 @@ impl Agent {
                         number: self.number,
                         stats: WorkerStats::default(),
                         phases: Vec::new(),
-                        transfers: Vec::new(),
+                        pulls: Vec::new(),
                         draining: false,
                         lease_seconds: None,
                         orphans: Vec::new(),
+                        transfers: Vec::new(),
                     };
                     self.say(&Up::Heartbeat(Box::new(heartbeat))).await?;
                 }
@@ -256,11 +257,10 @@ impl Agent {
         match &report.event {
             ReportEvent::Accepted => {
                 self.tell(report.execution, report.task, ReportEvent::Started);
-                let outcome =
-                    Outcome { failure: None, exit_code: Some(0), signal: None, usage: None };
+                let outcome = Outcome { exit_code: Some(0), ..Outcome::good() };
                 let ended_at = Some(SystemClock.now().wall);
                 let output = OutputSizes::default();
-                let event = ReportEvent::Finished { outcome, output, ended_at };
+                let event = ReportEvent::Finished { outcome, output, ended_at, cached: None };
                 self.tell(report.execution, report.task, event);
             }
             ReportEvent::Finished { .. } => {

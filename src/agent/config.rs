@@ -31,6 +31,8 @@ pub struct AgentConfig {
     pub max_used_percent: f64,
     /// For how long a failed upload is tried again.
     pub upload_patience: Duration,
+    /// Bytes that all transfers together may move in a second; none: no limit.
+    pub bandwidth: Option<u64>,
     /// The program to run as the supervisor: this one.
     pub program: PathBuf,
 }

@@ -14,12 +14,13 @@ use crate::api::ssh::Tunnel;
 use crate::clock::SystemClock;
 use crate::domain::Clock;
 use crate::domain::worker::Machine;
+use crate::storage::RateLimit;
 
 use super::cache::ResourceCache;
 use super::config::{AgentConfig, Departure, Stop};
 use super::driver::{
-    Commands, Desk, Driver, FolderCare, Folders, Hands, HeldFolders, Identity, Images, Maker,
-    Output, describe_engine,
+    Commands, Desk, Driver, FolderCare, Folders, Hands, HeldFolders, Identity, Images, Inquiries,
+    Maker, Output, describe_engine,
 };
 use super::error::AgentError;
 use super::files;
@@ -29,6 +30,7 @@ use super::link::{Channels, Link, Patience};
 use super::logs::LogReader;
 use super::outbox::Outbox;
 use super::runner::{UserEnvironment, WorkerFacts};
+use super::stage::KnownSums;
 use super::telemetry::{Sampler, boot_id, detect_machine};
 use super::token::{self, Tokens};
 
@@ -169,6 +171,9 @@ async fn start(config: AgentConfig, workdir: PathBuf) -> Result<(Driver, Event),
         folders,
         cache,
         images,
+        inquiries: Inquiries::new(frames_sender.clone()),
+        sums: KnownSums::default(),
+        limit: config.bandwidth.map(RateLimit::of).unwrap_or_default(),
         sampler: Arc::new(Mutex::new(sampler)),
         link: frames_sender,
         events: events_sender,

@@ -11,14 +11,17 @@
 //! JSON in text frames; output bytes in binary frames ([`OutputChunk`]).
 //! Heartbeats: every [`HEARTBEAT_SECONDS`].
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::domain::execution::{Outcome, OutputSizes, Phase, Stream, Suspension};
+use crate::domain::execution::{Outcome, OutputSizes, Phase, Stream, Suspension, TransferProgress};
 use crate::domain::signal::Signal;
 use crate::domain::worker::{Machine, WantedState, WorkerSettings, WorkerStats};
 use crate::domain::{Epoch, ExecutionId, StoreId, TaskId, Timestamp, WorkerId};
 
+use super::cache::{CacheEntry, CacheHit, CacheKey};
 use super::worker::{Clean, Orphan};
 
 /// Version of this protocol. The server speaks this one and the one before.
@@ -40,6 +43,11 @@ pub enum Up {
     Reports {
         number: u64,
         reports: Vec<Report>,
+    },
+    /// Answered by [`Down::Cached`] for the same execution.
+    FindCached {
+        execution: ExecutionId,
+        key: CacheKey,
     },
 }
 
@@ -98,9 +106,9 @@ pub struct Heartbeat {
     pub stats: WorkerStats,
     /// Executions in a phase that may have changed since they were last told.
     pub phases: Vec<(ExecutionId, Phase)>,
-    /// How far the downloads and uploads under way are, in words for people.
+    /// How far the images are that are fetched, in words for people.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub transfers: Vec<(ExecutionId, String)>,
+    pub pulls: Vec<(ExecutionId, String)>,
     /// The agent was told on its own machine to leave after its last
     /// execution: the worker is wanted draining from now on.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -112,6 +120,9 @@ pub struct Heartbeat {
     /// All executions that the agent holds and this server does not know.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub orphans: Vec<Orphan>,
+    /// All downloads and uploads under way.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub transfers: Vec<(ExecutionId, TransferProgress)>,
 }
 
 /// What became of an execution. Dates are the agent's.
@@ -142,7 +153,14 @@ pub enum ReportEvent {
     Uploading { exit_code: Option<i32> },
     /// It is over. `output` are the sizes of the streams on the worker, all of
     /// which was sent before this report.
-    Finished { outcome: Outcome, output: OutputSizes, ended_at: Option<Timestamp> },
+    Finished {
+        outcome: Outcome,
+        output: OutputSizes,
+        ended_at: Option<Timestamp>,
+        /// What others may take over, of a task that wants that.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cached: Option<Box<CacheEntry>>,
+    },
 }
 
 /// From the server to the agent.
@@ -171,6 +189,9 @@ pub enum Down {
     },
     HeartbeatAck {
         number: u64,
+        /// As in [`Welcome::storage`], when that has changed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        storage: Option<SiteStorage>,
     },
     /// The server has output up to here and no further: send on from there.
     OutputFrom {
@@ -214,6 +235,14 @@ pub enum Down {
     },
     /// Replace the agent's process by a new one, while its commands run on.
     Restart,
+    /// What executions with this key have made, latest first.
+    Cached {
+        execution: ExecutionId,
+        found: Vec<CacheHit>,
+    },
+    /// Send the outputs of an ended execution once more, whose files were kept.
+    /// Sent again after a hello that did not name it.
+    Resend(Box<Resend>),
 }
 
 /// Why a link is refused for good.
@@ -250,6 +279,20 @@ pub struct Welcome {
     pub verdicts: Vec<(ExecutionId, Verdict)>,
     /// What the server has of the output of the held executions.
     pub output: Vec<(ExecutionId, OutputSizes)>,
+    /// The site's storage, if the server has any to tell and nobody else hears it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage: Option<SiteStorage>,
+}
+
+/// The text of a `storage.toml`. It is kept in memory alone, and no log shows it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SiteStorage(pub String);
+
+impl fmt::Debug for SiteStorage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SiteStorage")
+    }
 }
 
 /// What shall become of an execution that an agent holds.
@@ -293,6 +336,19 @@ pub struct Edit {
     pub revision: u32,
     /// A [`crate::domain::task::TaskSpec`], as the database has it.
     pub spec: Box<RawValue>,
+}
+
+/// An order to send what an execution has made, whose upload has failed.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Resend {
+    pub start: Start,
+    /// How the command ended, without the failure of its upload.
+    pub outcome: Outcome,
+    pub accepted_at: Timestamp,
+    pub started_at: Timestamp,
+    pub ended_at: Timestamp,
+    /// What the server has of its output, which is all of it.
+    pub output: OutputSizes,
 }
 
 impl Start {

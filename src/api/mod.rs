@@ -7,6 +7,7 @@
 
 pub mod audit;
 pub mod batch;
+pub mod cache;
 pub mod client;
 pub mod error;
 pub mod event;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::domain::execution::{FailureClass, Phase};
+use crate::domain::execution::{FailureClass, Phase, TransferProgress};
 use crate::domain::signal::Signal;
 use crate::domain::task::{Hold, TaskSpec, TaskState, Until};
 use crate::domain::{BatchName, ExecutionId, TaskId, Timestamp, WorkerId};
@@ -98,6 +98,9 @@ pub struct TaskDetail {
     /// Why it does not run, when it does not and has not ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
+    /// How its download or upload gets on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transfer: Option<TransferProgress>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

@@ -81,6 +81,12 @@ struct AgentOptions {
     /// Keep the files of a failed task so long: 12h, 7d [default: 7d]
     #[arg(long, value_name = "DURATION")]
     keep_failed: Option<String>,
+    /// Try so long to send outputs before the task fails: 12h, 7d [default: 1d]
+    #[arg(long, value_name = "DURATION")]
+    upload_patience: Option<String>,
+    /// Move at most so many bytes of data in a second, as in 100M [default: no limit]
+    #[arg(long, value_name = "SIZE")]
+    bandwidth: Option<String>,
     /// Remove files of failed tasks, then unused resources and images, when the disk is fuller [default: 90]
     #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100))]
     disk_limit: Option<u8>,
@@ -127,7 +133,11 @@ pub async fn cmd_agent(global: &GlobalArgs, args: AgentArgs) -> Result<u8, CliEr
         },
         keep_failed: options.keep_failed.as_deref().map_or(Ok(KEEP_FAILED), keep_failed)?,
         max_used_percent: f64::from(options.disk_limit.unwrap_or(MAX_USED_PERCENT)),
-        upload_patience: UPLOAD_PATIENCE,
+        upload_patience: options
+            .upload_patience
+            .as_deref()
+            .map_or(Ok(UPLOAD_PATIENCE), upload_patience)?,
+        bandwidth: options.bandwidth.as_deref().map(bandwidth).transpose()?,
         program: std::env::current_exe()
             .map_err(|error| CliError::internal("cannot find this program").caused_by(&error))?,
     };
@@ -197,6 +207,8 @@ fn merged(flags: AgentOptions, file: AgentOptions) -> AgentOptions {
         region: flags.region.or(file.region),
         provider: flags.provider.or(file.provider),
         keep_failed: flags.keep_failed.or(file.keep_failed),
+        upload_patience: flags.upload_patience.or(file.upload_patience),
+        bandwidth: flags.bandwidth.or(file.bandwidth),
         disk_limit: flags.disk_limit.or(file.disk_limit),
         log_format: flags.log_format.or(file.log_format),
         log_file: flags.log_file.or(file.log_file),
@@ -207,6 +219,17 @@ fn keep_failed(text: &str) -> Result<Duration, CliError> {
     let error = |reason| {
         CliError::configuration(format!("cannot keep failed tasks for `{text}`: {reason}"))
     };
+    parse::duration(text).map_err(error)
+}
+
+fn bandwidth(text: &str) -> Result<u64, CliError> {
+    let error = |reason| CliError::configuration(format!("no bandwidth is `{text}`: {reason}"));
+    parse::size(text).map_err(error)
+}
+
+fn upload_patience(text: &str) -> Result<Duration, CliError> {
+    let error =
+        |reason| CliError::configuration(format!("cannot send outputs for `{text}`: {reason}"));
     parse::duration(text).map_err(error)
 }
 

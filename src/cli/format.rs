@@ -7,7 +7,7 @@ use std::fmt::Write;
 use jiff::tz::TimeZone;
 
 use crate::domain::Timestamp;
-use crate::domain::execution::FailureClass;
+use crate::domain::execution::{FailureClass, TransferProgress};
 
 /// A date in this time zone, with its offset: `2026-11-23 10:09:29 +01:00`.
 #[must_use]
@@ -72,6 +72,19 @@ pub fn bytes(count: u64) -> String {
         unit += 1;
     }
     format!("{value:.1} {}", UNITS[unit])
+}
+
+/// `1.0 GiB of 3.0 GiB, 20.0 MiB/s, 1 min 42 s left`.
+#[must_use]
+pub fn transfer(progress: TransferProgress) -> String {
+    let TransferProgress { bytes: moved, total, bytes_per_second } = progress;
+    let mut text = format!("{} of {}, {}/s", bytes(moved), bytes(total), bytes(bytes_per_second));
+    if moved > 0 && total > moved && bytes_per_second > 0 {
+        #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
+        let left = (total - moved) as f64 / bytes_per_second as f64;
+        let _ = write!(text, ", {} left", duration(left));
+    }
+    text
 }
 
 /// `A=1 B=2`.

@@ -91,6 +91,22 @@ impl Progress {
         bar.enable_steady_tick(Duration::from_millis(120));
     }
 
+    /// Tells how much of a whole is done, with a bar.
+    pub fn tell_part(&self, done: u64, whole: u64, text: String) {
+        let Some(bar) = &self.bar else { return };
+        if bar.length().is_none() {
+            let template = "{spinner} [{bar:30}] {percent:>3}% {wide_msg}";
+            if let Ok(style) = ProgressStyle::with_template(template) {
+                bar.set_style(style.progress_chars("=> "));
+            }
+        }
+        // What was fetched twice counts once.
+        bar.set_length(whole);
+        bar.set_position(done.min(whole));
+        bar.set_message(text);
+        bar.enable_steady_tick(Duration::from_millis(120));
+    }
+
     /// Tells how many of several tasks are in which state.
     pub fn tell_many(&self, states: &BTreeMap<TaskState, u64>) {
         let Some(bar) = &self.bar else { return };

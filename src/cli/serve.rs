@@ -66,6 +66,9 @@ pub struct ServeArgs {
     /// Let those networks in as these: user, agent (for workers of scitq 1), read; repeatable
     #[arg(long, value_name = "ROLE", value_delimiter = ',', default_value = "user", value_parser = trusted_role)]
     trust_role: Vec<Role>,
+    /// Let an address show so many wrong tokens in a minute before it has to wait
+    #[arg(long, value_name = "NUMBER", default_value_t = 30)]
+    wrong_tokens: u32,
     /// Do not serve clients and workers of scitq 1, which come without a token
     #[arg(long)]
     no_v1: bool,
@@ -171,6 +174,7 @@ pub fn cmd_serve(global: &GlobalArgs, args: ServeArgs) -> Result<u8, CliError> {
         plain_tokens,
         restore: args.restore,
         trust_roles: args.trust_role,
+        wrong_tokens: args.wrong_tokens,
         v1: (!args.no_v1)
             .then_some(V1Settings { rclone: args.v1_share_rclone, remote: args.v1_remote }),
         retention: Retention {

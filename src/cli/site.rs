@@ -10,9 +10,14 @@ use crate::storage::{Patience, Remotes};
 
 /// Lets transfers of this process find the remotes of the site.
 pub fn use_storage_settings() {
+    Remotes::new(storage_settings(), Patience::default()).serve_process();
+}
+
+/// The settings that this process goes by.
+pub fn storage_settings() -> StorageSettings {
     let surroundings = Surroundings::of_process();
     let files = find_files(&surroundings, &|name| std::env::var_os(name), &|path| path.exists());
-    Remotes::new(StorageSettings::new(files), Patience::default()).serve_process();
+    StorageSettings::new(files)
 }
 
 /// A file that a variable names, else the user's own, else that of the machine.

@@ -62,6 +62,8 @@ pub enum SpecError {
     ZeroOutputLimit,
     #[error("standard input is {length} bytes long, {MAX_STDIN} is the most; give it as an input")]
     LongStdin { length: usize },
+    #[error("`use_cache` makes sense with an output only: there is nothing else to take over")]
+    NoOutputToReuse,
     #[error("the specification is {length} bytes of JSON, {MAX_SPEC} are the most")]
     LongSpec { length: usize },
     #[error("{name:?} is no name of an image")]
@@ -111,6 +113,9 @@ impl TaskSpec {
         }
         if let Some(retry) = self.retry.filter(|retry| *retry > MAX_RETRY) {
             return Err(SpecError::Retry { retry });
+        }
+        if self.use_cache && self.output.is_none() {
+            return Err(SpecError::NoOutputToReuse);
         }
         self.check_container()?;
         self.check_demand()?;

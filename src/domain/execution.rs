@@ -4,6 +4,8 @@ use serde::{Deserialize, Serialize};
 use strum::{Display, EnumIter, EnumString, IntoStaticStr};
 use utoipa::ToSchema;
 
+use super::ids::{ExecutionId, TaskId};
+
 /// The states of an execution, under the names that the original gave them.
 #[derive(
     Debug,
@@ -60,6 +62,17 @@ pub enum Phase {
     Running,
     /// The command has ended; outputs are being sent.
     Uploading,
+}
+
+/// How a download or an upload gets on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TransferProgress {
+    /// Bytes that have moved.
+    pub bytes: u64,
+    /// Bytes of all that is known to be wanted, what was there already included.
+    pub total: u64,
+    /// Since the transfer began.
+    pub bytes_per_second: u64,
 }
 
 /// How far an execution shall be held back.
@@ -220,6 +233,16 @@ pub struct Outcome {
     pub signal: Option<i32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<ResourceUsage>,
+    /// The execution whose outputs were taken over: the command did not run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reused: Option<Reused>,
+}
+
+/// An execution whose outputs another one took over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Reused {
+    pub execution: ExecutionId,
+    pub task: TaskId,
 }
 
 /// A failure's class and a sentence for people.
@@ -242,6 +265,12 @@ pub struct Keepsake {
 }
 
 impl Outcome {
+    /// A good end of which nothing more is known.
+    #[must_use]
+    pub const fn good() -> Self {
+        Self { failure: None, exit_code: None, signal: None, usage: None, reused: None }
+    }
+
     /// An end without a run of the command.
     #[must_use]
     pub fn without_run(class: FailureClass, reason: impl Into<String>) -> Self {
@@ -250,6 +279,14 @@ impl Outcome {
             exit_code: None,
             signal: None,
             usage: None,
+            reused: None,
         }
+    }
+
+    /// A good end without a run of the command: the outputs of another
+    /// execution are what it would have made.
+    #[must_use]
+    pub fn reusing(reused: Reused) -> Self {
+        Self { reused: Some(reused), ..Self::good() }
     }
 }

@@ -54,6 +54,10 @@ pub struct TaskSpec {
     /// URI of the folder to which the contents of `$OUTPUT` are sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<String>,
+    /// Take over the outputs of an execution that was given the same and
+    /// succeeded, if they are still what they were, and do not run the command.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub use_cache: bool,
     /// Run as this numeric user. The agent must be root for that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uid: Option<u32>,
@@ -223,6 +227,7 @@ impl TaskSpec {
             input: Vec::new(),
             resource: Vec::new(),
             output: None,
+            use_cache: false,
             uid: None,
             gid: None,
             retry: None,

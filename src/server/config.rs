@@ -31,6 +31,8 @@ pub struct ServeConfig {
     pub plain_tokens: PlainTokens,
     /// What those from these networks may be.
     pub trust_roles: Vec<Role>,
+    /// Wrong tokens that one address may show in a minute.
+    pub wrong_tokens: u32,
     /// How the REST API of the original is served; none: not at all.
     pub v1: Option<V1Settings>,
     pub retention: Retention,

@@ -12,8 +12,6 @@ use rustc_hash::FxHashMap;
 
 use crate::domain::Monotonic;
 
-/// So many wrong tokens may come from one address within [`WINDOW`].
-pub const MOST: u32 = 30;
 pub const WINDOW: Duration = Duration::from_mins(1);
 /// So many addresses are remembered at most.
 const MOST_ADDRESSES: usize = 10_000;
@@ -21,8 +19,12 @@ const MOST_ADDRESSES: usize = 10_000;
 const SITE: u128 = !0 << 64;
 
 /// The wrong tokens of the last minute.
-#[derive(Debug, Default)]
-pub struct Failures(Mutex<FxHashMap<IpAddr, Count>>);
+#[derive(Debug)]
+pub struct Failures {
+    /// So many may come from one address within [`WINDOW`].
+    most: u32,
+    counts: Mutex<FxHashMap<IpAddr, Count>>,
+}
 
 #[derive(Debug, Clone, Copy)]
 struct Count {
@@ -42,9 +44,14 @@ pub enum Judgement {
 }
 
 impl Failures {
+    /// None yet, and so many may come.
+    pub fn new(most: u32) -> Self {
+        Self { most, counts: Mutex::default() }
+    }
+
     /// Counts a wrong token.
     pub fn note(&self, address: IpAddr, now: Monotonic) -> Judgement {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let is_over = |count: &Count| now.since(count.since) >= WINDOW;
         if counts.len() >= MOST_ADDRESSES {
             counts.retain(|_, count| !is_over(count));
@@ -58,9 +65,9 @@ impl Failures {
             *count = fresh;
         }
         count.failures = count.failures.saturating_add(1);
-        match count.failures {
-            ..=MOST => Judgement::Tell,
-            failures if failures == MOST + 1 => Judgement::Begin,
+        match count.failures.saturating_sub(self.most) {
+            0 => Judgement::Tell,
+            1 => Judgement::Begin,
             _ => Judgement::TooMany,
         }
     }
@@ -79,10 +86,10 @@ mod tests {
 
     #[test]
     fn too_many_of_one_site_wait_for_a_minute() {
-        let failures = Failures::default();
+        let failures = Failures::new(3);
         let at = |seconds| Monotonic(Duration::from_secs(seconds));
         let note = |address: &str, seconds| failures.note(address.parse().unwrap(), at(seconds));
-        for last in 1..=MOST {
+        for last in 1..=3 {
             assert_eq!(note(&format!("fd00::{last:x}"), 0), Judgement::Tell);
         }
         assert_eq!(note("fd00::ffff", 59), Judgement::Begin);
@@ -94,10 +101,10 @@ mod tests {
 
     #[test]
     fn the_memory_for_addresses_has_an_end() {
-        let failures = Failures::default();
+        let failures = Failures::new(3);
         for number in 0..30_000_u32 {
             failures.note(std::net::Ipv4Addr::from_bits(number).into(), Monotonic(WINDOW));
         }
-        assert!(failures.0.lock().unwrap().len() <= MOST_ADDRESSES);
+        assert!(failures.counts.lock().unwrap().len() <= MOST_ADDRESSES);
     }
 }

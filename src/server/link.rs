@@ -9,6 +9,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::value::RawValue;
+
 use crate::api::link::{
     Down, Edit, Heartbeat, Hello, PROTOCOL, RefusedLink, Report, ReportEvent, Start, Up, Verdict,
     Welcome,
@@ -143,6 +145,7 @@ pub fn welcome(
         lost_after_seconds: connected.lost_after.map(|lost_after| lost_after.as_secs()),
         verdicts: connected.verdicts,
         output,
+        storage: None,
     }
 }
 
@@ -165,6 +168,10 @@ pub fn order_frame(order: LinkMessage) -> Option<serde_json::Result<String>> {
         LinkMessage::Adopt { executions } => Down::Adopt { executions },
         LinkMessage::Abandon { executions } => Down::Abandon { executions },
         LinkMessage::Clean { what } => Down::Clean { what },
+        LinkMessage::Resend(order) => match RawValue::from_string(order.spec.to_string()) {
+            Ok(spec) => Down::Resend(Box::new(order.resend(spec))),
+            Err(error) => return Some(Err(error)),
+        },
         LinkMessage::Restart => Down::Restart,
     };
     Some(serde_json::to_string(&down))
@@ -207,13 +214,13 @@ pub fn receive(
 
 impl Conversation {
     pub fn on_heartbeat(&self, heartbeat: Heartbeat) -> Answer {
-        let Heartbeat { number, stats, phases, transfers, draining, lease_seconds, orphans } =
+        let Heartbeat { number, stats, phases, pulls, draining, lease_seconds, orphans, transfers } =
             heartbeat;
         let lease = lease_seconds.map(Duration::from_secs);
-        let pulse = Pulse { stats, phases, transfers, draining, lease, orphans };
+        let pulse = Pulse { stats, phases, pulls, draining, lease, orphans, transfers };
         let (worker, link) = (self.worker, self.link);
         let reply = self.engine.submit(&self.actor, Command::Heartbeat { worker, link, pulse });
-        Box::pin(async move { reply.await.map(|_| Down::HeartbeatAck { number }) })
+        Box::pin(async move { reply.await.map(|_| Down::HeartbeatAck { number, storage: None }) })
     }
 
     pub fn on_reports(&self, number: u64, reports: Vec<Received>) -> Answer {

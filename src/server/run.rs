@@ -230,7 +230,7 @@ async fn open(
         events,
         waits,
         tokens,
-        failures: Failures::default(),
+        failures: Failures::new(config.wrong_tokens),
         retention: config.retention,
         growth: Growth::default(),
         counts,

@@ -33,8 +33,37 @@ pub(super) enum Protocol {
     Http,
     Https,
     Webdav(Security),
+    Run(RunAddress),
     /// A remote of the site's settings.
     Named(String),
+}
+
+/// The files of a sequencing run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct RunAddress {
+    pub accession: String,
+    pub files: RunFiles,
+    /// The ways that the address names, in its order; all where it names none.
+    pub ways: Vec<Way>,
+    pub read_1_only: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum RunFiles {
+    /// Reads as the archive has made them.
+    Fastq,
+    /// What was handed in.
+    Submitted,
+}
+
+/// How the files of a run are had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::Display, strum::EnumString)]
+#[strum(serialize_all = "lowercase")]
+pub(super) enum Way {
+    Https,
+    Ftp,
+    /// From the other archive, by its own tools.
+    Sra,
 }
 
 /// Whether requests to S3 say who asks.
@@ -79,9 +108,10 @@ pub fn check_output(uri: &Uri) -> Result<(), StorageError> {
         return Err(StorageError::OutputAction { uri: shown(uri), action: action.clone() });
     }
     match location {
-        Location::Remote(RemoteAddress { protocol: Protocol::Http | Protocol::Https, .. }) => {
-            Err(StorageError::ReadOnly { uri: shown(uri), protocol: uri.protocol.clone() })
-        }
+        Location::Remote(RemoteAddress {
+            protocol: Protocol::Http | Protocol::Https | Protocol::Run(_),
+            ..
+        }) => Err(StorageError::ReadOnly { uri: shown(uri), protocol: uri.protocol.clone() }),
         _ => Ok(()),
     }
 }
@@ -105,6 +135,8 @@ pub(super) fn locate(uri: &Uri) -> Result<Location, StorageError> {
             let is_plain = !uri.options.is_empty();
             Protocol::Webdav(if is_plain { Security::Plain } else { Security::Tls })
         }
+        "run+fastq" => Protocol::Run(run_address(uri, RunFiles::Fastq)?),
+        "run+submitted" => Protocol::Run(run_address(uri, RunFiles::Submitted)?),
         name => {
             refuse_options(uri, &[])?;
             match name {
@@ -151,6 +183,28 @@ fn locate_local(uri: &Uri) -> Result<Location, StorageError> {
     };
     Ok(Location::Local(PathBuf::from(path)))
 }
+
+fn run_address(uri: &Uri, files: RunFiles) -> Result<RunAddress, StorageError> {
+    let known: &[&str] = match files {
+        RunFiles::Fastq => &["https", "ftp", "sra", READ_1],
+        RunFiles::Submitted => &["https", "ftp", READ_1],
+    };
+    refuse_options(uri, known)?;
+    let accession = uri.path.as_str();
+    let digits = ["ERR", "SRR", "DRR"].iter().find_map(|prefix| accession.strip_prefix(prefix));
+    let is_run = digits.is_some_and(|digits| {
+        !digits.is_empty() && digits.len() < 20 && digits.bytes().all(|byte| byte.is_ascii_digit())
+    });
+    if !is_run {
+        return Err(StorageError::Accession { uri: shown(uri) });
+    }
+    let ways = uri.options.iter().filter_map(|option| option.parse().ok()).collect();
+    let read_1_only = uri.options.iter().any(|option| option == READ_1);
+    Ok(RunAddress { accession: accession.to_owned(), files, ways, read_1_only })
+}
+
+/// The option that leaves out all but the first reads of pairs.
+const READ_1: &str = "filter_r1";
 
 fn refuse_options(uri: &Uri, known: &[&str]) -> Result<(), StorageError> {
     let unknown = uri.options.iter().find(|option| !known.contains(&option.as_str()));
@@ -216,7 +270,14 @@ mod tests {
             check_resource(&uri(text)).unwrap();
             check_output(&uri(text)).unwrap();
         }
-        check_input(&uri("https://localhost/x.tar.gz?a=b|untar|mv:sub")).unwrap();
+        for text in [
+            "https://localhost/x.tar.gz?a=b|untar|mv:sub",
+            "run+fastq@ftp@sra@filter_r1://SRR000001|gunzip",
+            "run+submitted://ERR1",
+        ] {
+            check_input(&uri(text)).unwrap();
+            check_output(&uri(text)).unwrap_err();
+        }
     }
 
     #[test]
@@ -236,6 +297,10 @@ mod tests {
             ("sftp://-oProxyCommand=x/a", "no host"),
             ("http://localhost:port/a", "no host"),
             ("file:///a|compress", "`|compress`"),
+            ("run+fastq://ERX1", "no sequencing run"),
+            ("run+fastq://ERR1/x", "no sequencing run"),
+            ("run+fastq@aspera://ERR1", "option `@aspera`"),
+            ("run+submitted@sra://ERR1", "option `@sra`"),
         ] {
             let message = check_input(&uri(text)).unwrap_err().to_string();
             assert!(message.contains(&format!("`{text}`")), "{message}");

@@ -116,12 +116,14 @@ impl CopyFile<'_> {
         transfer: &Transfer,
     ) -> Result<(), StorageError> {
         let mut copied = 0;
+        let piece = transfer.limit.piece(CHUNK);
         loop {
             if transfer.cancel.is_cancelled() {
                 return Err(self.subject.cancelled());
             }
-            let chunk = io::copy(&mut source.take(CHUNK), &mut &*target)
+            let chunk = io::copy(&mut source.take(piece), &mut &*target)
                 .map_err(self.subject.io("copy to", self.target))?;
+            transfer.limit.pass_blocking(chunk, &transfer.cancel);
             copied += chunk;
             transfer.progress.add(chunk);
             if copied > self.facts.bytes || (chunk == 0 && copied < self.facts.bytes) {

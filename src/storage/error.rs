@@ -31,6 +31,8 @@ pub enum StorageError {
     ReadOnly { uri: String, protocol: String },
     #[error("`{uri}` has a password in it: keep it in storage.toml, where nobody sees it")]
     Password { uri: String },
+    #[error("`{uri}` names no sequencing run: its accession is ERR, SRR or DRR and a number")]
+    Accession { uri: String },
     #[error("`{uri}` has no host")]
     NoHost { uri: String },
     #[error("`{uri}` has no bucket or container: it stands before the first slash")]

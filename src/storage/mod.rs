@@ -8,7 +8,8 @@
 //!
 //! An address is `file:///path`, `s3://bucket/key`, `azure://container/name`,
 //! `ftp://host/path`, `sftp://host/path`, `webdav://host/path`, a URL, or
-//! `name://path` of a remote that the site has set up: see [`settings`]. It is
+//! `name://path` of a remote that the site has set up: see [`settings`]; or
+//! `run+fastq://ACCESSION`, the reads of a sequencing run. It is
 //! taken as it is written; nothing in it is decoded, but for URLs. A final
 //! slash means a folder: its contents, below which all structure is kept. Any
 //! part of an input's path may be a pattern, with `* ? []` and `**` as a shell
@@ -27,9 +28,12 @@ mod address;
 mod copy;
 mod error;
 mod glob;
+mod limit;
 mod listing;
 mod local;
+mod pour;
 mod remote;
+mod scratch;
 pub mod settings;
 #[cfg(test)]
 mod tests;
@@ -39,9 +43,13 @@ pub use actions::{act, has_actions};
 pub use address::{check_input, check_output, check_resource};
 pub use copy::is_unfinished;
 pub use error::StorageError;
+pub use limit::RateLimit;
 pub(crate) use listing::hexadecimal;
 pub use listing::{Entry, EntryKind, FileFacts, Listing, Note, RemoteFacts};
+pub use pour::pour;
 pub use remote::{Patience, RemoteErrorKind, Remotes};
+pub use scratch::Scratch;
 pub use transfer::{
-    Moved, Placement, Progress, Transfer, delete, fetch, list, list_directory, send, send_listing,
+    Moved, Placement, Progress, Transfer, delete, fetch, list, list_directory, list_outputs, send,
+    send_listing,
 };

@@ -16,9 +16,13 @@ use crate::domain::uri::Uri;
 
 use super::copy::{CopyFile, copy_file};
 use super::error::{StorageError, Subject};
+use super::limit::RateLimit;
 use super::listing::{Entry, EntryKind, Listing, Note};
 use super::local::{Links, list_folder, list_local};
-use super::remote::{Opened, Remotes, delete_remote, fetch_remote, list_remote, send_remote};
+use super::remote::{
+    Opened, Remotes, delete_remote, fetch_remote, list_remote, list_run, send_remote,
+};
+use super::scratch::Scratch;
 
 /// Files of one listing that are copied at once. More do not make a disk
 /// faster, and a share that is far away is filled by these.
@@ -40,6 +44,9 @@ pub struct Transfer {
     pub progress: Progress,
     /// The storage that they can reach.
     pub remotes: Remotes,
+    /// For what is made on the way.
+    pub scratch: Scratch,
+    pub limit: RateLimit,
 }
 
 /// Counts the bytes that were copied, those of attempts that failed included,
@@ -96,9 +103,12 @@ pub async fn list(uri: &Uri, transfer: &Transfer) -> Result<Listing, StorageErro
             let owned = uri.clone();
             run_blocking(uri, transfer, move |transfer| list_local(&owned, &path, transfer)).await
         }
-        Opened::Remote(remote, path) => {
-            until_cancelled(uri, transfer, list_remote(uri, &remote, &path)).await
-        }
+        Opened::Remote(remote, path) => match remote.as_run() {
+            Some(run) => {
+                until_cancelled(uri, transfer, list_run(uri, &remote, run, transfer)).await
+            }
+            None => until_cancelled(uri, transfer, list_remote(uri, &remote, &path)).await,
+        },
     }
 }
 
@@ -111,6 +121,19 @@ pub async fn list_directory(
     let (owned, folder) = (uri.clone(), folder.to_owned());
     run_blocking(uri, transfer, move |transfer| {
         list_folder(&owned, &folder, Links::Follow, transfer)
+    })
+    .await
+}
+
+/// Lists what [`send`] would send of a folder, as if `uri` named it.
+pub async fn list_outputs(
+    uri: &Uri,
+    folder: &Path,
+    transfer: &Transfer,
+) -> Result<Listing, StorageError> {
+    let (owned, folder) = (uri.clone(), folder.to_owned());
+    run_blocking(uri, transfer, move |transfer| {
+        list_folder(&owned, &folder, Links::FollowOnce, transfer)
     })
     .await
 }
@@ -153,11 +176,7 @@ pub async fn fetch(
 /// Sends the contents of `folder` to the folder that the address names.
 /// Repeated, it sends only what is not there yet, as [`fetch`] does.
 pub async fn send(folder: &Path, uri: &Uri, transfer: &Transfer) -> Result<Moved, StorageError> {
-    let (owned, folder) = (uri.clone(), folder.to_owned());
-    let listing = run_blocking(uri, transfer, move |transfer| {
-        list_folder(&owned, &folder, Links::FollowOnce, transfer)
-    })
-    .await?;
+    let listing = list_outputs(uri, folder, transfer).await?;
     send_listing(&Arc::new(listing), uri, transfer).await
 }
 

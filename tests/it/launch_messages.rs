@@ -206,12 +206,10 @@ fn values_that_cannot_be_are_told_with_how_to_write_them() {
 }
 
 #[test]
-fn options_of_features_that_are_not_there_are_not_taken() {
+fn a_cache_needs_an_output() {
     assert_snapshot!(said(b"", &["--use-cache", "true"]), @r#"
     exit 2
     --
-    error: unknown option `--use-cache`
-    hint: a command that begins with `-` needs `--` in front of it
-    hint: `scitq launch --help` tells more
+    error: `use_cache` makes sense with an output only: there is nothing else to take over
     "#);
 }

@@ -184,6 +184,8 @@ fn no_machine_and_no_host_is_named() {
         "head",
         "example.org",
         "www.apache.org",
+        // The archive that `run+fastq://` reads.
+        "www.ebi.ac.uk",
         "www.sqlite.org",
         "www.w3.org",
         "keepachangelog.com",

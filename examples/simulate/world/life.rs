@@ -111,12 +111,15 @@ pub fn live(plan: &Plan, folder: &Path, trace: Trace) -> std::io::Result<Outcome
     Ok(Outcome { failure, story, digest, steps, tasks })
 }
 
-/// A database without tasks. The first one is made, the others are its copies.
+/// A database without tasks. The first one is made, for the others its file is written
+/// over: a database in another file would take itself for a copy.
 fn fresh_database(folder: &Path) -> std::io::Result<PathBuf> {
     let (blank, path) = (folder.join("blank.db"), folder.join("life.db"));
     if !blank.exists() {
         let id = scitq::domain::StoreId("simulated".to_owned());
-        drop(Store::open(&blank, &id).map_err(std::io::Error::other)?);
+        drop(Store::open(&path, &id).map_err(std::io::Error::other)?);
+        std::fs::copy(&path, &blank)?;
+        return Ok(path);
     }
     for ending in ["-wal", "-shm"] {
         let mut left = path.as_os_str().to_owned();

@@ -148,10 +148,11 @@ impl World {
                     number,
                     stats: WorkerStats::default(),
                     phases,
-                    transfers: Vec::new(),
+                    pulls: Vec::new(),
                     draining: standing.draining,
                     lease_seconds: standing.lease_seconds,
                     orphans: standing.orphans,
+                    transfers: Vec::new(),
                 };
                 // The figures are taken by another thread.
                 let at = self.now + self.agents[agent].chance.spread(50, 20 * MILLISECOND);

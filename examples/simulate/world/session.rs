@@ -147,7 +147,8 @@ impl World {
                 Goes::On
             }
             Ok(Up::Reports { number, reports }) => self.on_reports(connection, number, reports),
-            Ok(Up::Hello(_)) | Err(_) => {
+            // Simulated agents have no data to take over.
+            Ok(Up::Hello(_) | Up::FindCached { .. }) | Err(_) => {
                 self.breaks(format!("a frame that the server does not understand: {text}"));
                 Goes::Ends
             }

@@ -10,23 +10,24 @@ use tokio::task::JoinHandle;
 use crate::agent::cache::ResourceCache;
 use crate::agent::fsm::{Culprit, Effect, Event, Files, Ground, Order, Standing, TransferFailure};
 use crate::agent::link::ToLink;
-use crate::agent::stage::{self, StageError};
+use crate::agent::stage::{self, KnownSums, StageError};
 use crate::agent::telemetry::Sampler;
 use crate::agent::workdir::TaskDirs;
 use crate::agent::{files, token};
 use crate::api::link::{Heartbeat, Hello, PROTOCOL, Up};
 use crate::clock::SystemClock;
+use crate::domain::execution::TransferProgress;
 use crate::domain::worker::{Machine, WorkerSettings};
 use crate::domain::{Clock, ExecutionId, Monotonic};
-use crate::storage::{Note, Transfer};
+use crate::storage::{Note, RateLimit, Scratch, Transfer};
 
 use super::commands::Commands;
 use super::containers::{PullBoard, fetch_image};
 use super::desk::Carrier;
 use super::folders::{self, Folders, Maker};
 use super::images::Images;
+use super::inquiry::Inquiries;
 use super::output::Output;
-use super::progress;
 
 /// So many directories are handed to the cleaner at once: some of those that it
 /// keeps serve the next tasks.
@@ -51,6 +52,10 @@ pub struct Hands {
     pub folders: Folders,
     pub cache: ResourceCache,
     pub images: Images,
+    pub inquiries: Inquiries,
+    pub sums: KnownSums,
+    /// How fast all transfers together may be.
+    pub limit: RateLimit,
     pub sampler: Arc<Mutex<Sampler>>,
     pub link: UnboundedSender<ToLink>,
     pub output: Output,
@@ -77,6 +82,19 @@ struct Download {
     images: Images,
     board: PullBoard,
     ground: Ground,
+    inquiries: Inquiries,
+    sums: KnownSums,
+    events: UnboundedSender<Event>,
+}
+
+impl Moving {
+    fn progress(&self, now: Monotonic) -> TransferProgress {
+        let (bytes, total) = (self.transfer.progress.bytes(), self.transfer.progress.total());
+        let milliseconds = now.since(self.since).as_millis().max(1);
+        let rate = u128::from(bytes) * 1000 / milliseconds;
+        let bytes_per_second = u64::try_from(rate).unwrap_or(u64::MAX);
+        TransferProgress { bytes, total, bytes_per_second }
+    }
 }
 
 impl Identity {
@@ -142,7 +160,7 @@ impl Carrier for Hands {
                 }
             }
             Effect::Clean(what) => self.folders.clean_on_demand(what),
-            // The desk's own affairs.
+            // The inquiries's own affairs.
             Effect::Journal(_) | Effect::Restart | Effect::Exit => {}
         }
     }
@@ -180,7 +198,7 @@ impl Hands {
         let spec = &order.spec;
         let has_data =
             !(spec.input.is_empty() && spec.resource.is_empty()) || spec.container.is_some();
-        if !has_data && ground != Ground::Edited {
+        if !has_data && !spec.use_cache && ground != Ground::Edited {
             return self.folders.make(order, ground);
         }
         self.folders.hold(order.execution);
@@ -195,6 +213,9 @@ impl Hands {
             images: self.images.clone(),
             board: board.clone(),
             ground,
+            inquiries: self.inquiries.clone(),
+            sums: self.sums.clone(),
+            events: self.events.clone(),
         };
         self.start_transfer(&order, board, async move |order, transfer| {
             let result = download.run(&order, &transfer).await;
@@ -204,17 +225,22 @@ impl Hands {
 
     fn upload(&mut self, order: &Arc<Order>) {
         let dirs = TaskDirs::new(&self.workdir, order.execution);
+        // One whose outputs are sent once more was not held until now.
+        self.folders.hold(order.execution);
+        let events = self.events.clone();
         self.start_transfer(order, PullBoard::default(), async move |order, transfer| {
             let execution = order.execution;
             let uri = order.spec.output.as_deref().unwrap_or_default();
-            let result = match stage::upload(&dirs, uri, &transfer).await {
-                Ok(uploaded) => {
-                    log_notes(execution, &uploaded.notes);
-                    Ok(())
-                }
-                Err(error) => Err(failure(&error)),
+            let result = if dirs.output().is_dir() {
+                stage::upload(&dirs, uri, &transfer).await.map_err(|error| failure(&error))
+            } else {
+                Err(files_are_gone(execution))
             };
-            Event::Uploaded { execution, result }
+            if let Ok(uploaded) = &result {
+                log_notes(execution, &uploaded.notes);
+                tell_made(&order, &dirs, &transfer, &events).await;
+            }
+            Event::Uploaded { execution, result: result.map(|_| ()) }
         });
     }
 
@@ -226,11 +252,14 @@ impl Hands {
     ) where
         F: Future<Output = Event> + Send + 'static,
     {
-        let transfer = Transfer::default();
+        // Goes with the task's directory.
+        let scratch = Scratch::within(&TaskDirs::new(&self.workdir, order.execution).scratch());
+        let limit = self.limit.clone();
+        let transfer = Transfer { scratch, limit, ..Transfer::default() };
         let events = self.events.clone();
-        let since = SystemClock.now().monotonic;
         let work = work(order.clone(), transfer.clone());
         let task = tokio::spawn(async move { drop(events.send(work.await)) });
+        let since = SystemClock.now().monotonic;
         self.transfers.insert(order.execution, Moving { transfer, board, since, task });
     }
 
@@ -265,26 +294,34 @@ impl Hands {
         standing: Standing,
     ) {
         let sampler = self.sampler.clone();
-        let transfers = self.describe_transfers();
+        let pulls = self.describe_pulls();
         let frames = self.link.clone();
+        let now = SystemClock.now().monotonic;
+        let transfers =
+            self.transfers.iter().map(|(id, moving)| (*id, moving.progress(now))).collect();
         tokio::task::spawn_blocking(move || {
             let now = SystemClock.now().monotonic;
             let stats = sampler.lock().unwrap_or_else(PoisonError::into_inner).sample(now);
             let Standing { draining, lease_seconds, orphans } = standing;
-            let heartbeat =
-                Heartbeat { number, stats, phases, transfers, draining, lease_seconds, orphans };
+            let heartbeat = Heartbeat {
+                number,
+                stats,
+                phases,
+                pulls,
+                draining,
+                lease_seconds,
+                orphans,
+                transfers,
+            };
             drop(frames.send(ToLink::Frame { link, frame: Up::Heartbeat(Box::new(heartbeat)) }));
         });
     }
 
     /// How far everything is that is under way.
-    fn describe_transfers(&self) -> Vec<(ExecutionId, String)> {
-        let now = SystemClock.now().monotonic;
-        let told = self.transfers.iter().filter_map(|(execution, moving)| {
-            let Moving { transfer, board, since, .. } = moving;
-            Some((*execution, progress::describe(transfer, board, *since, now)?))
-        });
-        told.collect()
+    fn describe_pulls(&self) -> Vec<(ExecutionId, String)> {
+        let told = self.transfers.iter();
+        told.filter_map(|(execution, moving)| Some((*execution, moving.board.describe()?)))
+            .collect()
     }
 
     fn send(&self, frame: ToLink) {
@@ -294,7 +331,7 @@ impl Hands {
 
 impl Download {
     async fn run(self, order: &Arc<Order>, transfer: &Transfer) -> Result<(), TransferFailure> {
-        let Self { maker, dirs, cache, images, board, ground } = self;
+        let Self { maker, dirs, cache, images, board, ground, inquiries, sums, events } = self;
         let making = order.clone();
         match tokio::task::spawn_blocking(move || maker.make(&making, ground)).await {
             Ok(made) => made.map_err(|error| folders::no_folder(&error))?,
@@ -322,8 +359,80 @@ impl Download {
             }
         };
         let (data, image) = tokio::join!(data, image);
-        data.and(image)
+        data.and(image)?;
+        if order.spec.use_cache {
+            let (dirs, inquiries, sums, events) = (&dirs, &inquiries, &sums, &events);
+            let found = Search { order, dirs, inquiries, sums, events }.run(transfer).await;
+            found.map_err(|error| failure(&error))?;
+        }
+        Ok(())
     }
+}
+
+/// Looks for outputs that an execution can take over.
+struct Search<'a> {
+    order: &'a Order,
+    dirs: &'a TaskDirs,
+    inquiries: &'a Inquiries,
+    sums: &'a KnownSums,
+    events: &'a UnboundedSender<Event>,
+}
+
+impl Search<'_> {
+    /// Tells the key of what it was given, and what it can take over.
+    async fn run(self, transfer: &Transfer) -> Result<(), StageError> {
+        let Self { order, dirs, inquiries, sums, events } = self;
+        let execution = order.execution;
+        let output = order.spec.output.as_deref().unwrap_or_default();
+        let key = stage::content_key(&order.spec, dirs, sums, transfer).await?;
+        drop(events.send(Event::Keyed { execution, key: key.clone() }));
+        let found = tokio::select! {
+            found = inquiries.find(execution, &key) => found,
+            () = transfer.cancel.cancelled() => Vec::new(),
+        };
+        for hit in found {
+            let other = hit.execution;
+            match stage::take_over(hit, output, dirs, transfer).await {
+                Ok(Some(reuse)) => {
+                    drop(events.send(Event::Reusable { execution, reuse: Box::new(reuse) }));
+                    return Ok(());
+                }
+                Ok(None) => {
+                    tracing::info!(%execution, of = %other, "outputs have changed: not taken over");
+                }
+                Err(error) if error.is_cancelled() => return Err(error),
+                // What cannot be read cannot be taken over.
+                Err(error) => {
+                    tracing::warn!(%execution, of = %other, %error, "outputs are not taken over");
+                }
+            }
+        }
+        stage::clear_outputs(dirs).await
+    }
+}
+
+/// Tells what an execution has made, for others to take over. Where that cannot
+/// be found out, nobody does.
+async fn tell_made(
+    order: &Order,
+    dirs: &TaskDirs,
+    transfer: &Transfer,
+    events: &UnboundedSender<Event>,
+) {
+    if !order.spec.use_cache {
+        return;
+    }
+    let execution = order.execution;
+    match stage::list_made(dirs, transfer).await {
+        Ok(Some(files)) => drop(events.send(Event::Made { execution, files })),
+        Ok(None) => tracing::info!(%execution, "its outputs cannot be taken over by others"),
+        Err(error) => tracing::warn!(%execution, %error, "cannot sum up what it made"),
+    }
+}
+
+fn files_are_gone(execution: ExecutionId) -> TransferFailure {
+    let reason = format!("the files of execution {execution} are no longer on this worker");
+    TransferFailure { reason, transient: false, culprit: Culprit::Worker }
 }
 
 fn failure(error: &StageError) -> TransferFailure {

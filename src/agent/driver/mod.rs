@@ -10,9 +10,9 @@ mod desk;
 mod folders;
 mod hands;
 mod images;
+mod inquiry;
 mod notice;
 mod output;
-mod progress;
 mod turn;
 
 pub use commands::Commands;
@@ -21,5 +21,6 @@ pub use desk::{Carrier, Desk, Next};
 pub use folders::{FolderCare, Folders, HeldFolders, Maker};
 pub use hands::{Hands, Identity};
 pub use images::Images;
+pub use inquiry::Inquiries;
 pub use output::Output;
 pub use turn::Driver;

@@ -1,7 +1,8 @@
 //! What people read in the agent's log of all that happens to it.
 
 use crate::agent::fsm::Event;
-use crate::api::link::{Down, Verdict, Welcome};
+use crate::api::link::{Down, SiteStorage, Verdict, Welcome};
+use crate::storage::Remotes;
 
 use super::hands::Hands;
 
@@ -12,7 +13,19 @@ impl Hands {
             Event::Prepared { execution, .. } | Event::Uploaded { execution, .. } => {
                 self.on_transfer_over(*execution);
             }
-            Event::Frame { frame, .. } => self.notice_frame(frame),
+            Event::LinkDown { .. } => self.inquiries.on_link(None),
+            Event::Frame { link, frame: Down::Welcome(welcome) } => {
+                self.inquiries.on_link(Some(*link));
+                learn(welcome.storage.as_ref());
+                self.notice_welcome(welcome);
+            }
+            Event::Frame { frame: Down::HeartbeatAck { storage, .. }, .. } => {
+                learn(storage.as_ref());
+            }
+            Event::Frame { frame: Down::Cached { execution, found }, .. } => {
+                self.inquiries.on_found(*execution, found.clone());
+            }
+            Event::Frame { frame, .. } => Self::notice_frame(frame),
             Event::Started { execution, .. } => tracing::debug!(%execution, "started"),
             Event::Ended { execution, end } => {
                 tracing::debug!(%execution, exit = ?end.exit, "ended");
@@ -25,7 +38,7 @@ impl Hands {
         }
     }
 
-    fn notice_frame(&self, frame: &Down) {
+    fn notice_frame(frame: &Down) {
         match frame {
             Down::Start(start) => tracing::debug!(execution = %start.execution, "ordered"),
             Down::Order { execution, verdict } => {
@@ -49,7 +62,9 @@ impl Hands {
             }
             Down::Clean { what } => tracing::info!(?what, "cleaning as the server wants"),
             Down::Restart => tracing::info!("restarting as the server wants; commands run on"),
-            Down::Welcome(welcome) => self.notice_welcome(welcome),
+            Down::Resend(resend) => {
+                tracing::info!(execution = %resend.start.execution, "sending its outputs once more");
+            }
             _ => {}
         }
     }
@@ -69,5 +84,15 @@ impl Hands {
             let settings = &welcome.settings;
             tracing::info!(?settings, "the server knows this worker: its settings count");
         }
+    }
+}
+
+/// Lets transfers find the storage that the server tells of. It is nowhere but
+/// in memory.
+fn learn(storage: Option<&SiteStorage>) {
+    let Some(SiteStorage(text)) = storage else { return };
+    match Remotes::default().learn(text) {
+        Ok(()) => tracing::info!("the server has told of the site's storage"),
+        Err(error) => tracing::error!(%error, "cannot understand the site's storage"),
     }
 }

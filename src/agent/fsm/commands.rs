@@ -86,6 +86,7 @@ impl AgentState {
             exit_code: failure.exit_code,
             signal: None,
             usage: None,
+            reused: None,
         };
         let ended_at = turn.now.wall;
         self.end(turn, id, Ending { outcome, ended_at, upload: Upload::Done, output: None });
@@ -134,7 +135,8 @@ impl AgentState {
         let (Upload::Done, Some(output)) = (ending.upload, ending.output) else { return };
         let files = held.files();
         let outcome = ending.outcome.clone();
-        let event = ReportEvent::Finished { outcome, output, ended_at: Some(ending.ended_at) };
+        let (cached, ended_at) = (held.cache_entry(&outcome), Some(ending.ended_at));
+        let event = ReportEvent::Finished { outcome, output, ended_at, cached };
         self.finish(turn, id, event, files);
     }
 
@@ -286,5 +288,5 @@ fn classify(order: &Order, stop: Option<StopReason>, end: CommandEnd) -> Outcome
             Some(Failure { class: FailureClass::Signal, reason })
         }
     };
-    Outcome { failure, exit_code, signal, usage: end.usage }
+    Outcome { failure, exit_code, signal, usage: end.usage, reused: None }
 }

@@ -69,7 +69,10 @@ impl AgentState {
 
 /// Whether what was fetched for the one is what the other needs.
 fn has_same_ground(old: &TaskSpec, new: &TaskSpec) -> bool {
-    old.input == new.input
+    // The key of a task that takes outputs over stands for all of it.
+    let is_keyed = old.use_cache || new.use_cache;
+    !is_keyed
+        && old.input == new.input
         && old.resource == new.resource
         && old.stdin == new.stdin
         && (old.uid, old.gid) == (new.uid, new.gid)

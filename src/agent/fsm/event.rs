@@ -1,7 +1,8 @@
 //! What can happen to an agent.
 
+use crate::api::cache::{CacheKey, CachedFile};
 use crate::api::link::Down;
-use crate::domain::execution::{OutputSizes, ResourceUsage};
+use crate::domain::execution::{OutputSizes, ResourceUsage, Reused};
 use crate::domain::{ExecutionId, Timestamp};
 
 /// Something that happened.
@@ -27,6 +28,22 @@ pub enum Event {
     Prepared {
         execution: ExecutionId,
         result: Result<(), TransferFailure>,
+    },
+    /// The key of all that an execution was given, told before [`Event::Prepared`].
+    Keyed {
+        execution: ExecutionId,
+        key: CacheKey,
+    },
+    /// The outputs of another execution are what its command would make, told
+    /// before [`Event::Prepared`].
+    Reusable {
+        execution: ExecutionId,
+        reuse: Box<Reuse>,
+    },
+    /// What its command made, told before [`Event::Uploaded`].
+    Made {
+        execution: ExecutionId,
+        files: Vec<CachedFile>,
     },
     Uploaded {
         execution: ExecutionId,
@@ -96,6 +113,22 @@ pub enum Exit {
     Lost {
         reason: String,
     },
+}
+
+/// Outputs that an execution can take over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reuse {
+    pub reused: Reused,
+    pub place: ReusePlace,
+}
+
+/// Where outputs are that an execution takes over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReusePlace {
+    /// Where this task wants them.
+    Same,
+    /// Elsewhere: they are in the task's own output folder, to be sent.
+    Other(Vec<CachedFile>),
 }
 
 /// Why a command could not be started.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::api::cache::{CacheKey, CachedFile};
 use crate::api::link::{Held, Report};
 use crate::domain::execution::{Failure, FailureClass, Outcome, OutputSizes, Phase, Suspension};
 use crate::domain::signal::Signal;
@@ -12,6 +13,7 @@ use crate::domain::task::TaskSpec;
 use crate::domain::{Epoch, ExecutionId, Monotonic, StoreId, TaskId, Timestamp};
 
 use super::effect::Files;
+use super::event::Reuse;
 
 /// What the server ordered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,6 +65,18 @@ pub struct Execution {
     /// When something is due: what it is follows from the stage.
     pub deadline: Option<Monotonic>,
     pub stage: Stage,
+    pub cache: CacheState,
+}
+
+/// What an execution has to do with the outputs of others.
+#[derive(Debug, Clone, Default)]
+pub struct CacheState {
+    /// Stands for all that it was given; only of a task that wants to know.
+    pub key: Option<CacheKey>,
+    /// What it takes over instead of running its command.
+    pub reuse: Option<Box<Reuse>>,
+    /// What it made, once that was sent.
+    pub made: Option<Vec<CachedFile>>,
 }
 
 /// What the server has acknowledged of an execution.
@@ -198,6 +212,7 @@ impl Execution {
             clock: None,
             deadline: None,
             stage,
+            cache: CacheState { key: None, reuse: None, made: None },
         }
     }
 

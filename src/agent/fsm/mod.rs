@@ -27,7 +27,9 @@ mod orders;
 mod orphans;
 mod record;
 mod reports;
+mod resend;
 mod restore;
+mod reuse;
 mod slots;
 mod state;
 mod transfers;
@@ -35,7 +37,9 @@ mod verdicts;
 mod welcome;
 
 pub use effect::{Effect, Files, Ground, Secret, Standing};
-pub use event::{CommandEnd, CommandState, Culprit, Event, Exit, NotStarted, TransferFailure};
+pub use event::{
+    CommandEnd, CommandState, Culprit, Event, Exit, NotStarted, Reuse, ReusePlace, TransferFailure,
+};
 pub use execution::{Order, StopReason};
 pub use record::Record;
 pub use state::{AgentState, Limits};

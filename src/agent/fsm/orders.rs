@@ -10,7 +10,7 @@ use crate::domain::execution::{FailureClass, Outcome, OutputSizes};
 use crate::domain::worker::WantedState;
 
 use super::effect::{Effect, Files, Ground};
-use super::execution::{Execution, Fetching, Known, Order, Stage, Upload};
+use super::execution::{CacheState, Execution, Fetching, Known, Order, Stage, Upload};
 use super::record::Record;
 use super::reports::ReportKind;
 use super::state::{AgentState, Turn};
@@ -51,6 +51,9 @@ impl AgentState {
     /// Begins with the downloads of an execution.
     pub(super) fn prepare(&mut self, turn: &mut Turn, id: ExecutionId, ground: Ground) {
         let Some(order) = self.executions.get(&id).map(|held| held.order.clone()) else { return };
+        if let Some(held) = self.executions.get_mut(&id) {
+            held.cache = CacheState::default();
+        }
         self.set_stage(id, Stage::Downloading(Fetching::Present));
         self.set_download_deadline(turn, id);
         turn.wants(Effect::Prepare { order, ground });
@@ -104,7 +107,13 @@ impl AgentState {
 
     /// Answers an order without taking it: nothing of it is kept. Should the
     /// answer be lost with the link, the server orders again.
-    fn refuse(&mut self, turn: &mut Turn, start: &Start, class: FailureClass, reason: String) {
+    pub(super) fn refuse(
+        &mut self,
+        turn: &mut Turn,
+        start: &Start,
+        class: FailureClass,
+        reason: String,
+    ) {
         self.reports.push(Report {
             execution: start.execution,
             task: start.task,
@@ -114,6 +123,7 @@ impl AgentState {
                 outcome: Outcome::without_run(class, reason),
                 output: OutputSizes::default(),
                 ended_at: None,
+                cached: None,
             },
         });
     }

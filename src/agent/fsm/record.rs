@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::api::cache::CacheKey;
 use crate::api::link::Report;
-use crate::domain::execution::Suspension;
+use crate::domain::execution::{Outcome, OutputSizes, Suspension};
 use crate::domain::{ExecutionId, Timestamp};
 
 use super::effect::Files;
@@ -53,6 +54,13 @@ pub enum Record {
         #[serde(default)]
         since_boot: Option<Duration>,
     },
+    /// Stands for all that it was given.
+    Keyed {
+        execution: ExecutionId,
+        key: CacheKey,
+    },
+    /// An ended one is here again: its outputs are to be sent once more.
+    Resent(Box<ResentRecord>),
     /// The command shall end, for this reason.
     Stopping {
         execution: ExecutionId,
@@ -68,6 +76,17 @@ pub enum Record {
         execution: ExecutionId,
         files: Files,
     },
+}
+
+/// What is left to do of an execution whose upload has failed before.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ResentRecord {
+    pub order: Arc<Order>,
+    pub accepted_at: Timestamp,
+    pub started_at: Timestamp,
+    pub ended_at: Timestamp,
+    pub outcome: Outcome,
+    pub output: OutputSizes,
 }
 
 impl Record {
@@ -95,7 +114,9 @@ impl Record {
             | Self::Suspended { execution, .. }
             | Self::Resumed { execution, .. }
             | Self::Stopping { execution, .. }
+            | Self::Keyed { execution, .. }
             | Self::Gone { execution, .. } => *execution,
+            Self::Resent(resent) => resent.order.execution,
             Self::Finished { report, .. } => report.execution,
         }
     }

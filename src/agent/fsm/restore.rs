@@ -8,7 +8,7 @@ use crate::domain::{ExecutionId, Monotonic, Timestamp};
 
 use super::effect::Files;
 use super::execution::{Execution, Order, Reported, RunClock, Stage};
-use super::record::Record;
+use super::record::{Record, ResentRecord};
 use super::state::AgentState;
 
 impl AgentState {
@@ -47,6 +47,10 @@ impl AgentState {
                         }
                     });
                 }
+                Record::Keyed { execution, key } => {
+                    self.restored(execution, |held| held.cache.key = Some(key));
+                }
+                Record::Resent(resent) => self.restore_resent(*resent),
                 Record::Stopping { execution, reason } => {
                     self.restored(execution, |held| held.stop = held.stop.max(Some(reason)));
                 }
@@ -59,6 +63,12 @@ impl AgentState {
     fn restore_order(&mut self, order: Arc<Order>, at: Timestamp) {
         let orphaned = self.store.as_ref() != Some(&order.store);
         let execution = Execution { orphaned, ..Execution::new(order, at, Stage::Restored) };
+        self.executions.insert(execution.id(), execution);
+    }
+
+    fn restore_resent(&mut self, resent: ResentRecord) {
+        let orphaned = self.store.as_ref() != Some(&resent.order.store);
+        let execution = Execution { orphaned, ..Execution::resent(resent) };
         self.executions.insert(execution.id(), execution);
     }
 

@@ -31,6 +31,9 @@ impl AgentState {
                 self.startable.pop_first();
                 continue;
             };
+            if self.take_over(turn, id) {
+                continue;
+            }
             let demand = Demand::of(&order.spec);
             let Some(slots) = demand.slots_on(&self.machine, self.settings.concurrency) else {
                 let reason = "it asks for more than this machine has";

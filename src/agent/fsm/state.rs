@@ -186,6 +186,9 @@ impl AgentState {
             Event::LinkDown { link } => self.on_link_down(turn, link),
             Event::Frame { link, frame } => self.on_frame(turn, link, frame),
             Event::Prepared { execution, result } => self.on_prepared(turn, execution, result),
+            Event::Keyed { execution, key } => self.on_keyed(turn, execution, key),
+            Event::Reusable { execution, reuse } => self.on_reusable(execution, reuse),
+            Event::Made { execution, files } => self.on_made(execution, files),
             Event::Uploaded { execution, result } => self.on_uploaded(turn, execution, result),
             Event::Started { execution, at } => self.on_started(turn, execution, at),
             Event::NotStarted { execution, failure } => {
@@ -225,7 +228,7 @@ impl AgentState {
             Down::Start(start) => self.on_start(turn, &start),
             Down::Order { execution, verdict } => self.on_verdict(turn, execution, verdict),
             Down::Ack { number, verdicts } => self.on_ack(turn, number, &verdicts),
-            Down::HeartbeatAck { number } => self.on_heartbeat_ack(turn, number),
+            Down::HeartbeatAck { number, .. } => self.on_heartbeat_ack(turn, number),
             Down::OutputFrom { execution, have } => self.on_output_from(turn, execution, have),
             Down::Settings { settings, wanted, lost_after_seconds } => {
                 self.apply_settings(settings);
@@ -239,8 +242,10 @@ impl AgentState {
             Down::Abandon { executions } => self.on_abandon(turn, &executions),
             Down::Clean { what } => turn.wants(Effect::Clean(what)),
             Down::Restart => turn.wants(Effect::Restart),
+            Down::Resend(resend) => self.on_resend(turn, *resend),
             // The link itself acts on a refusal; a second welcome says nothing new.
-            Down::Welcome(_) | Down::Refused { .. } => {}
+            // What was found in the cache is for the one who asked.
+            Down::Welcome(_) | Down::Refused { .. } | Down::Cached { .. } => {}
         }
     }
 

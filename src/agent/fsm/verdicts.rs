@@ -47,8 +47,12 @@ impl AgentState {
         reason: impl Into<String>,
     ) {
         let outcome = Outcome::without_run(class, reason);
-        let event =
-            ReportEvent::Finished { outcome, output: OutputSizes::default(), ended_at: None };
+        let event = ReportEvent::Finished {
+            outcome,
+            output: OutputSizes::default(),
+            ended_at: None,
+            cached: None,
+        };
         self.finish(turn, id, event, Files::Remove);
     }
 

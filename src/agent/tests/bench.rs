@@ -105,6 +105,7 @@ impl Bench {
             workdir: self.workdir.clone(),
             kind: crate::agent::telemetry::MachineKind::default(),
             keep_failed: self.keep_failed,
+            bandwidth: None,
             max_used_percent: 100.0,
             upload_patience: Duration::from_mins(1),
             program: self.program.clone(),
@@ -233,6 +234,7 @@ pub fn welcome() -> Welcome {
         lost_after_seconds: Some(600),
         verdicts: Vec::new(),
         output: Vec::new(),
+        storage: None,
     }
 }
 
@@ -364,7 +366,7 @@ impl Session {
             Up::Hello(_) => panic!("a second hello"),
             Up::Heartbeat(heartbeat) => {
                 self.heartbeats += 1;
-                self.answer(Down::HeartbeatAck { number: heartbeat.number }).await;
+                self.answer(Down::HeartbeatAck { number: heartbeat.number, storage: None }).await;
                 self.last_heartbeat = Some(*heartbeat);
             }
             Up::Reports { number, reports } => {
@@ -377,6 +379,9 @@ impl Session {
                 if self.acknowledges {
                     self.answer(Down::Ack { number, verdicts: Vec::new() }).await;
                 }
+            }
+            Up::FindCached { execution, .. } => {
+                self.answer(Down::Cached { execution, found: Vec::new() }).await;
             }
         }
     }

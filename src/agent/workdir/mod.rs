@@ -136,6 +136,12 @@ impl TaskDirs {
         self.root.join(".unpacked")
     }
 
+    /// For what is made on the way; only there for a task that needs it.
+    #[must_use]
+    pub fn scratch(&self) -> PathBuf {
+        self.root.join(".scratch")
+    }
+
     #[must_use]
     pub fn log(&self) -> PathBuf {
         self.root.join(LOG)

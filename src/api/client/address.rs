@@ -198,13 +198,16 @@ fn parse_ssh(text: &str) -> Result<ServerAddress, AddressError> {
 }
 
 fn parse_url(text: &str, url: &str) -> Result<Url, AddressError> {
-    let url = Url::parse(url).map_err(|error| malformed(text, &error.to_string()))?;
+    let mut url = Url::parse(url).map_err(|error| malformed(text, &error.to_string()))?;
     if !url.username().is_empty() || url.password().is_some() {
         return Err(malformed(text, "it names a user, and scitq knows people by their token"));
     }
     if url.query().is_some() || url.fragment().is_some() {
         return Err(malformed(text, "it has a query or fragment"));
     }
+    // Slashes at the end of a prefix are not shown, and mean nothing.
+    let prefix = url.path().trim_end_matches('/').to_owned();
+    url.set_path(&prefix);
     Ok(url)
 }
 

@@ -122,6 +122,11 @@ impl Client {
         self.post(&format!("{TASKS}/relaunch"), tasks).await
     }
 
+    /// Has the outputs of failed uploads sent once more.
+    pub async fn retry_uploads(&self, tasks: &TaskIds) -> Result<ChangedTasks, ClientError> {
+        self.post(&format!("{TASKS}/retry-upload"), tasks).await
+    }
+
     pub async fn cancel_tasks(&self, tasks: &TaskIds) -> Result<ChangedTasks, ClientError> {
         self.post(&format!("{TASKS}/cancel"), tasks).await
     }

@@ -77,6 +77,9 @@ pub struct TaskOptions {
     /// Send the contents of $OUTPUT to this folder afterwards
     #[arg(short, long, value_name = "URI")]
     pub output: Option<String>,
+    /// Take over the outputs of an execution that was given the same, if there is one
+    #[arg(long)]
+    pub use_cache: bool,
     /// Start when these tasks have succeeded; - reads their ids; repeatable
     #[arg(short = 'R', long, visible_alias = "requirements", value_name = "ID")]
     pub after: Vec<IdsOrStdin<TaskId>>,

@@ -191,6 +191,7 @@ fn fixed(args: &LaunchArgs, stdin: FromStdin) -> TaskSpec {
         input: Vec::new(),
         resource: Vec::new(),
         output: None,
+        use_cache: task.use_cache,
         uid: task.uid,
         gid: task.gid,
         retry: task.retry,

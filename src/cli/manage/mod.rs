@@ -2,6 +2,7 @@
 
 mod batch;
 mod change;
+mod config;
 mod debug;
 mod execution;
 mod file;
@@ -33,6 +34,7 @@ pub struct ManageArgs {
 #[derive(Debug, Subcommand)]
 enum Object {
     File(file::FileArgs),
+    Config(config::ConfigArgs),
     Server(server::ServerArgs),
     #[command(flatten)]
     OfServer(ObjectOfServer),
@@ -52,6 +54,7 @@ enum ObjectOfServer {
 pub async fn cmd_manage(global: &GlobalArgs, args: ManageArgs) -> Result<u8, CliError> {
     let object = match args.object {
         Object::File(args) => return file::cmd_file(global, args).await,
+        Object::Config(args) => return config::cmd_config(global, args),
         Object::Server(args) => return server::cmd_server(global, args).await,
         Object::OfServer(object) => object,
     };

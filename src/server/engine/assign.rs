@@ -262,6 +262,7 @@ impl State {
             },
             worker: worker_id,
             phase: Phase::Downloading,
+            transfer: None,
             ready_at: None,
             slots,
         };

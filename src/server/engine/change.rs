@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use crate::api::cache::CacheKey;
 use crate::api::token::Role;
 use crate::domain::batch::{BatchPause, BatchSettings};
 use crate::domain::demand::Demand;
@@ -104,10 +105,22 @@ pub struct ExecutionRow {
     pub started_at: Option<Timestamp>,
     pub ended_at: Option<Timestamp>,
     pub finished_at: Option<Timestamp>,
+    /// How it ended; of one that sends its outputs once more, how it had ended
+    /// before.
     pub outcome: Option<Box<Outcome>>,
     pub output: OutputSizes,
     /// None but on workers of the original.
     pub keepsake: Option<Box<Keepsake>>,
+}
+
+/// What an execution has made that others may take over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CachedRow {
+    pub execution: ExecutionId,
+    pub key: CacheKey,
+    pub output: String,
+    /// As JSON.
+    pub files: String,
 }
 
 /// Why an execution that is still under way shall end, and what its task does then.
@@ -205,6 +218,7 @@ pub struct ChangeSet {
     pub moved_tasks: FxHashMap<TaskId, (BatchId, BatchName)>,
     pub deleted_tasks: Vec<DeletedTask>,
     pub executions: FxHashMap<ExecutionId, ExecutionRow>,
+    pub cached: Vec<CachedRow>,
     /// Batches that changed. Their rows are made when the set is handed over,
     /// and not for each task that is counted in them.
     pub touched_batches: FxHashSet<BatchId>,
@@ -239,6 +253,7 @@ impl ChangeSet {
             && self.moved_tasks.is_empty()
             && self.deleted_tasks.is_empty()
             && self.executions.is_empty()
+            && self.cached.is_empty()
             && self.touched_batches.is_empty()
             && self.batches.is_empty()
             && self.purged_batches.is_empty()

@@ -14,7 +14,9 @@ use crate::api::task::{Dependents, EditEnded, EditRunning, Unfit};
 use crate::api::token::Role;
 use crate::api::worker::{Clean, HandledOrphans, Orphan, UpdateWorker};
 use crate::domain::demand::Demand;
-use crate::domain::execution::{Failure, Keepsake, OutputSizes, Phase, Suspension};
+use crate::domain::execution::{
+    Failure, Keepsake, OutputSizes, Phase, Suspension, TransferProgress,
+};
 use crate::domain::signal::Signal;
 use crate::domain::task::{Hold, TaskState};
 use crate::domain::worker::{Machine, WantedState, WorkerSettings, WorkerStats};
@@ -30,6 +32,13 @@ pub enum Command {
     RelaunchTasks {
         tasks: Vec<TaskId>,
         unfit: Unfit,
+    },
+    /// Has the outputs of failed uploads sent once more.
+    RetryUploads {
+        tasks: Vec<TaskId>,
+        unfit: Unfit,
+        /// Their latest executions, as the database has them.
+        executions: Vec<(ExecutionId, ExecutionRow)>,
     },
     CancelTasks {
         tasks: Vec<TaskId>,
@@ -209,12 +218,13 @@ pub struct NewWorker {
 pub struct Pulse {
     pub stats: WorkerStats,
     pub phases: Vec<(ExecutionId, Phase)>,
-    /// How far the transfers of the worker are, in words.
-    pub transfers: Vec<(ExecutionId, String)>,
+    /// How far the images are that the worker fetches, in words.
+    pub pulls: Vec<(ExecutionId, String)>,
     pub draining: bool,
     /// The silence after which the agent takes its tasks for lost; none: never.
     pub lease: Option<Duration>,
     pub orphans: Vec<Orphan>,
+    pub transfers: Vec<(ExecutionId, TransferProgress)>,
 }
 
 /// A task to be queued, checked already.
@@ -327,6 +337,10 @@ pub enum Refusal {
     NoBatch(BatchName),
     #[error("task {0} is {1}, and no command of it runs")]
     NotRunning(TaskId, TaskState),
+    #[error("task {0} did not fail for want of an upload: there is nothing to send once more")]
+    NoFailedUpload(TaskId),
+    #[error("the worker that has run task {0} is deleted, or keeps no files")]
+    FilesAreGone(TaskId),
     #[error("task {0} is {1}, not paused")]
     NotPaused(TaskId, TaskState),
     #[error("task {0} is paused already")]
@@ -403,6 +417,12 @@ pub enum Effect {
         task: TaskId,
         revision: u32,
     },
+    /// Send what an ended execution has made.
+    Resend {
+        worker: WorkerId,
+        execution: ExecutionId,
+        row: Box<ExecutionRow>,
+    },
     Adopt {
         worker: WorkerId,
         executions: Vec<ExecutionId>,
@@ -435,6 +455,7 @@ pub enum Effect {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LiveTask {
     pub phase: Option<Phase>,
+    pub transfer: Option<TransferProgress>,
     pub why: Option<String>,
 }
 

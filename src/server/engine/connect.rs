@@ -9,7 +9,7 @@ use rustc_hash::FxHashSet;
 
 use crate::api::link::{Held, Verdict};
 use crate::api::token::Role;
-use crate::domain::execution::{ExecutionState, Phase, Suspension};
+use crate::domain::execution::{ExecutionState, Phase, Suspension, TransferProgress};
 use crate::domain::task::TaskEvent;
 use crate::domain::worker::{SeenState, WantedState};
 use crate::domain::{ExecutionId, TokenId, WorkerId};
@@ -108,18 +108,19 @@ impl State {
         link: LinkId,
         pulse: Pulse,
     ) -> Result<Reply, Refusal> {
-        let Pulse { stats, phases, transfers, draining, lease, orphans } = pulse;
+        let Pulse { stats, phases, pulls, draining, lease, orphans, transfers } = pulse;
         self.hear(context, id, link)?;
         if let Some(worker) = self.workers.get_mut(&id) {
             worker.stats = Some(stats);
             worker.leaving = draining;
             worker.agent_lease = lease;
             worker.orphans = orphans;
-            worker.transfers = transfers;
+            worker.pulls = pulls;
             let batch = worker.batch;
             self.rank_worker(id);
             self.assign(context, batch);
         }
+        self.note_transfers(id, transfers);
         self.settle_with(context, id);
         for (execution, phase) in phases {
             let before_the_run = matches!(phase, Phase::Downloading | Phase::Ready);
@@ -135,6 +136,25 @@ impl State {
             }
         }
         Ok(Reply::Done)
+    }
+
+    /// Notes how the downloads and uploads of a worker get on; the others it has
+    /// not, or no longer.
+    fn note_transfers(&mut self, id: WorkerId, transfers: Vec<(ExecutionId, TransferProgress)>) {
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        let told: Vec<ExecutionId> = transfers.iter().map(|(execution, _)| *execution).collect();
+        for execution in std::mem::replace(&mut worker.transfers, told) {
+            if let Some(live) = self.executions.get_mut(&execution) {
+                live.transfer = None;
+            }
+        }
+        for (execution, transfer) in transfers {
+            if let Some(live) = self.executions.get_mut(&execution)
+                && live.worker == id
+            {
+                live.transfer = Some(transfer);
+            }
+        }
     }
 
     /// Renews the leases of a worker that speaks over its present link.
@@ -188,7 +208,7 @@ impl State {
             failure: None,
             faults: Vec::new(),
             orphans: Vec::new(),
-            transfers: Vec::new(),
+            pulls: Vec::new(),
             agent_lease: self.lost_after(batch),
             reserved_for: None,
             version: connect.version.clone(),
@@ -201,6 +221,7 @@ impl State {
             last_heard: context.now.monotonic,
             last_contact: Some(context.now.wall),
             stats: None,
+            transfers: Vec::new(),
             executions: FxHashSet::default(),
             held: 0,
             candidate_key: None,
@@ -284,6 +305,9 @@ impl State {
                     revision: live.row.revision,
                 });
                 self.tell_suspension_if_any(context, execution);
+            } else if live.row.outcome.is_some() {
+                let row = Box::new(live.row.clone());
+                context.effects.push(Effect::Resend { worker: id, execution, row });
             } else {
                 self.lose_execution(context, execution, "the agent came back without it");
             }

@@ -37,7 +37,7 @@ impl State {
                     return format!("batch `{}` is paused", batch.name);
                 }
                 match live.phase {
-                    Phase::Downloading => match self.transfer_of(task.life.execution(), live) {
+                    Phase::Downloading => match self.pull_of(task.life.execution(), live) {
                         Some(progress) => format!("worker {name} fetches its data: {progress}"),
                         None => format!("worker {name} fetches its data"),
                     },
@@ -49,7 +49,8 @@ impl State {
             }
             TaskLife::Running(_) | TaskLife::Succeeded | TaskLife::Failed => None,
         };
-        LiveTask { phase, why }
+        let transfer = execution.and_then(|execution| execution.transfer);
+        LiveTask { phase, transfer, why }
     }
 
     /// Why none of a batch's tasks runs, when some could.
@@ -68,10 +69,10 @@ impl State {
         }
     }
 
-    /// How far the data of an execution is, as its worker told last.
-    fn transfer_of(&self, id: Option<ExecutionId>, live: &Execution) -> Option<&str> {
-        let transfers = &self.workers.get(&live.worker)?.transfers;
-        let own = transfers.iter().find(|(execution, _)| Some(*execution) == id);
+    /// How far the image of an execution is, as its worker told last.
+    fn pull_of(&self, id: Option<ExecutionId>, live: &Execution) -> Option<&str> {
+        let pulls = &self.workers.get(&live.worker)?.pulls;
+        let own = pulls.iter().find(|(execution, _)| Some(*execution) == id);
         own.map(|(_, progress)| progress.as_str())
     }
 

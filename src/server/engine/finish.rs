@@ -23,6 +23,11 @@ impl State {
         if let Some(ending) = ending {
             outcome.failure = Some(person_ended(ending));
         }
+        if let Some(before) = execution.row.outcome.take()
+            && let Some(failed) = outcome.failure.take()
+        {
+            outcome = Outcome { failure: Some(not_sent_again(failed)), ..*before };
+        }
         execution.row.state = match &outcome.failure {
             None => ExecutionState::Succeeded,
             Some(failure) if failure.class == FailureClass::Refused => ExecutionState::Refused,
@@ -139,6 +144,9 @@ impl State {
 
     /// Notes how long a command that succeeded has run.
     fn count_runtime(&mut self, context: &mut Context<'_>, execution: &Execution) {
+        if execution.row.outcome.as_ref().is_some_and(|outcome| outcome.reused.is_some()) {
+            return;
+        }
         let (Some(started), Some(ended)) =
             (execution.row.started_at, execution.row.ended_at.or(execution.row.finished_at))
         else {
@@ -181,6 +189,17 @@ enum Again {
     AsItWas,
     /// A person wants it run.
     AsWanted,
+}
+
+/// The failure of an execution that could not send its outputs once more. Whatever
+/// kept it from that, its command is not run again for it.
+fn not_sent_again(failed: Failure) -> Failure {
+    let Failure { class, reason } = failed;
+    let reason = match class {
+        FailureClass::Upload => reason,
+        _ => format!("its outputs were not sent again: {reason}"),
+    };
+    failure(FailureClass::Upload, reason)
 }
 
 /// What stands as the failure of an execution that a person ended.

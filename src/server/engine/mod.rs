@@ -37,6 +37,7 @@ mod owner;
 mod recall;
 mod report;
 mod requirements;
+mod resend;
 mod rest;
 mod stop;
 mod task_table;
@@ -76,6 +77,9 @@ impl State {
         match command {
             Command::CreateTasks(tasks) => self.create_tasks(context, tasks),
             Command::RelaunchTasks { tasks, unfit } => self.relaunch_tasks(context, &tasks, unfit),
+            Command::RetryUploads { tasks, unfit, executions } => {
+                self.retry_uploads(context, &tasks, unfit, executions)
+            }
             Command::CancelTasks { tasks, unfit } => self.cancel_tasks(context, &tasks, unfit),
             Command::PauseTasks { tasks, unfit } => self.pause_tasks(context, &tasks, unfit),
             Command::ResumeTasks { tasks, unfit } => self.resume_tasks(context, &tasks, unfit),

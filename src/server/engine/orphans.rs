@@ -126,6 +126,7 @@ impl State {
             },
             worker: id,
             phase: if started { Phase::Running } else { Phase::Downloading },
+            transfer: None,
             ready_at: None,
             slots,
         };

@@ -303,6 +303,11 @@ impl Owner {
                         self.waiting.edits.push((sender.clone(), execution, task, revision));
                     }
                 }
+                Effect::Resend { worker, execution, row } => {
+                    if let Some((_, sender)) = self.links.get(&worker) {
+                        self.waiting.resends.push((sender.clone(), execution, *row));
+                    }
+                }
                 Effect::Adopt { worker, executions } => {
                     self.order(worker, LinkMessage::Adopt { executions });
                 }

@@ -5,9 +5,10 @@
 use rustc_hash::FxHashSet;
 
 use crate::domain::task::{TaskLife, Until};
-use crate::domain::{BatchId, BatchName, TaskId};
+use crate::domain::{BatchId, BatchName, ExecutionId, TaskId};
 
 use super::super::store::StoreError;
+use super::change::ExecutionRow;
 use super::command::NewTask;
 use super::owner::Owner;
 use super::state::Requirement;
@@ -24,8 +25,13 @@ impl Owner {
         let with_requirements =
             matches!(command, Command::RelaunchTasks { .. } | Command::EditTasks { .. });
         let deleted = self.deleted_lately();
+        for id in &named {
+            self.recall_one(*id, &deleted)?;
+        }
+        if let Command::RetryUploads { executions, .. } = command {
+            *executions = self.latest_executions(&named)?;
+        }
         for id in named {
-            self.recall_one(id, &deleted)?;
             if with_requirements {
                 for required in self.state.requirements.get(&id).cloned().unwrap_or_default() {
                     self.recall_one(required.task, &deleted)?;
@@ -33,6 +39,25 @@ impl Owner {
             }
         }
         Ok(())
+    }
+
+    /// The latest executions of tasks, as far as they have ended.
+    fn latest_executions(
+        &self,
+        tasks: &[TaskId],
+    ) -> Result<Vec<(ExecutionId, ExecutionRow)>, Refusal> {
+        let mut found = Vec::new();
+        for task in tasks {
+            let Some(id) = self.state.tasks.get(task).and_then(|task| task.execution) else {
+                continue;
+            };
+            let row = match self.open.executions.get(&id) {
+                Some(row) => Some(row.clone()),
+                None => self.outside.reader.find_execution(id).map_err(unreadable)?,
+            };
+            found.extend(row.filter(|row| row.finished_at.is_some()).map(|row| (id, row)));
+        }
+        Ok(found)
     }
 
     fn tasks_named_by(&self, command: &Command) -> Result<Vec<TaskId>, Refusal> {
@@ -53,6 +78,7 @@ impl Owner {
                 })
                 .collect(),
             Command::RelaunchTasks { tasks, .. }
+            | Command::RetryUploads { tasks, .. }
             | Command::CancelTasks { tasks, .. }
             | Command::PauseTasks { tasks, .. }
             | Command::ResumeTasks { tasks, .. }

@@ -4,12 +4,13 @@
 //! its execution was given to another: only the live execution of its own
 //! worker is heard, all else gets a verdict and changes nothing.
 
+use crate::api::cache::CacheEntry;
 use crate::api::link::{Report, ReportEvent, Verdict};
-use crate::domain::execution::{ExecutionState, Phase};
+use crate::domain::execution::{ExecutionState, Outcome, Phase};
 use crate::domain::task::TaskEvent;
 use crate::domain::{ExecutionId, WorkerId};
 
-use super::change::Ending;
+use super::change::{CachedRow, Ending};
 use super::command::Received;
 use super::state::{LinkId, State};
 use super::{Context, Refusal, Reply};
@@ -54,7 +55,8 @@ impl State {
             ReportEvent::Accepted => self.on_accepted(context, &report),
             ReportEvent::Started => self.on_started(context, &report),
             ReportEvent::Uploading { .. } => self.on_uploading(context, &report),
-            ReportEvent::Finished { outcome, ended_at, .. } => {
+            ReportEvent::Finished { outcome, ended_at, cached, .. } => {
+                self.note_cached(context, id, &outcome, cached);
                 self.on_accepted(context, &Report { event: ReportEvent::Accepted, ..report });
                 if let Some(execution) = self.executions.get_mut(&id) {
                     execution.row.output = output;
@@ -83,6 +85,25 @@ impl State {
             Verdict::Settled
         } else {
             Verdict::Superseded
+        }
+    }
+
+    /// Keeps what others may take over, of an execution that ended well.
+    fn note_cached(
+        &self,
+        context: &mut Context<'_>,
+        id: ExecutionId,
+        outcome: &Outcome,
+        cached: Option<Box<CacheEntry>>,
+    ) {
+        let is_ended = self.executions.get(&id).is_none_or(|live| live.row.ending.is_some());
+        if let Some(entry) = cached
+            && outcome.failure.is_none()
+            && !is_ended
+            && let Ok(files) = serde_json::to_string(&entry.files)
+        {
+            let CacheEntry { key, output, .. } = *entry;
+            context.changes.cached.push(CachedRow { execution: id, key, output, files });
         }
     }
 

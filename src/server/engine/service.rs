@@ -11,18 +11,20 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
+use serde_json::value::RawValue;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::api::event::Event;
-use crate::api::link::Verdict;
+use crate::api::link::{Resend, Start, Verdict};
 use crate::api::worker::Clean;
-use crate::domain::execution::Suspension;
+use crate::domain::execution::{Outcome, Suspension};
 use crate::domain::signal::Signal;
 use crate::domain::time::Clock;
 use crate::domain::worker::{WantedState, WorkerSettings};
 use crate::domain::{BatchId, ExecutionId, TaskId, TokenId};
 
 use super::super::store::{CommitError, Store, StoreError, Writer};
+use super::change::ExecutionRow;
 use super::owner::{Outside, Owner};
 use super::state::{LinkId, Policy};
 use super::{Command, Refusal, Reply, State};
@@ -69,8 +71,43 @@ pub enum LinkMessage {
         what: Clean,
     },
     Restart,
+    Resend(Box<ResendOrder>),
     /// The link ends here.
     Close,
+}
+
+/// An order to send outputs once more, with the specification of the task.
+#[derive(Debug, Clone)]
+pub struct ResendOrder {
+    pub execution: ExecutionId,
+    pub row: ExecutionRow,
+    pub spec: Arc<str>,
+}
+
+impl ResendOrder {
+    /// What the agent is told.
+    #[must_use]
+    pub fn resend(&self, spec: Box<RawValue>) -> Resend {
+        let row = &self.row;
+        let mut outcome = row.outcome.as_deref().cloned().unwrap_or_else(Outcome::good);
+        outcome.failure = None;
+        let started_at = row.started_at.unwrap_or(row.assigned_at);
+        let start = Start {
+            execution: self.execution,
+            task: row.task,
+            attempt: row.attempt,
+            revision: row.revision,
+            spec,
+        };
+        Resend {
+            start,
+            outcome,
+            accepted_at: row.accepted_at.unwrap_or(started_at),
+            started_at,
+            ended_at: row.ended_at.unwrap_or(started_at),
+            output: row.output,
+        }
+    }
 }
 
 /// The sending side of a link.

@@ -13,7 +13,7 @@ use strum::{EnumCount, IntoEnumIterator};
 use crate::api::worker::Orphan;
 use crate::domain::batch::{BatchPause, BatchSettings, LostAfter};
 use crate::domain::demand::Demand;
-use crate::domain::execution::{ExecutionState, Phase};
+use crate::domain::execution::{ExecutionState, Phase, TransferProgress};
 use crate::domain::task::{Hold, TaskLife, TaskState, Until};
 use crate::domain::worker::{
     Machine, SeenState, WantedState, WorkerSettings, WorkerState, WorkerStats,
@@ -128,6 +128,8 @@ pub struct Execution {
     pub row: ExecutionRow,
     pub worker: WorkerId,
     pub phase: Phase,
+    /// How its download or upload gets on, as the last heartbeat told.
+    pub transfer: Option<TransferProgress>,
     /// When a heartbeat told that its data are complete. Stored once the command starts.
     pub ready_at: Option<Timestamp>,
     /// Slots that it takes of its worker.
@@ -172,8 +174,8 @@ pub struct Worker {
     pub faults: Vec<TaskId>,
     /// What its agent holds and this server does not know.
     pub orphans: Vec<Orphan>,
-    /// How far its downloads and uploads were at its last heartbeat, in words.
-    pub transfers: Vec<(ExecutionId, String)>,
+    /// How far the images that it fetches were at its last heartbeat, in words.
+    pub pulls: Vec<(ExecutionId, String)>,
     /// The silence after which its agent believes that it has lost its tasks;
     /// none: never.
     pub agent_lease: Option<Duration>,
@@ -189,6 +191,8 @@ pub struct Worker {
     pub last_heard: Monotonic,
     pub last_contact: Option<Timestamp>,
     pub stats: Option<WorkerStats>,
+    /// Those of its executions whose data are on their way.
+    pub transfers: Vec<ExecutionId>,
     pub executions: FxHashSet<ExecutionId>,
     /// The slots that they take of its capacity; uploading ones take none.
     pub held: u32,
@@ -293,7 +297,7 @@ impl Execution {
             ExecutionState::Running => Phase::Running,
             _ => Phase::Downloading,
         };
-        Self { row, worker, phase, ready_at: None, slots: 1 }
+        Self { row, worker, phase, transfer: None, ready_at: None, slots: 1 }
     }
 }
 

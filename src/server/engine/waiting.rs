@@ -6,7 +6,8 @@ use crate::api::event::Event;
 use crate::domain::{ExecutionId, TaskId, TokenId};
 
 use super::super::store::{CommitDone, CommitError};
-use super::service::{Audience, LinkMessage, LinkSender, ReplySender};
+use super::change::ExecutionRow;
+use super::service::{Audience, LinkMessage, LinkSender, ReplySender, ResendOrder};
 use super::{Refusal, Reply};
 
 /// What waits for one commit.
@@ -18,6 +19,8 @@ pub(super) struct Waiting {
     pub starts: Vec<WaitingStart>,
     /// Edits of accepted executions, whose specs are in the commit.
     pub edits: Vec<(LinkSender, ExecutionId, TaskId, u32)>,
+    /// Uploads that are tried once more, whose specs are in the commit.
+    pub resends: Vec<(LinkSender, ExecutionId, ExecutionRow)>,
     pub events: Vec<Event>,
     pub ended: Vec<TaskId>,
     pub complete: Vec<ExecutionId>,
@@ -39,6 +42,7 @@ impl Waiting {
             && self.orders.is_empty()
             && self.starts.is_empty()
             && self.edits.is_empty()
+            && self.resends.is_empty()
             && self.events.is_empty()
             && self.ended.is_empty()
             && self.complete.is_empty()
@@ -61,6 +65,12 @@ impl Waiting {
         for (sender, execution, task, revision) in self.edits {
             if let Some(spec) = done.spec(task) {
                 let _ = sender.send(LinkMessage::Edit { execution, revision, spec });
+            }
+        }
+        for (sender, execution, row) in self.resends {
+            if let Some(spec) = done.spec(row.task) {
+                let order = ResendOrder { execution, row, spec };
+                let _ = sender.send(LinkMessage::Resend(Box::new(order)));
             }
         }
         for (reply, answer) in self.replies {

@@ -104,6 +104,10 @@ impl From<Refusal> for ApiError {
             | Refusal::NoOrphan { .. } => Self::not_found(message),
             Refusal::TaskEnded(..) => Self::new(ErrorCode::Conflict, message)
                 .hint("to run it again: scitq manage task relaunch"),
+            Refusal::NoFailedUpload(_) | Refusal::FilesAreGone(_) => {
+                Self::new(ErrorCode::Conflict, message)
+                    .hint("to run it again: scitq manage task relaunch")
+            }
             Refusal::NotRunning(..) => Self::new(ErrorCode::Conflict, message)
                 .hint("to end a task that does not run: scitq manage task cancel"),
             Refusal::Runs(_) => Self::new(ErrorCode::Conflict, message)

@@ -16,7 +16,7 @@ use crate::api::error::ErrorCode;
 
 use super::super::auth::{AuthError, Need, Principal, allows};
 use super::super::config::PlainTokens;
-use super::super::failures::{Judgement, MOST};
+use super::super::failures::Judgement;
 use super::App;
 use super::error::{ApiError, ApiResult};
 use super::metrics::Counts;
@@ -148,7 +148,7 @@ fn is_one_of_many(app: &App, address: IpAddr) -> bool {
     app.counts.wrong_tokens.fetch_add(1, Ordering::Relaxed);
     let judgement = app.failures.note(address, app.clock.now().monotonic);
     if judgement == Judgement::Begin {
-        tracing::warn!(%address, "more than {MOST} wrong tokens came from there within a minute");
+        tracing::warn!(%address, "too many wrong tokens came from there within a minute");
     }
     judgement != Judgement::Tell
 }

@@ -197,6 +197,7 @@ async fn store(
             exit_code: execution.exit_code,
             signal: execution.signal,
             usage: None,
+            reused: None,
         })),
         output,
         keepsake: (keepsake != Keepsake::default()).then(|| Box::new(keepsake)),

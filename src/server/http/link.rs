@@ -1,11 +1,13 @@
 //! `/api/v2/agent/link`: an agent's link, from its hello to its end.
 //! What is said over it is in [`crate::api::link`].
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::State;
+use axum::Extension;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
+use axum::extract::{ConnectInfo, State};
 use axum::response::Response;
 use futures_util::StreamExt;
 use tokio::sync::mpsc;
@@ -18,7 +20,8 @@ use super::super::engine::command::{Command, Connected, Reply};
 use super::super::link::{self, NotWelcome};
 use super::App;
 use super::gate::Caller;
-use super::link_session::Session;
+use super::link_session::{Session, Speaker};
+use super::site_storage::{Audience, StorageFile};
 
 /// How long a new link may take to say hello.
 const HELLO_WITHIN: Duration = Duration::from_secs(10);
@@ -33,22 +36,25 @@ const READ_BUFFER: usize = 8 << 10;
 pub(super) async fn open(
     State(app): State<Arc<App>>,
     caller: Caller,
+    peer: Option<Extension<ConnectInfo<SocketAddr>>>,
     upgrade: WebSocketUpgrade,
 ) -> Response {
+    let audience = Audience::of_plain(peer.map(|Extension(ConnectInfo(address))| address));
+    let storage = StorageFile::new(&app, audience);
     upgrade
         .read_buffer_size(READ_BUFFER)
         .max_frame_size(MAX_FRAME)
         .max_message_size(MAX_FRAME)
-        .on_upgrade(move |socket| serve(app, caller, socket))
+        .on_upgrade(move |socket| serve(app, caller, storage, socket))
 }
 
-async fn serve(app: Arc<App>, caller: Caller, mut socket: WebSocket) {
+async fn serve(app: Arc<App>, caller: Caller, storage: StorageFile, mut socket: WebSocket) {
     let hello = tokio::select! {
         hello = read_hello(&mut socket) => hello,
         () = app.stop_asked() => return,
     };
     let outcome = match hello {
-        Some(Ok(hello)) => welcome(&app, &caller, hello).await,
+        Some(Ok(hello)) => welcome(&app, &caller, storage, hello).await,
         Some(Err(refused)) => Err(refused),
         None => return,
     };
@@ -90,6 +96,7 @@ async fn read_hello(socket: &mut WebSocket) -> Option<Result<Hello, NotWelcome>>
 async fn welcome(
     app: &Arc<App>,
     caller: &Caller,
+    storage: StorageFile,
     hello: Hello,
 ) -> Result<Option<(Session, Welcome)>, NotWelcome> {
     let link_id = app.next_link_id();
@@ -110,13 +117,17 @@ async fn welcome(
     enter_token(app, &name, &connected, secret.as_ref());
     let wanted = link::still_wanted(&connected);
     let Ok(mine) = app.store.readers.output_limits(wanted).await else { return Ok(None) };
-    let session = Session::new(app, caller, connected.worker, link_id, orders, mine);
+    let news = storage.news();
+    let speaker =
+        Speaker { caller: caller.clone(), worker: connected.worker, link: link_id, storage };
+    let session = Session::new(app, speaker, orders, mine);
     let Ok(sizes) = app.output.sizes_of(held.clone()).await else { return Ok(None) };
     let identity = app.engine.query(|state| (state.store.clone(), state.epoch)).await;
     let Ok(identity) = identity else { return Ok(None) };
     let token = secret.map(|secret| app.handed_out(&secret));
     let output = held.into_iter().zip(sizes).collect();
-    Ok(Some((session, link::welcome(connected, token, identity, output))))
+    let welcome = Welcome { storage: news, ..link::welcome(connected, token, identity, output) };
+    Ok(Some((session, welcome)))
 }
 
 /// Lets the new token in, and its predecessors no longer.

@@ -14,7 +14,8 @@ use rustc_hash::FxHashMap;
 use serde::Deserialize;
 use tokio::sync::mpsc;
 
-use crate::api::link::{Down, OutputChunk, Report, Up, Welcome};
+use crate::api::cache::CacheKey;
+use crate::api::link::{Down, Heartbeat, OutputChunk, Report, Up, Welcome};
 use crate::domain::{ExecutionId, WorkerId};
 
 use super::super::engine::service::LinkMessage;
@@ -24,6 +25,7 @@ use super::super::output::OutputError;
 use super::super::store::OwnLimit;
 use super::App;
 use super::gate::Caller;
+use super::site_storage::StorageFile;
 
 /// Orders that are put into one write.
 const MOST_AT_ONCE: usize = 256;
@@ -39,7 +41,17 @@ pub(super) struct Session {
 struct Reader {
     app: Arc<App>,
     conversation: Conversation,
+    storage: StorageFile,
     mine: Mine,
+}
+
+/// The agent at the other end.
+#[derive(Debug)]
+pub(super) struct Speaker {
+    pub caller: Caller,
+    pub worker: WorkerId,
+    pub link: LinkId,
+    pub storage: StorageFile,
 }
 
 /// The executions for which this agent may send output, and how much of it is
@@ -57,16 +69,15 @@ enum End {
 impl Session {
     pub(super) fn new(
         app: &Arc<App>,
-        caller: &Caller,
-        worker: WorkerId,
-        link: LinkId,
+        speaker: Speaker,
         orders: mpsc::UnboundedReceiver<LinkMessage>,
         mine: FxHashMap<ExecutionId, OwnLimit>,
     ) -> Self {
         let mine = Arc::new(Mutex::new(mine));
-        let (engine, actor) = (app.engine.clone(), Arc::clone(&caller.name));
-        let conversation = Conversation { engine, actor, worker, link };
-        let reader = Reader { app: Arc::clone(app), conversation, mine };
+        let Speaker { caller, worker, link, storage } = speaker;
+        let conversation =
+            Conversation { engine: app.engine.clone(), actor: caller.name, worker, link };
+        let reader = Reader { app: Arc::clone(app), conversation, storage, mine };
         Self { reader, orders }
     }
 
@@ -192,9 +203,34 @@ impl Reader {
     async fn on_text(&self, text: &str) -> Result<Option<Answer>, End> {
         match serde_json::from_str(text).map_err(|error| End::Malformed(error.to_string()))? {
             Up::Hello(_) => Err(End::Malformed("a second hello".to_owned())),
-            Up::Heartbeat(heartbeat) => Ok(Some(self.conversation.on_heartbeat(*heartbeat))),
+            Up::Heartbeat(heartbeat) => Ok(Some(self.on_heartbeat(*heartbeat))),
             Up::Reports { number, reports } => self.on_reports(number, reports).await.map(Some),
+            Up::FindCached { execution, key } => Ok(Some(self.on_find_cached(execution, key))),
         }
+    }
+
+    /// The answer tells what is new about the site's storage, too.
+    fn on_heartbeat(&self, heartbeat: Heartbeat) -> Answer {
+        let storage = self.storage.news();
+        let answer = self.conversation.on_heartbeat(heartbeat);
+        Box::pin(async move {
+            Ok(match answer.await? {
+                Down::HeartbeatAck { number, .. } => Down::HeartbeatAck { number, storage },
+                other => other,
+            })
+        })
+    }
+
+    /// Looks for outputs that an execution can take over.
+    fn on_find_cached(&self, execution: ExecutionId, key: CacheKey) -> Answer {
+        let readers = Arc::clone(&self.app.store.readers);
+        Box::pin(async move {
+            let found = readers.find_cached(key).await.unwrap_or_else(|error| {
+                tracing::error!(%error, "cannot look for outputs to take over");
+                Vec::new()
+            });
+            Ok(Down::Cached { execution, found })
+        })
     }
 
     /// Passes reports on. What they say has ended has its output on disk first:

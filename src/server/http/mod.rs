@@ -20,6 +20,7 @@ mod metrics;
 mod openapi;
 mod output;
 mod request;
+mod site_storage;
 pub(super) mod specs;
 mod status;
 mod task_changes;

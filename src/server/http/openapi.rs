@@ -59,6 +59,7 @@ fn changing() -> Routes {
     OpenApiRouter::new()
         .routes(routes!(tasks::create))
         .routes(routes!(task_changes::relaunch))
+        .routes(routes!(task_changes::retry_upload))
         .routes(routes!(task_changes::cancel))
         .routes(routes!(task_changes::pause))
         .routes(routes!(task_changes::resume))

@@ -31,6 +31,22 @@ pub(super) async fn relaunch(
     change(&app, &caller, Command::RelaunchTasks { tasks: ids, unfit }, key).await
 }
 
+/// Send the outputs of tasks once more
+///
+/// Of tasks that failed with the class `upload`: their files are still on the
+/// worker, and are sent without running the command again.
+#[utoipa::path(post, path = "/api/v2/tasks/retry-upload", tag = "tasks", request_body = TaskIds,
+    params(("idempotency-key" = Option<String>, Header)),
+    responses((status = 200, body = ChangedTasks), (status = "4XX", body = ErrorBody)))]
+pub(super) async fn retry_upload(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Change { value: TaskIds { ids, unfit }, key }: Change<TaskIds>,
+) -> ApiResult<Json<ChangedTasks>> {
+    let command = Command::RetryUploads { tasks: ids, unfit, executions: Vec::new() };
+    change(&app, &caller, command, key).await
+}
+
 /// Cancel tasks
 ///
 /// Those that wait end at once, those that run get SIGTERM and, after 10 s, SIGKILL.

@@ -82,6 +82,7 @@ pub(super) async fn show(
         executions,
         phases,
         why,
+        transfer: live.transfer,
     }))
 }
 

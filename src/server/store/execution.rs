@@ -5,11 +5,13 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction, params, params_f
 use rustc_hash::FxHashMap;
 
 use crate::api::execution::{ExecutionView, ListExecutions};
-use crate::domain::execution::{ExecutionState, Failure, Outcome, OutputSizes, ResourceUsage};
+use crate::domain::execution::{
+    ExecutionState, Failure, Outcome, OutputSizes, ResourceUsage, Reused,
+};
 use crate::domain::{ExecutionId, TaskId, Timestamp, WorkerId};
 
 use super::super::engine::change::{Ending, ExecutionRow};
-use super::{StoreError, count_from_sql, count_to_sql, from_json, json, word};
+use super::{StoreError, cached, count_from_sql, count_to_sql, from_json, json, word};
 
 /// The limit that a task sets on the output that is kept, bytes; none: as the
 /// server has it.
@@ -28,7 +30,7 @@ pub struct ExecutionTimes {
 const COLUMNS: &str = "SELECT id, task, attempt, worker, worker_name, state, ending, assigned_at,
      accepted_at, started_at, ended_at, finished_at, failure, failure_reason, exit_code, signal,
      user_seconds, system_seconds, peak_memory_bytes, stdout_bytes, stderr_bytes,
-     revision, ready_at, keepsake FROM execution";
+     revision, ready_at, keepsake, reused_execution, reused_task FROM execution";
 
 pub(super) fn write(
     transaction: &Transaction<'_>,
@@ -38,19 +40,21 @@ pub(super) fn write(
         "INSERT INTO execution (id, task, attempt, worker, worker_name, state, ending, assigned_at,
              accepted_at, started_at, ended_at, finished_at, failure, failure_reason, exit_code,
              signal, user_seconds, system_seconds, peak_memory_bytes, stdout_bytes, stderr_bytes,
-             revision, ready_at, keepsake)
+             revision, ready_at, keepsake, reused_execution, reused_task)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18,
-             ?19, ?20, ?21, ?22, ?23, ?24)
+             ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26)
          ON CONFLICT (id) DO UPDATE SET state = ?6, ending = ?7, accepted_at = ?9,
              started_at = ?10, ended_at = ?11, finished_at = ?12, failure = ?13,
              failure_reason = ?14, exit_code = ?15, signal = ?16, user_seconds = ?17,
              system_seconds = ?18, peak_memory_bytes = ?19, stdout_bytes = ?20, stderr_bytes = ?21,
-             revision = ?22, ready_at = ?23, keepsake = ?24",
+             revision = ?22, ready_at = ?23, keepsake = ?24, reused_execution = ?25,
+             reused_task = ?26",
     )?;
     for (id, row) in rows {
         let outcome = row.outcome.as_deref();
         let failure = outcome.and_then(|outcome| outcome.failure.as_ref());
         let usage = outcome.and_then(|outcome| outcome.usage);
+        let reused = outcome.and_then(|outcome| outcome.reused);
         statement.execute(params![
             id.to_sql(),
             row.task.to_sql(),
@@ -76,6 +80,8 @@ pub(super) fn write(
             row.revision,
             row.ready_at.map(|date| date.0),
             row.keepsake.as_deref().map(json).transpose()?,
+            reused.map(|reused| reused.execution.to_sql()),
+            reused.map(|reused| reused.task.to_sql()),
         ])?;
     }
     Ok(())
@@ -95,6 +101,7 @@ pub(super) fn delete_of_task(
             .prepare_cached("INSERT OR IGNORE INTO garbage (execution) VALUES (?1)")?
             .execute([id.to_sql()])?;
     }
+    cached::delete_of_task(transaction, task)?;
     transaction
         .prepare_cached("DELETE FROM execution WHERE task = ?1")?
         .execute([task.to_sql()])?;
@@ -163,6 +170,7 @@ pub(super) fn find(
     Ok(find_row(connection, id)?.map(|row| view(id, row)))
 }
 
+/// The row of one, ended or not.
 pub(super) fn find_row(
     connection: &Connection,
     id: ExecutionId,
@@ -270,7 +278,10 @@ fn read(row: &Row<'_>) -> Result<(ExecutionId, ExecutionRow), StoreError> {
     let ending: Option<Ending> =
         ending.map(|text| word("ending of an execution", &text)).transpose()?;
     let date = |column| row.get::<_, Option<i64>>(column).map(|date| date.map(Timestamp));
-    let outcome = if state.is_final() { Some(Box::new(read_outcome(row)?)) } else { None };
+    let outcome = read_outcome(row)?;
+    // One that has not ended and has a failure is sending its outputs once more.
+    let is_known = state.is_final() || outcome.failure.is_some();
+    let outcome = is_known.then(|| Box::new(outcome));
     Ok((
         ExecutionId::from_sql(row.get(0)?),
         ExecutionRow {
@@ -319,7 +330,14 @@ fn read_outcome(row: &Row<'_>) -> Result<Outcome, StoreError> {
             peak_memory_bytes: count_from_sql(row.get(18)?),
         }),
     };
-    Ok(Outcome { failure, exit_code: row.get(14)?, signal: row.get(15)?, usage })
+    let reused = match (row.get::<_, Option<i64>>(24)?, row.get::<_, Option<i64>>(25)?) {
+        (Some(execution), Some(task)) => Some(Reused {
+            execution: ExecutionId::from_sql(execution),
+            task: TaskId::from_sql(task),
+        }),
+        _ => None,
+    };
+    Ok(Outcome { failure, exit_code: row.get(14)?, signal: row.get(15)?, usage, reused })
 }
 
 fn view(id: ExecutionId, row: ExecutionRow) -> ExecutionView {

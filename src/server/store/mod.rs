@@ -5,6 +5,7 @@
 
 mod audit;
 mod batch;
+mod cached;
 pub mod check;
 mod connection;
 mod execution;

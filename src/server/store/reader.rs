@@ -12,13 +12,14 @@ use tokio::task::spawn_blocking;
 
 use crate::api::audit::{AuditEntry, ListAudit};
 use crate::api::batch::FailureGroup;
+use crate::api::cache::{CacheHit, CacheKey};
 use crate::api::execution::{ExecutionView, ListExecutions};
 use crate::api::task::{RelatedTask, TaskView};
 use crate::domain::execution::ExecutionState;
 use crate::domain::task::{TaskSpec, TaskState};
 use crate::domain::{BatchId, BatchName, ExecutionId, TaskId, Timestamp, TokenId};
 
-use super::super::engine::change::TokenRow;
+use super::super::engine::change::{ExecutionRow, TokenRow};
 use super::execution::{ExecutionTimes, OwnLimit};
 use super::load::{ReadTask, read_task};
 use super::reply::StoredReply;
@@ -27,8 +28,8 @@ use super::task_list::{self, FoundTasks, TaskQuery};
 use super::task_view::FoundTask;
 use super::whole_list::{self, PlainExecution, PlainFilter, PlainTask, WorkerCount};
 use super::{
-    StoreError, audit, connection, execution, reply, requirement, task, task_failure, task_view,
-    token,
+    StoreError, audit, cached, connection, execution, reply, requirement, task, task_failure,
+    task_view, token,
 };
 
 /// Reads at the same time; more wait for their turn.
@@ -247,6 +248,13 @@ impl Readers {
     }
 }
 
+impl Readers {
+    /// What executions with this key have made, latest first.
+    pub async fn find_cached(self: &Arc<Self>, key: CacheKey) -> Result<Vec<CacheHit>, StoreError> {
+        self.read(move |connection| cached::find(connection, &key)).await
+    }
+}
+
 impl EngineReader {
     pub(super) const fn new(connection: Connection) -> Self {
         Self { connection }
@@ -255,6 +263,11 @@ impl EngineReader {
     /// A task as the last commit left it.
     pub fn find_task(&self, id: TaskId) -> Result<Option<ReadTask>, StoreError> {
         read_task(&self.connection, id)
+    }
+
+    /// An execution as the last commit left it.
+    pub fn find_execution(&self, id: ExecutionId) -> Result<Option<ExecutionRow>, StoreError> {
+        execution::find_row(&self.connection, id)
     }
 
     /// The failed tasks of a batch.

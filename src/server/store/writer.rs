@@ -16,7 +16,9 @@ use thiserror::Error;
 use crate::domain::{BatchId, ExecutionId, TaskId};
 
 use super::super::engine::ChangeSet;
-use super::{StoreError, audit, batch, execution, meta, reply, requirement, task, token, worker};
+use super::{
+    StoreError, audit, batch, cached, execution, meta, reply, requirement, task, token, worker,
+};
 
 /// When nothing else is to be done, more than this is written back from the log
 /// to the database.
@@ -250,6 +252,7 @@ fn write(
     task::edit(&transaction, &changes.edited_tasks)?;
     task::move_to_batch(&transaction, &changes.moved_tasks)?;
     execution::write(&transaction, &changes.executions)?;
+    cached::write(&transaction, &changes.cached)?;
     let mut deleted = task::delete(&transaction, &changes.deleted_tasks)?;
     let (purged, gone) =
         task::delete_of_batches(&transaction, &changes.purged_batches, PURGED_AT_ONCE)?;

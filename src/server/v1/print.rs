@@ -73,7 +73,7 @@ pub(super) fn task(task: &PlainTask) -> Map<String, Value> {
         "retry": task.retries_left,
         "download_timeout": spec.download_timeout,
         "run_timeout": spec.run_timeout,
-        "use_cache": false,
+        "use_cache": spec.use_cache,
     }))
 }
 

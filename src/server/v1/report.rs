@@ -152,9 +152,7 @@ fn event(
         (S::Pending | S::Accepted, S::Refused) => {
             session::without_run(FailureClass::Refused, "the worker refused it")
         }
-        (_, S::Succeeded) => {
-            ended(Outcome { failure: None, exit_code: Some(0), signal: None, usage: None }, app)
-        }
+        (_, S::Succeeded) => ended(Outcome { exit_code: Some(0), ..Outcome::good() }, app),
         (state, S::Failed) => {
             let session = session::served(app)?.sessions.find(live.worker);
             let timed_out = session.is_some_and(|session| session.forget(id));
@@ -169,6 +167,7 @@ fn ended(outcome: Outcome, app: &App) -> ReportEvent {
         outcome,
         output: OutputSizes::default(),
         ended_at: Some(app.clock.now().wall),
+        cached: None,
     }
 }
 
@@ -198,6 +197,7 @@ fn failure(state: ExecutionState, code: Option<i64>, known: Option<FailureClass>
         exit_code: small.filter(|code| *code >= 0),
         signal: small.filter(|code| *code < 0).map(|code| -code),
         usage: None,
+        reused: None,
     }
 }
 

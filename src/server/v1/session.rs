@@ -272,6 +272,7 @@ pub(super) fn without_run(class: FailureClass, reason: &str) -> ReportEvent {
         outcome: Outcome::without_run(class, reason),
         output: OutputSizes::default(),
         ended_at: None,
+        cached: None,
     }
 }
 
@@ -355,8 +356,10 @@ async fn on_message(app: &Arc<App>, session: &Session, message: LinkMessage) {
         LinkMessage::Clean { what: Clean::Tasks } => session.post(None, CLEAN_TASKS, now),
         LinkMessage::Clean { what: Clean::Resources } => session.post(None, CLEAN_RESOURCES, now),
         LinkMessage::Restart => session.post(None, RESTART, now),
-        // It asks for its tasks, its settings and their specifications itself.
-        LinkMessage::Start { .. }
+        // It asks for its tasks, its settings and their specifications itself, and
+        // is never asked for files, since it keeps none.
+        LinkMessage::Resend(_)
+        | LinkMessage::Start { .. }
         | LinkMessage::Settings { .. }
         | LinkMessage::Edit { .. }
         | LinkMessage::Adopt { .. }

@@ -65,8 +65,9 @@ pub(super) fn patch(spec: &mut TaskSpec, fields: &Fields) -> V1Result<()> {
             })
             .collect::<V1Result<Vec<TaskId>>>()?;
     }
-    // Looked at for its form only: earlier results are not used again.
-    fields.flag("use_cache")?;
+    // Without an output there is nothing that could be taken over.
+    let use_cache = fields.flag("use_cache")?.unwrap_or(spec.use_cache);
+    spec.use_cache = use_cache && spec.output.is_some();
     Ok(())
 }
 

@@ -142,6 +142,7 @@ async fn end(app: &Arc<App>, session: &Session, (id, live): (ExecutionId, Live))
         outcome: Outcome::without_run(FailureClass::Timeout, reason),
         output: OutputSizes::default(),
         ended_at: None,
+        cached: None,
     };
     // During an outage the next look tries again.
     let _ = session::report(app, &"server".into(), (id, live), event).await;

@@ -12,6 +12,7 @@ use super::item::{Depth, Item, RemoteFile};
 use super::object::ObjectRemote;
 use super::rclone::RcloneRemote;
 use super::retry::Patience;
+use super::run::RunRemote;
 use super::sftp::SftpRemote;
 use super::source::Source;
 use super::webdav::WebdavRemote;
@@ -33,6 +34,7 @@ pub(super) enum Backend {
     Ftp(FtpRemote),
     Sftp(SftpRemote),
     Rclone(RcloneRemote),
+    Run(RunRemote),
 }
 
 /// Content from a certain byte on.
@@ -43,6 +45,8 @@ pub(super) struct Content {
 
 const NO_FOLDERS: &str =
     "HTTP has no folders to list: name single files, or install `rclone` on this machine";
+const NO_PATHS: &str = "a sequencing run has no paths";
+const NO_CHANGES: &str = "an archive of sequencing runs can only be read";
 const NO_WRITING: &str = "nothing can be written over HTTP";
 
 impl Remote {
@@ -56,6 +60,7 @@ impl Remote {
                 Backend::Ftp(remote) => remote.stat(path).await,
                 Backend::Sftp(remote) => remote.stat(path).await,
                 Backend::Rclone(remote) => remote.stat(path).await,
+                Backend::Run(_) => Err(RemoteError::unsupported(NO_PATHS)),
             }
         })
         .await
@@ -96,6 +101,10 @@ impl Remote {
                 let content = remote.read(path, from, file).await;
                 content.map(|(from, pieces)| Content { from, pieces })
             }
+            Backend::Run(remote) => {
+                let content = remote.read(path, from, file).await;
+                content.map(|(from, pieces)| Content { from, pieces })
+            }
             Backend::Webdav(remote) => {
                 let content = remote.read(path, from, file).await;
                 content.map(|(from, pieces)| Content { from, pieces })
@@ -115,6 +124,7 @@ impl Remote {
         let written = match &self.backend {
             Backend::Object(remote) => remote.write(path, source, on_progress).await,
             Backend::Http(_) => Err(RemoteError::unsupported(NO_WRITING)),
+            Backend::Run(_) => Err(RemoteError::unsupported(NO_CHANGES)),
             Backend::Ftp(remote) => remote.write(path, source, on_progress).await,
             Backend::Sftp(remote) => remote.write(path, source, on_progress).await,
             Backend::Webdav(remote) => {
@@ -155,6 +165,7 @@ impl Remote {
     pub(super) fn check_writable(&self) -> Result<()> {
         match &self.backend {
             Backend::Http(_) => Err(RemoteError::unsupported(NO_WRITING)),
+            Backend::Run(_) => Err(RemoteError::unsupported(NO_CHANGES)),
             Backend::Rclone(remote) if remote.is_web() => Err(RemoteError::unsupported(NO_WRITING)),
             _ => Ok(()),
         }
@@ -166,7 +177,7 @@ impl Remote {
             Backend::Webdav(remote) => remote.rename(from, to).await,
             Backend::Ftp(remote) => remote.rename(from, to).await,
             Backend::Sftp(remote) => remote.rename(from, to).await,
-            Backend::Object(_) | Backend::Http(_) | Backend::Rclone(_) => {
+            Backend::Object(_) | Backend::Http(_) | Backend::Rclone(_) | Backend::Run(_) => {
                 Err(RemoteError::unsupported("nothing can be renamed"))
             }
         };
@@ -199,6 +210,7 @@ impl Remote {
             match &self.backend {
                 Backend::Object(remote) => remote.delete(item).await,
                 Backend::Http(_) => Err(RemoteError::unsupported("HTTP cannot delete")),
+                Backend::Run(_) => Err(RemoteError::unsupported(NO_CHANGES)),
                 Backend::Webdav(remote) => remote.delete(item).await,
                 Backend::Ftp(remote) => remote.delete(item).await,
                 Backend::Sftp(remote) => remote.delete(item).await,
@@ -206,6 +218,14 @@ impl Remote {
             }
         })
         .await
+    }
+
+    /// The sequencing run that it is, if it is one.
+    pub(in crate::storage) const fn as_run(&self) -> Option<&RunRemote> {
+        match &self.backend {
+            Backend::Run(run) => Some(run),
+            _ => None,
+        }
     }
 
     /// Whether names in it are those of a URL, and no patterns.
@@ -219,6 +239,11 @@ impl Remote {
     /// Takes the secrets out of an error.
     pub(super) fn clean(&self, error: RemoteError) -> RemoteError {
         error.without(&self.secrets)
+    }
+
+    /// The same for those who do not know what an error is.
+    pub(in crate::storage) fn cleaned(&self, error: RemoteError) -> RemoteError {
+        self.clean(error)
     }
 
     pub(super) async fn patiently<T, F: Future<Output = Result<T>>>(
@@ -237,6 +262,7 @@ impl Remote {
                 Backend::Ftp(remote) => remote.list(folder).await,
                 Backend::Sftp(remote) => remote.list(folder).await,
                 Backend::Rclone(remote) => remote.list(folder, depth).await,
+                Backend::Run(_) => Err(RemoteError::unsupported(NO_PATHS)),
             }
         })
         .await
@@ -247,6 +273,7 @@ impl Remote {
             match &self.backend {
                 Backend::Object(remote) => remote.make_folder(path).await,
                 Backend::Http(_) => Err(RemoteError::unsupported(NO_WRITING)),
+                Backend::Run(_) => Err(RemoteError::unsupported(NO_CHANGES)),
                 Backend::Webdav(remote) => remote.make_folder(path).await,
                 Backend::Ftp(remote) => remote.make_folder(path).await,
                 Backend::Sftp(remote) => remote.make_folder(path).await,

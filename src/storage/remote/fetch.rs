@@ -75,7 +75,7 @@ impl Remote {
         match self.backend {
             Backend::Object(_) => 16,
             Backend::Http(_) | Backend::Webdav(_) | Backend::Sftp(_) => 8,
-            Backend::Ftp(_) | Backend::Rclone(_) => 4,
+            Backend::Ftp(_) | Backend::Rclone(_) | Backend::Run(_) => 4,
         }
     }
 }

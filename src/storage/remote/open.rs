@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::domain::uri::Uri;
 
-use super::super::address::{Authority, Location, Protocol, Security, Signing, locate};
+use super::super::address::{Authority, Location, Protocol, RunAddress, Security, Signing, locate};
 use super::super::error::{StorageError, Subject};
 use super::super::settings::{Section, SettingsError, StorageSettings};
 use super::backend::{Backend, Remote};
@@ -17,6 +17,7 @@ use super::item::percent_decode;
 use super::net::client;
 use super::rclone::RcloneRemote;
 use super::retry::Patience;
+use super::run::RunRemote;
 
 /// A longer chain of aliases is a circle.
 const MAX_ALIASES: usize = 10;
@@ -60,6 +61,11 @@ impl Remotes {
         Self { settings, patience, opened: Arc::default() }
     }
 
+    /// Takes over what the server has in its `storage.toml`.
+    pub fn learn(&self, text: &str) -> std::result::Result<(), SettingsError> {
+        self.settings.learn(text)
+    }
+
     /// Makes these the ones that transfers of this process use unless they are
     /// told otherwise. Only the first call counts.
     pub fn serve_process(self) {
@@ -79,6 +85,9 @@ impl Remotes {
         };
         let subject = Subject(uri);
         let settings = |error| StorageError::Settings { uri: subject.uri(), source: error };
+        if let Protocol::Run(run) = &address.protocol {
+            return self.open_run(run).map_err(settings);
+        }
         let found = match &address.protocol {
             Protocol::Named(name) => {
                 let section = self.settings.find(name).map_err(settings)?;
@@ -138,7 +147,17 @@ impl Remotes {
                 found(Section::of_address(&url, "webdav", &[("url", &url)]), below_host())
             }
             Protocol::Named(name) => found(Section::of_address(name, "", &[]), path.to_owned()),
+            // It is opened by `open_run`.
+            Protocol::Run(_) => found(Section::of_address("ena", "ena", &[]), path.to_owned()),
         }
+    }
+
+    /// The archive of a sequencing run, as the section `[ena]` describes it.
+    fn open_run(&self, run: &RunAddress) -> std::result::Result<Opened, SettingsError> {
+        let named = self.settings.find("ena")?.filter(|section| section.kind == "ena");
+        let section = named.unwrap_or_else(|| Section::of_address("ena", "ena", &[]));
+        let backend = Backend::Run(RunRemote::new(&section, run)?);
+        Ok(Opened::Remote(Box::new(self.remote(&section, backend)), run.accession.clone()))
     }
 
     fn follow_aliases(&self, mut found: Found) -> std::result::Result<Found, SettingsError> {

@@ -146,7 +146,9 @@ impl RcloneRemote {
         let from = source.path.to_str().ok_or_else(|| {
             RemoteError::unsupported("`rclone` takes no local name that is no UTF-8")
         })?;
-        let arguments = ["copyto", "--no-traverse", "--ignore-times", "--"];
+        let rate = source.limit.bytes_per_second();
+        let rate = rate.map_or_else(|| "off".to_owned(), |rate| format!("{rate}B"));
+        let arguments = ["copyto", "--no-traverse", "--ignore-times", "--bwlimit", &rate, "--"];
         self.run(&arguments, &[from.to_owned(), self.at(path)]).await.map(|_| ())
     }
 

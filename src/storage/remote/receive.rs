@@ -137,7 +137,9 @@ async fn receive_once(job: &Receive, remote: &Remote, transfer: &Transfer) -> Re
             if let Some(piece) = piece {
                 match piece {
                     Ok(piece) => {
-                        transfer.progress.add(u64::try_from(piece.len()).unwrap_or(0));
+                        let length = u64::try_from(piece.len()).unwrap_or(0);
+                        transfer.limit.pass(length).await;
+                        transfer.progress.add(length);
                         batch.extend_from_slice(&piece);
                     }
                     Err(error) => {

@@ -47,7 +47,8 @@ pub(in crate::storage) async fn send_remote(
         .files()
         .zip(file_names(listing, &names))
         .map(|((_, entry, facts), name)| {
-            (join(path, name), Source { path: entry.source.clone(), bytes: facts.bytes })
+            let limit = transfer.limit.clone();
+            (join(path, name), Source { path: entry.source.clone(), bytes: facts.bytes, limit })
         })
         .collect();
     let sends = jobs.into_iter().map(|(target, source)| async move {
@@ -188,11 +189,12 @@ fn unfinished_name(target: &str, source: &Source) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::limit::RateLimit;
     use super::*;
 
     #[test]
     fn an_unfinished_file_lies_beside_what_it_becomes() {
-        let source = Source { path: PathBuf::from("/x"), bytes: 1 };
+        let source = Source { path: PathBuf::from("/x"), bytes: 1, limit: RateLimit::default() };
         let name = unfinished_name("a/b/c", &source);
         assert!(name.starts_with("a/b/.scitq-"), "{name}");
         assert!(unfinished_name("c", &source).starts_with(".scitq-"));

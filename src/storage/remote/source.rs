@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use md5::{Digest, Md5};
 
+use super::super::limit::RateLimit;
 use super::error::{RemoteError, Result};
 
 /// A file to be sent.
@@ -15,12 +16,15 @@ pub(in crate::storage) struct Source {
     pub path: PathBuf,
     /// Its size when it was listed.
     pub bytes: u64,
+    /// How fast it may be sent.
+    pub limit: RateLimit,
 }
 
 /// Reads a [`Source`] on threads that may block.
 pub(super) struct Pieces {
     state: Option<State>,
     bytes_left: u64,
+    limit: RateLimit,
 }
 
 struct State {
@@ -31,25 +35,25 @@ struct State {
 
 impl Source {
     pub(super) async fn open(&self) -> Result<Pieces> {
-        self.open_with(None).await
+        self.open_with(None, self.limit.clone()).await
     }
 
     /// The same, with a sum of what is read.
     pub(super) async fn open_summed(&self) -> Result<Pieces> {
-        self.open_with(Some(Md5::new())).await
+        self.open_with(Some(Md5::new()), self.limit.clone()).await
     }
 
     /// MD5 sum of the content.
     pub(super) async fn md5(&self) -> Result<[u8; 16]> {
-        let mut pieces = self.open_summed().await?;
+        let mut pieces = self.open_with(Some(Md5::new()), RateLimit::default()).await?;
         while pieces.next(1 << 20).await?.is_some() {}
         Ok(pieces.md5().unwrap_or_default())
     }
 
-    async fn open_with(&self, sum: Option<Md5>) -> Result<Pieces> {
+    async fn open_with(&self, sum: Option<Md5>, limit: RateLimit) -> Result<Pieces> {
         let path = self.path.clone();
         let file = blocking(&self.path, move || File::open(path)).await?;
-        Ok(Pieces { state: Some(State { file, sum }), bytes_left: self.bytes })
+        Ok(Pieces { state: Some(State { file, sum }), bytes_left: self.bytes, limit })
     }
 }
 
@@ -79,7 +83,9 @@ impl Pieces {
             Err(error) => return Err(RemoteError::lasting(error.to_string())),
         };
         self.state = Some(state);
-        self.bytes_left -= u64::try_from(piece.len()).unwrap_or(u64::MAX);
+        let length = u64::try_from(piece.len()).unwrap_or(u64::MAX);
+        self.bytes_left -= length;
+        self.limit.pass(length).await;
         Ok(Some(piece.into()))
     }
 
@@ -112,13 +118,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x");
         std::fs::write(&path, "0123456789").unwrap();
-        let source = Source { path: path.clone(), bytes: 9 };
+        let source = Source { path: path.clone(), bytes: 9, limit: RateLimit::default() };
         let mut pieces = source.open_summed().await.unwrap();
         assert_eq!(pieces.next(4).await.unwrap().unwrap(), "0123");
         assert_eq!(pieces.next(100).await.unwrap().unwrap(), "45678");
         assert_eq!(pieces.next(4).await.unwrap(), None);
         assert_eq!(pieces.md5(), Some(Md5::digest("012345678").into()));
-        let error = Source { path, bytes: 11 }.md5().await.unwrap_err();
+        let error =
+            Source { path, bytes: 11, limit: RateLimit::default() }.md5().await.unwrap_err();
         assert_eq!(error.kind, RemoteErrorKind::Changed);
     }
 }

@@ -31,6 +31,8 @@ pub enum SettingsError {
     UnknownKey { place: String, kind: String, key: String },
     #[error("{place} has a `{key}` that cannot be used")]
     Unusable { place: String, key: &'static str },
+    #[error("{place} has a `{key}` that cannot be written to an rclone.conf")]
+    UnusableValue { place: String, key: String },
     #[error("{place} leads back to itself")]
     Circle { place: String },
     #[error(

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::SettingsError;
 use super::rclone_conf::parse_rclone_conf;
-use super::section::Section;
+use super::section::{Origin, Section};
 use super::storage_toml::parse_storage_toml;
 
 /// Where the settings are. A file that is not there is as good as an empty one.
@@ -24,6 +24,8 @@ pub struct SettingsFiles {
 pub struct StorageSettings {
     files: SettingsFiles,
     read: Arc<Mutex<Vec<ReadFile>>>,
+    /// What the server told, in memory only.
+    told: Arc<Mutex<Arc<Vec<Section>>>>,
 }
 
 /// A file as it was when it was read.
@@ -34,6 +36,9 @@ struct ReadFile {
     sections: Arc<Vec<Section>>,
 }
 
+/// What errors call the settings that the server told.
+const OF_SERVER: &str = "the server's storage.toml";
+
 /// Changes when a file is written to or replaced.
 type FileState = Option<(u64, u64, i64, i64)>;
 
@@ -42,24 +47,57 @@ type Parser = fn(&Path, &str) -> Result<Vec<Section>, SettingsError>;
 impl StorageSettings {
     #[must_use]
     pub fn new(files: SettingsFiles) -> Self {
-        Self { files, read: Arc::default() }
+        Self { files, read: Arc::default(), told: Arc::default() }
     }
 
     /// The remote of this name. What `storage.toml` says counts before
-    /// `rclone.conf`. Blocks for a moment.
+    /// `rclone.conf`, and both before what the server told. Blocks for a moment.
     pub fn find(&self, name: &str) -> Result<Option<Section>, SettingsError> {
-        let files: [(&Option<PathBuf>, Parser); 2] = [
-            (&self.files.storage_toml, parse_storage_toml),
-            (&self.files.rclone_conf, parse_rclone_conf),
-        ];
-        for (path, parser) in files {
-            let Some(path) = path else { continue };
+        let is_it = |section: &&Section| section.name == name;
+        for (path, parser) in self.files() {
             let sections = self.load(path, parser)?;
-            if let Some(section) = sections.iter().find(|section| section.name == name) {
+            if let Some(section) = sections.iter().find(is_it) {
                 return Ok(Some(section.clone()));
             }
         }
-        Ok(None)
+        Ok(self.told().iter().find(is_it).cloned())
+    }
+
+    /// All remotes, each once: of several with one name the one that counts.
+    pub fn list(&self) -> Result<Vec<Section>, SettingsError> {
+        let mut found: Vec<Section> = Vec::new();
+        let mut add = |sections: &[Section]| {
+            for section in sections {
+                if !found.iter().any(|other| other.name == section.name) {
+                    found.push(section.clone());
+                }
+            }
+        };
+        for (path, parser) in self.files() {
+            add(&self.load(path, parser)?);
+        }
+        add(&self.told());
+        Ok(found)
+    }
+
+    /// Takes over what the server has in its `storage.toml`, in place of what it
+    /// told before.
+    pub fn learn(&self, text: &str) -> Result<(), SettingsError> {
+        let sections = parse_storage_toml(Path::new(OF_SERVER), &Origin::Server, text)?;
+        *self.told.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(sections);
+        Ok(())
+    }
+
+    fn told(&self) -> Arc<Vec<Section>> {
+        Arc::clone(&self.told.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn files(&self) -> impl Iterator<Item = (&Path, Parser)> {
+        let files: [(&Option<PathBuf>, Parser); 2] = [
+            (&self.files.storage_toml, parse_toml_file),
+            (&self.files.rclone_conf, parse_rclone_conf),
+        ];
+        files.into_iter().filter_map(|(path, parser)| Some((path.as_deref()?, parser)))
     }
 
     fn load(&self, path: &Path, parser: Parser) -> Result<Arc<Vec<Section>>, SettingsError> {
@@ -84,6 +122,15 @@ impl StorageSettings {
         read.push(ReadFile { path: path.to_owned(), state, sections: kept });
         Ok(sections)
     }
+}
+
+fn parse_toml_file(path: &Path, text: &str) -> Result<Vec<Section>, SettingsError> {
+    parse_storage_toml(path, &Origin::Toml(path.to_owned()), text)
+}
+
+/// Whether a `storage.toml` can be read by agents. Errors show nothing of it.
+pub fn check_storage_toml(path: &Path, text: &str) -> Result<(), SettingsError> {
+    parse_toml_file(path, text).map(|_| ())
 }
 
 /// Others on this machine should not read passwords.
@@ -116,6 +163,14 @@ mod tests {
         fs::write(&toml, "[lab]\ntype = \"sftp\"\n").unwrap();
         assert_eq!(settings.find("lab").unwrap().unwrap().kind, "sftp");
         assert_eq!(settings.find("other").unwrap().unwrap().kind, "local");
+        settings.learn("[lab]\ntype = \"s3\"\n[far]\ntype = \"s3\"\n").unwrap();
+        assert_eq!(settings.find("lab").unwrap().unwrap().kind, "sftp");
+        assert_eq!(settings.clone().find("far").unwrap().unwrap().kind, "s3");
+        let all = settings.list().unwrap();
+        let names: Vec<&str> = all.iter().map(|section| section.name.as_str()).collect();
+        assert_eq!(names, ["lab", "other", "far"]);
+        let error = settings.learn("[far]\npass = sesame\n").unwrap_err().to_string();
+        assert!(error.contains("server") && !error.contains("sesame"), "{error}");
         fs::write(&conf, "nonsense").unwrap();
         assert!(settings.find("other").is_err());
     }

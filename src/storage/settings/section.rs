@@ -27,6 +27,8 @@ pub enum Origin {
     Address,
     Toml(PathBuf),
     Rclone(PathBuf),
+    /// The server told it.
+    Server,
 }
 
 impl Section {
@@ -58,7 +60,7 @@ impl Section {
                     key: key.to_owned(),
                 })
             }
-            Origin::Address | Origin::Toml(_) => Ok(Some(value.to_owned())),
+            Origin::Address | Origin::Toml(_) | Origin::Server => Ok(Some(value.to_owned())),
         }
     }
 
@@ -89,6 +91,7 @@ impl Section {
     pub(crate) fn place(&self) -> String {
         match &self.origin {
             Origin::Address => "the address".to_owned(),
+            Origin::Server => format!("`[{}]` in the server's storage.toml", self.name),
             Origin::Toml(path) | Origin::Rclone(path) => {
                 format!("`[{}]` in `{}`", self.name, path.display())
             }
@@ -109,7 +112,7 @@ impl fmt::Debug for Section {
     }
 }
 
-fn is_secret(key: &str) -> bool {
+pub(super) fn is_secret(key: &str) -> bool {
     let is_path = key.ends_with("_file") || key == "key_use_agent" || key == "access_key_id";
     !is_path && SECRET_WORDS.iter().any(|word| key.contains(word))
 }

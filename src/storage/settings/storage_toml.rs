@@ -9,23 +9,31 @@ use super::SettingsError;
 use super::section::{Origin, Section};
 
 /// The sections of a file. Errors do not show its text.
-pub(super) fn parse_storage_toml(path: &Path, text: &str) -> Result<Vec<Section>, SettingsError> {
+pub(super) fn parse_storage_toml(
+    path: &Path,
+    origin: &Origin,
+    text: &str,
+) -> Result<Vec<Section>, SettingsError> {
     let table: toml::Table = toml::from_str(text).map_err(|error: toml::de::Error| {
         // The message of the library is one line; its picture of the place is not used.
         let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
         let line = before.matches('\n').count() + 1;
         SettingsError::Line { path: path.to_owned(), number: line }
     })?;
-    table.into_iter().map(|(name, value)| read_section(path, name, value)).collect()
+    table.into_iter().map(|(name, value)| read_section(path, origin, name, value)).collect()
 }
 
-fn read_section(path: &Path, name: String, value: Value) -> Result<Section, SettingsError> {
+fn read_section(
+    path: &Path,
+    origin: &Origin,
+    name: String,
+    value: Value,
+) -> Result<Section, SettingsError> {
     let Value::Table(keys) = value else {
         return Err(SettingsError::NoTable { path: path.to_owned(), name });
     };
-    let origin = Origin::Toml(path.to_owned());
-    let mut section =
-        Section { name, kind: String::new(), origin, values: std::collections::BTreeMap::new() };
+    let (kind, values) = (String::new(), std::collections::BTreeMap::new());
+    let mut section = Section { name, kind, origin: origin.clone(), values };
     for (key, value) in keys {
         let value = match value {
             Value::String(text) => text,
@@ -50,7 +58,8 @@ mod tests {
     use super::*;
 
     fn parse(text: &str) -> Result<Vec<Section>, SettingsError> {
-        parse_storage_toml(Path::new("/etc/scitq/storage.toml"), text)
+        let path = Path::new("/etc/scitq/storage.toml");
+        parse_storage_toml(path, &Origin::Toml(path.to_owned()), text)
     }
 
     #[test]

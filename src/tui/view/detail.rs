@@ -1,5 +1,7 @@
 //! All about one task.
 
+use std::fmt::Write as _;
+
 use ratatui::style::Style;
 
 use super::canvas::{Canvas, Part};
@@ -7,6 +9,7 @@ use super::tasks::{runtime, state_word};
 use crate::api::execution::ExecutionView;
 use crate::api::task::{RelatedTask, TaskDetail};
 use crate::domain::execution::ExecutionState;
+use crate::domain::execution::TransferProgress;
 use crate::domain::task::TaskState;
 use crate::tui::state::{Files, State};
 use crate::tui::text::{bytes, clean, count, full_moment, moment, pad, pad_left, span, wrap};
@@ -107,6 +110,9 @@ fn describe(page: &mut Page, state: &State, detail: &TaskDetail) {
     if let Some(why) = &detail.why {
         page.field("why not", why, state.theme.tone(Tone::Warning));
     }
+    if let Some(transfer) = detail.transfer {
+        page.field("moved", &progress(transfer), plain);
+    }
     if let Some(reason) = &task.failure_reason {
         page.field("failure", reason, state.theme.tone(Tone::Bad));
     }
@@ -126,6 +132,19 @@ fn describe(page: &mut Page, state: &State, detail: &TaskDetail) {
         format!("{} by {}", full_moment(task.created_at, &state.zone), clean(&task.created_by));
     page.field("queued", &queued, plain);
     executions(page, state, detail);
+}
+
+/// How far data have come, and how long the rest will take.
+fn progress(transfer: TransferProgress) -> String {
+    let TransferProgress { bytes, total, bytes_per_second } = transfer;
+    let size = crate::tui::text::bytes;
+    let mut text = format!("{} of {}, {}/s", size(bytes), size(total), size(bytes_per_second));
+    if bytes > 0 && total > bytes && bytes_per_second > 0 {
+        #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
+        let left = (total - bytes) as f64 / bytes_per_second as f64;
+        let _ = write!(text, ", {} left", crate::tui::text::span(left));
+    }
+    text
 }
 
 fn related(page: &mut Page, label: &str, tasks: &[RelatedTask]) {

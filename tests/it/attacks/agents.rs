@@ -125,8 +125,8 @@ impl Link {
 }
 
 fn finished(failure: Option<Failure>) -> ReportEvent {
-    let outcome = Outcome { failure, exit_code: Some(0), signal: None, usage: None };
-    ReportEvent::Finished { outcome, output: OutputSizes::default(), ended_at: None }
+    let outcome = Outcome { failure, exit_code: Some(0), ..Outcome::good() };
+    ReportEvent::Finished { outcome, output: OutputSizes::default(), ended_at: None, cached: None }
 }
 
 fn join_token(server: &Server) -> String {

@@ -90,6 +90,10 @@ impl Old {
         command
             .args([&self.host, &concurrency.to_string(), "-n", name, "-b", batch, "-a", "100"])
             .env("BASE_WORKDIR", scratch);
+        // Its containers are those of the engine that the tests have.
+        if let Some(engine) = std::env::var_os("DOCKER_HOST") {
+            command.env("DOCKER_HOST", engine);
+        }
         self.server.world().spawn(name, command)
     }
 }

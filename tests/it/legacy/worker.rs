@@ -76,7 +76,8 @@ fn an_old_worker_runs_tasks_of_all_kinds_to_their_ends() {
     assert_eq!(old.server.wait_for(&missing, &["failed"])["failure"], "download");
     assert_eq!(old.server.wait_for(&limited, &["failed"])["failure"], "timeout");
     if let Some(contained) = contained {
-        old.server.wait_for(&contained, &["succeeded"]);
+        let task = old.server.wait_for(&contained, &["succeeded", "failed"]);
+        assert_eq!(task["state"], "succeeded", "{task}");
         let out = old.server.stdout(&contained);
         assert_eq!(String::from_utf8_lossy(&out).trim(), "in a container");
     }

@@ -4,8 +4,9 @@ use std::fs;
 use std::process::Command;
 
 use super::peers::{self, Peer};
-use super::tree::{names, write};
+use super::tree::{make_sparse, names, write};
 use crate::harness::{AgentOptions, Ran, SCITQ, Server};
+use crate::screen::Terminal;
 
 fn file(peer: &Peer, arguments: &[&str]) -> Ran {
     let mut command = peer.world.command(SCITQ);
@@ -49,6 +50,40 @@ fn data_is_listed_copied_and_deleted_from_the_command_line() {
     assert_eq!(names(&peer.folder.join("out")), ["a.fq", "new", "x"]);
     let gone = format!("there is no `{}`", peer.folder.join("out/sub").display());
     file(&peer, &["list", &all]).refused(1, &gone);
+}
+
+#[test]
+fn folders_are_drawn_and_files_printed() {
+    let Some(peer) = peers::sftp() else { return };
+    for (name, content) in [("run/a.fq", "ACGT"), ("run/sub/b.fq", "TT"), ("run/sub/c", "")] {
+        write(&peer.folder.join(name), content.as_bytes());
+    }
+    let there = format!("{}run/", peer.base);
+    let drawn = file(&peer, &["tree", &there]).ok();
+    let expected = "├── a.fq  4 B\n└── sub/  2 B\n    ├── b.fq  2 B\n    └── c  0 B";
+    assert_eq!(drawn.text(), expected);
+    assert!(drawn.stderr.contains("1 folder, 3 files, 6 B"), "{drawn}");
+    let one = file(&peer, &["tree", &there, "--depth", "1"]).ok();
+    assert_eq!(one.text(), "├── a.fq  4 B\n└── sub/  2 B");
+    let printed = file(&peer, &["cat", &format!("{there}**/*.fq")]).ok();
+    assert_eq!(printed.stdout, b"ACGTTT");
+    file(&peer, &["cat", &format!("{there}none")]).refused(1, "there is no");
+    let limited = file(&peer, &["copy", &there, "here/", "--limit", "1M"]).ok();
+    assert!(limited.stderr.contains("copied 3 files"), "{limited}");
+}
+
+#[test]
+fn a_bar_shows_how_a_copy_gets_on() {
+    let peer = peers::local();
+    make_sparse(&peer.path("big"), 30 << 20);
+    let mut command = peer.world.command(SCITQ);
+    command.args(["manage", "file", "copy", "big", "here/", "--limit", "10M"]);
+    command.env("TERM", "xterm-256color");
+    let mut terminal = Terminal::start(&command, (80, 24));
+    let shown = terminal.wait_for("MiB/s");
+    assert!(shown.contains("[=") && shown.contains('%'), "{shown}");
+    assert!(terminal.wait().success());
+    assert_eq!(names(&peer.path("here")), ["big"]);
 }
 
 #[test]

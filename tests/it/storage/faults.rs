@@ -222,11 +222,21 @@ async fn nobody_there_may_pass() {
 
 /// Lets data through, and cuts the first connections after ever more bytes.
 fn cutting_proxy(to: u16, cuts: usize) -> u16 {
+    proxy(
+        to,
+        move |number| {
+            if number < cuts { 700_000 + number as u64 * 900_000 } else { u64::MAX }
+        },
+    )
+}
+
+/// Lets so many bytes through each connection.
+fn proxy(to: u16, limit: impl Fn(usize) -> u64 + Send + 'static) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     thread::spawn(move || {
         for (number, client) in listener.incoming().flatten().enumerate() {
-            let limit = if number < cuts { 700_000 + number as u64 * 900_000 } else { u64::MAX };
+            let limit = limit(number);
             let server = TcpStream::connect(("127.0.0.1", to)).unwrap();
             let pump = |from: TcpStream, to: TcpStream, limit: u64| {
                 thread::spawn(move || {
@@ -239,6 +249,56 @@ fn cutting_proxy(to: u16, cuts: usize) -> u16 {
         }
     });
     port
+}
+
+/// Sends and fetches through a proxy that cuts connections at points that are
+/// other ones in each run; the seed is told where that fails.
+async fn survives_cuts(peer: Peer) {
+    let conf = fs::read_to_string(peer.path("rclone.conf")).unwrap();
+    let port = conf.split(['\n', '/']).find_map(|part| {
+        part.strip_prefix("port = ").or_else(|| part.strip_prefix("127.0.0.1:"))?.parse().ok()
+    });
+    let port: u16 = port.unwrap();
+    let seed = u64::from(port) * 7_919;
+    let through = |to: u16| conf.replace(&port.to_string(), &to.to_string());
+    let big: Vec<u8> = (0..1_500_000_u32).flat_map(u32::to_le_bytes).collect();
+    fs::create_dir(peer.path("send")).unwrap();
+    fs::write(peer.path("send/big"), &big).unwrap();
+    fs::write(peer.path("rclone.conf"), through(random_cuts(port, 2, seed))).unwrap();
+    let sent = peer.send("send", "cut/").await;
+    sent.unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+    fs::write(peer.path("rclone.conf"), through(random_cuts(port, 2, seed + 1))).unwrap();
+    let fetched = peer.fetch("cut/", "in").await;
+    fetched.unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+    assert!(fs::read(peer.path("in/big")).unwrap() == big, "seed {seed}: another content");
+    assert_eq!(names(&peer.path("in")), ["big"]);
+}
+
+/// Lets data through, and cuts the first connections after some bytes.
+fn random_cuts(to: u16, cuts: usize, seed: u64) -> u16 {
+    let point = move |number: usize| {
+        let mixed = (seed + number as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20;
+        200_000 + mixed % 5_000_000
+    };
+    proxy(to, move |number| if number < cuts { point(number) } else { u64::MAX })
+}
+
+#[tokio::test]
+async fn webdav_survives_connections_that_are_cut() {
+    let Some(peer) = peers::webdav() else { return };
+    survives_cuts(peer).await;
+}
+
+#[tokio::test]
+async fn sftp_survives_connections_that_are_cut() {
+    let Some(peer) = peers::sftp() else { return };
+    survives_cuts(peer).await;
+}
+
+#[tokio::test]
+async fn azure_survives_connections_that_are_cut() {
+    let Some(peer) = peers::azure() else { return };
+    survives_cuts(peer).await;
 }
 
 #[tokio::test]

@@ -17,11 +17,16 @@ struct Traits {
     large_bytes: u64,
 }
 
-const LARGE: u64 = 100 << 20;
+/// The size of large files: 5 GiB where `SCITQ_TEST_LARGE` is set, which takes
+/// that much room several times, and minutes.
+fn large() -> u64 {
+    let is_wanted = std::env::var_os("SCITQ_TEST_LARGE").is_some();
+    if is_wanted { 5 << 30 } else { 100 << 20 }
+}
 
 #[tokio::test]
 async fn local_folders_keep_the_matrix() {
-    let traits = Traits { names: Names::WithLineBreaks, thief: None, large_bytes: LARGE };
+    let traits = Traits { names: Names::WithLineBreaks, thief: None, large_bytes: large() };
     check_all(&peers::local(), &traits).await;
 }
 
@@ -29,7 +34,7 @@ async fn local_folders_keep_the_matrix() {
 async fn s3_keeps_the_matrix() {
     let Some(peer) = peers::s3() else { return };
     let traits =
-        Traits { names: Names::WithLineBreaks, thief: Some("no permission"), large_bytes: LARGE };
+        Traits { names: Names::WithLineBreaks, thief: Some("no permission"), large_bytes: large() };
     check_all(&peer, &traits).await;
 }
 
@@ -39,7 +44,7 @@ async fn azure_keeps_the_matrix() {
     let traits = Traits {
         names: Names::WithLineBreaks,
         thief: Some("AuthorizationFailure"),
-        large_bytes: LARGE,
+        large_bytes: large(),
     };
     check_all(&peer, &traits).await;
 }
@@ -47,7 +52,8 @@ async fn azure_keeps_the_matrix() {
 #[tokio::test]
 async fn ftp_keeps_the_matrix() {
     let Some(peer) = peers::ftp() else { return };
-    let traits = Traits { names: Names::WithoutLineBreaks, thief: Some("530"), large_bytes: LARGE };
+    let traits =
+        Traits { names: Names::WithoutLineBreaks, thief: Some("530"), large_bytes: large() };
     check_all(&peer, &traits).await;
     fs::write(peer.path("tree/line\nbreak"), "x").unwrap();
     let error = peer.send("tree", "lines/").await.unwrap_err().to_string();
@@ -60,7 +66,7 @@ async fn sftp_keeps_the_matrix() {
     let traits = Traits {
         names: Names::WithLineBreaks,
         thief: Some("Permission denied"),
-        large_bytes: LARGE,
+        large_bytes: large(),
     };
     check_all(&peer, &traits).await;
 }
@@ -68,7 +74,7 @@ async fn sftp_keeps_the_matrix() {
 #[tokio::test]
 async fn webdav_keeps_the_matrix() {
     let Some(peer) = peers::webdav() else { return };
-    let traits = Traits { names: Names::WithLineBreaks, thief: Some("401"), large_bytes: LARGE };
+    let traits = Traits { names: Names::WithLineBreaks, thief: Some("401"), large_bytes: large() };
     check_all(&peer, &traits).await;
 }
 
@@ -77,6 +83,32 @@ async fn what_only_rclone_speaks_keeps_the_matrix() {
     let Some(peer) = peers::rclone() else { return };
     let traits = Traits { names: Names::WithLineBreaks, thief: None, large_bytes: 20 << 20 };
     check_all(&peer, &traits).await;
+}
+
+#[tokio::test]
+async fn sftp_with_passwords_goes_by_rclone() {
+    let Some(peer) = peers::sftp_with_password() else { return };
+    let names = Names::WithoutLineBreaks;
+    let traits = Traits { names, thief: None, large_bytes: 20 << 20 };
+    check_folders(&peer, &traits).await;
+    check_replacing(&peer).await;
+    check_deleting(&peer).await;
+}
+
+#[tokio::test]
+async fn ftp_with_tls_goes_by_rclone() {
+    let Some(peer) = peers::ftps() else { return };
+    make_tree(&peer.folder.join("tree"), Names::WithoutLineBreaks);
+    // That server does not show it.
+    fs::remove_file(peer.folder.join("tree/.hidden")).unwrap();
+    peer.fetch("tree/", "in").await.unwrap();
+    assert_eq!(read_tree(&peer.path("in")), read_tree(&peer.folder.join("tree")));
+    // The same server does not talk without TLS, and says so.
+    let port = fs::read_to_string(peer.path("rclone.conf")).unwrap();
+    let port = port.lines().find_map(|line| line.strip_prefix("port = ")).unwrap().to_owned();
+    let uri = format!("ftp://127.0.0.1:{port}/tree/").parse().unwrap();
+    let error = scitq::storage::list(&uri, &peer.transfer()).await.unwrap_err().to_string();
+    assert!(error.contains("530") || error.contains("encryption"), "{error}");
 }
 
 #[tokio::test]
@@ -197,7 +229,7 @@ async fn check_large(peer: &Peer, traits: &Traits) {
 /// A transfer that is cut goes on where it was. `seed` is made first, unless it is empty.
 async fn check_resume(peer: &Peer, seed: &Path, name: &str) {
     if !seed.as_os_str().is_empty() {
-        make_sparse(seed, LARGE);
+        make_sparse(seed, large());
     }
     let first = peer.transfer();
     let (cancel, progress) = (first.cancel.clone(), first.progress.clone());

@@ -2,8 +2,11 @@
 
 mod commands;
 mod faults;
+mod limits;
 mod matrix;
 pub mod peers;
 mod resources;
-mod tree;
+mod runs;
+mod secrets;
+pub mod tree;
 mod web;

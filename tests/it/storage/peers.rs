@@ -200,8 +200,13 @@ pub fn ftp() -> Option<Peer> {
 
 /// An FTP server of the old kind, which lists as `ls -l` does; for reading.
 pub fn old_ftp() -> Option<Peer> {
-    let vsftpd = debian("vsftpd")?;
-    let world = World::new();
+    let (world, port, server) = start_vsftpd(World::new(), &debian("vsftpd")?, "");
+    let base = format!("ftp://127.0.0.1:{port}/");
+    Some(Peer::new(world, "", &base).served_by(server))
+}
+
+/// Serves the folder `served` to everybody, with further settings.
+fn start_vsftpd(world: World, vsftpd: &Path, more: &str) -> (World, u16, Child) {
     let (port, folder) = (free_port(), world.path().join("served"));
     let empty = world.path().join("empty");
     fs::create_dir(&folder).unwrap();
@@ -211,7 +216,7 @@ pub fn old_ftp() -> Option<Peer> {
     let text = format!(
         "listen=YES\nlisten_address=127.0.0.1\nlisten_port={port}\nbackground=NO\nanonymous_enable=YES\n\
          no_anon_password=YES\nanon_root={}\nanon_world_readable_only=NO\nallow_writeable_chroot=YES\n\
-         secure_chroot_dir={}\nseccomp_sandbox=NO\nutf8_filesystem=YES\n",
+         secure_chroot_dir={}\nseccomp_sandbox=NO\nutf8_filesystem=YES\n{more}",
         folder.display(),
         empty.display()
     );
@@ -220,8 +225,7 @@ pub fn old_ftp() -> Option<Peer> {
     command.arg(&conf);
     let server = world.spawn("vsftpd", command);
     wait_for_port(port);
-    let base = format!("ftp://127.0.0.1:{port}/");
-    Some(Peer::new(world, "", &base).served_by(server))
+    (world, port, server)
 }
 
 pub fn sftp() -> Option<Peer> {
@@ -267,7 +271,7 @@ pub fn webdav() -> Option<Peer> {
     fs::create_dir(&folder).unwrap();
     let mut command = world.command(rclone);
     command.args(["serve", "webdav", "--addr", &format!("127.0.0.1:{port}")]);
-    command.args(["--user", "joe", "--pass", "sesame", "--vfs-cache-mode", "writes"]).arg(&folder);
+    command.args(["--user", "joe", "--pass", "sesame"]).arg(&folder);
     let server = world.spawn("webdav", command);
     wait_for_port(port);
     let conf = format!(
@@ -309,6 +313,48 @@ pub fn rclone() -> Option<Peer> {
     let conf =
         format!("[vault]\ntype = crypt\nremote = {place}\npassword = {}\n", obscure("sesame")?);
     Some(Peer::new(world, &conf, "vault://"))
+}
+
+/// An SFTP server that knows no keys.
+pub fn sftp_with_password() -> Option<Peer> {
+    let rclone = debian("rclone")?;
+    let password = obscure("sesame")?;
+    let world = World::new();
+    let (port, folder) = (free_port(), world.path().join("served"));
+    fs::create_dir(&folder).unwrap();
+    let mut command = world.command(rclone);
+    command.args(["serve", "sftp", "--addr", &format!("127.0.0.1:{port}")]);
+    command.args(["--user", "joe", "--pass", "sesame"]).arg(&folder);
+    let server = world.spawn("sftp", command);
+    wait_for_port(port);
+    let conf = format!(
+        "[lab]\ntype = sftp\nhost = 127.0.0.1\nport = {port}\nuser = joe\npass = {password}\n"
+    );
+    Some(Peer::new(world, &conf, "lab://").served_by(server))
+}
+
+/// An FTP server that wants TLS; for reading.
+pub fn ftps() -> Option<Peer> {
+    debian("rclone")?;
+    let (vsftpd, openssl, password) = (debian("vsftpd")?, debian("openssl")?, obscure("any")?);
+    let world = World::new();
+    let (key, certificate) = (world.path().join("key.pem"), world.path().join("cert.pem"));
+    let mut command = world.command(openssl);
+    command.args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]);
+    command.args(["-subj", "/CN=localhost", "-keyout"]).arg(&key).arg("-out").arg(&certificate);
+    crate::world::Ran::of(command).ok();
+    let tls = format!(
+        "ssl_enable=YES\nallow_anon_ssl=YES\nforce_anon_logins_ssl=YES\nforce_anon_data_ssl=YES\n\
+         require_ssl_reuse=NO\nrsa_cert_file={}\nrsa_private_key_file={}\n",
+        certificate.display(),
+        key.display()
+    );
+    let (world, port, server) = start_vsftpd(world, &vsftpd, &tls);
+    let conf = format!(
+        "[lab]\ntype = ftp\nhost = 127.0.0.1\nport = {port}\nuser = anonymous\npass = {password}\n\
+         explicit_tls = true\nno_check_certificate = true\ntls_cache_size = 0\n"
+    );
+    Some(Peer::new(world, &conf, "lab://").served_by(server))
 }
 
 /// Says what is missing; with `CI=true` that fails.

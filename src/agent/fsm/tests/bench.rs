@@ -55,6 +55,7 @@ pub fn welcome(name: &str) -> Welcome {
         lost_after_seconds: Some(600),
         verdicts: Vec::new(),
         output: Vec::new(),
+        storage: None,
     }
 }
 
@@ -194,7 +195,7 @@ impl Bench {
             Effect::SendHeartbeat { number, .. } => Some(*number),
             _ => None,
         });
-        self.frame(Down::HeartbeatAck { number: number.unwrap() });
+        self.frame(Down::HeartbeatAck { number: number.unwrap(), storage: None });
     }
 
     pub fn pass(&mut self, seconds: u64) -> Vec<Effect> {
@@ -316,6 +317,8 @@ pub fn brief(effect: &Effect) -> String {
                 Record::Held { suspension, .. } => format!("held {suspension:?}"),
                 Record::Suspended { left, .. } => format!("suspended {left:?}"),
                 Record::Resumed { .. } => "resumed".to_owned(),
+                Record::Keyed { .. } => "keyed".to_owned(),
+                Record::Resent(_) => "resent".to_owned(),
                 Record::Stopping { reason, .. } => format!("stopping {reason:?}"),
                 Record::Finished { files, .. } => format!("finished {files:?}"),
                 Record::Gone { files, .. } => format!("gone {files:?}"),

@@ -141,7 +141,7 @@ fn what_the_server_does_not_hold_back_again_goes_on() {
     assert!(matches!(effects.last(), Some(Effect::SendHeartbeat { .. })), "it asks at once");
     bench.suspend(2, Suspension::Run);
     assert_eq!(bench.signals().len(), 2, "the server has not spoken of all yet");
-    bench.frame(Down::HeartbeatAck { number: 1 });
+    bench.frame(Down::HeartbeatAck { number: 1, storage: None });
     assert_eq!(bench.signals()[2..], [(1, Signal::Cont)]);
     bench.ended(1, code(0));
     assert_eq!(bench.spawned(), [1, 2, 3]);

@@ -7,6 +7,7 @@ mod edits;
 mod orphans;
 mod random;
 mod restart;
+mod reuse;
 mod rules;
 mod server;
 mod table;

@@ -100,7 +100,7 @@ fn a_heartbeat_proves_contact_at_the_time_when_it_was_sent() {
     bench.accept(1, PLAIN);
     bench.on(Event::HeartbeatDue);
     bench.pass(3_600);
-    bench.frame(Down::HeartbeatAck { number: 1 });
+    bench.frame(Down::HeartbeatAck { number: 1, storage: None });
     bench.prepared(1);
     assert!(bench.spawned().is_empty(), "the machine slept with the answer in its pocket");
     bench.heartbeat();

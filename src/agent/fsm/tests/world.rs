@@ -382,7 +382,7 @@ impl World {
         if !self.heartbeats.is_empty() {
             let (number, sent_at) = self.heartbeats.remove(0);
             self.word(sent_at);
-            self.frame(Down::HeartbeatAck { number });
+            self.frame(Down::HeartbeatAck { number, storage: None });
         }
     }
 

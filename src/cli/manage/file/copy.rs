@@ -2,11 +2,11 @@
 
 use clap::Args;
 
-use super::movement::{copy, on_error, parse_place, show, tell};
+use super::movement::{RateOptions, copy, on_error, parse_place, show, tell};
 use crate::cli::error::CliError;
 use crate::cli::output::Output;
 use crate::domain::uri::Uri;
-use crate::storage::{self, Transfer};
+use crate::storage;
 
 /// Copy files and folders into a folder
 #[derive(Debug, Args)]
@@ -26,12 +26,14 @@ pub struct CopyArgs {
     /// Copy into this folder
     #[arg(value_name = "TO", value_parser = parse_place, default_value = "./")]
     to: Uri,
+    #[command(flatten)]
+    rate: RateOptions,
 }
 
 pub async fn cmd_copy(output: &Output, args: CopyArgs) -> Result<(), CliError> {
     storage::check_input(&args.from).map_err(on_error)?;
     storage::check_output(&args.to).map_err(on_error)?;
-    let transfer = Transfer::default();
+    let transfer = args.rate.transfer();
     let work = async {
         let listing = storage::list(&args.from, &transfer).await?;
         copy(listing, &args.to, &transfer).await

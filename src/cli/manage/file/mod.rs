@@ -1,10 +1,12 @@
 //! `scitq manage file VERB`: data, wherever it is. No server is asked.
 
+mod cat;
 mod copy;
 mod delete;
 mod list;
 mod movement;
 mod sync;
+mod tree;
 
 pub use movement::{local_path, parse_place, send_folder};
 
@@ -24,6 +26,8 @@ pub struct FileArgs {
 #[derive(Debug, Subcommand)]
 enum Verb {
     List(list::ListArgs),
+    Tree(tree::TreeArgs),
+    Cat(cat::CatArgs),
     Copy(copy::CopyArgs),
     Sync(sync::SyncArgs),
     Delete(delete::DeleteArgs),
@@ -34,6 +38,8 @@ pub async fn cmd_file(global: &GlobalArgs, args: FileArgs) -> Result<u8, CliErro
     let output = global.output();
     match args.verb {
         Verb::List(args) => list::cmd_list(&output, args).await?,
+        Verb::Tree(args) => tree::cmd_tree(&output, args).await?,
+        Verb::Cat(args) => cat::cmd_cat(&output, args).await?,
         Verb::Copy(args) => copy::cmd_copy(&output, args).await?,
         Verb::Sync(args) => sync::cmd_sync(&output, args).await?,
         Verb::Delete(args) => delete::cmd_delete(&output, args).await?,

@@ -1,22 +1,41 @@
 //! What the verbs of `manage file` share: addresses as people type them, and
 //! bytes that move.
 
-use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use clap::Args;
+
 use crate::cli::error::{CliError, ErrorKind};
 use crate::cli::format;
 use crate::cli::output::{Output, Voice};
+use crate::cli::parse;
 use crate::cli::progress::Progress;
 use crate::clock::SystemClock;
 use crate::domain::Clock;
+use crate::domain::execution::TransferProgress;
 use crate::domain::uri::Uri;
-use crate::storage::{self, Listing, Moved, Placement, StorageError, Transfer};
+use crate::storage::{self, Listing, Moved, Placement, RateLimit, StorageError, Transfer};
 
 /// How often the line of progress changes.
 const TICK: Duration = Duration::from_millis(200);
+
+/// How fast data may move.
+#[derive(Debug, Args)]
+pub struct RateOptions {
+    /// Move at most so many bytes in a second, as in 20M
+    #[arg(long, value_name = "SIZE", value_parser = parse::size)]
+    limit: Option<u64>,
+}
+
+impl RateOptions {
+    /// The controls of what is about to move.
+    pub fn transfer(&self) -> Transfer {
+        let limit = self.limit.map(RateLimit::of).unwrap_or_default();
+        Transfer { limit, ..Transfer::default() }
+    }
+}
 
 /// An address as it is typed: a URI, or a path of this machine.
 pub fn parse_place(text: &str) -> Result<Uri, String> {
@@ -58,7 +77,8 @@ pub async fn show<T>(
             done = &mut work => break done,
             () = tokio::time::sleep(TICK) => {
                 let seconds = SystemClock.now().monotonic.0.saturating_sub(start.0).as_secs_f64();
-                progress.tell_text(describe(transfer.progress.bytes(), transfer.progress.total(), seconds));
+                let (bytes, total) = (transfer.progress.bytes(), transfer.progress.total());
+                progress.tell_part(bytes, total, describe(bytes, total, seconds));
             }
         }
     };
@@ -122,21 +142,14 @@ async fn copy_by_way_of(
 }
 
 fn describe(bytes: u64, total: u64, seconds: f64) -> String {
-    #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
-    let rate = bytes as f64 / seconds.max(0.001);
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
         reason = "a figure for people"
     )]
-    let shown = format::bytes(rate as u64);
-    let mut text = format!("{} of {}, {shown}/s", format::bytes(bytes), format::bytes(total));
-    if bytes > 0 && total > bytes {
-        #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
-        let left = (total - bytes) as f64 / rate.max(1.0);
-        let _ = write!(text, ", {} left", format::duration(left));
-    }
-    text
+    let bytes_per_second = (bytes as f64 / seconds.max(0.001)) as u64;
+    format::transfer(TransferProgress { bytes, total, bytes_per_second })
 }
 
 #[cfg(test)]

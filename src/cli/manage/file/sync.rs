@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::movement::{copy, on_error, parse_place, show, tell};
+use super::movement::{RateOptions, copy, on_error, parse_place, show, tell};
 use crate::cli::error::CliError;
 use crate::cli::output::Output;
 use crate::domain::uri::Uri;
@@ -30,6 +30,8 @@ pub struct SyncArgs {
     /// Print the names of what would be copied, and copy nothing
     #[arg(long)]
     dry_run: bool,
+    #[command(flatten)]
+    rate: RateOptions,
 }
 
 pub async fn cmd_sync(output: &Output, args: SyncArgs) -> Result<(), CliError> {
@@ -39,7 +41,7 @@ pub async fn cmd_sync(output: &Output, args: SyncArgs) -> Result<(), CliError> {
         return Err(CliError::usage(format!("`|{action}` cannot be compared with a folder"))
             .hint("`scitq manage file copy` carries out actions"));
     }
-    let transfer = Transfer::default();
+    let transfer = args.rate.transfer();
     let (mut wanted, there) = find(&args, &transfer).await.map_err(on_error)?;
     wanted.retain(|name, entry| there.get(name).is_none_or(|other| is_newer(entry, other)));
     if args.dry_run {

@@ -15,6 +15,7 @@ mod prune;
 mod relaunch;
 mod replace;
 mod resume;
+mod retry_upload;
 mod send;
 mod show;
 mod signal;
@@ -46,6 +47,7 @@ enum Verb {
     Output(output::OutputArgs),
     Wait(wait::WaitArgs),
     Relaunch(relaunch::RelaunchArgs),
+    RetryUpload(retry_upload::RetryUploadArgs),
     Update(Box<update_args::UpdateArgs>),
     Edit(edit::EditArgs),
     Pause(pause::PauseArgs),
@@ -68,6 +70,7 @@ pub async fn cmd_task(session: &Session, args: TaskArgs) -> Result<u8, CliError>
         Verb::Show(args) => show::cmd_show(session, args).await,
         Verb::Output(args) => output::cmd_output(session, args).await,
         Verb::Relaunch(args) => relaunch::cmd_relaunch(session, args).await,
+        Verb::RetryUpload(args) => retry_upload::cmd_retry_upload(session, args).await,
         Verb::Update(args) => update::cmd_update(session, *args).await,
         Verb::Edit(args) => edit::cmd_edit(session, args).await,
         Verb::Pause(args) => pause::cmd_pause(session, args).await,

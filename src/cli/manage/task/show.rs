@@ -71,6 +71,7 @@ fn describe(detail: &TaskDetail, moment: &Moment) -> Details {
         .maybe("held by", held_by(task.hold))
         .maybe("reason", task.failure_reason.as_deref())
         .maybe("why", detail.why.as_deref())
+        .maybe("moved", detail.transfer.map(format::transfer))
         .add("batch", &task.batch)
         .maybe("worker", task.worker_name.as_deref())
         .add("command", &task.command);
@@ -87,11 +88,18 @@ fn describe(detail: &TaskDetail, moment: &Moment) -> Details {
         .add("queued", format_args!("{} by {}", date(task.created_at), task.created_by))
         .maybe("started", task.started_at.map(date))
         .maybe("ended", task.finished_at.map(date))
+        .maybe("reused", detail.executions.first().and_then(reused))
         .maybe("edited", (task.revision > 0).then(|| times(task.revision)));
     if let Some(latest) = detail.executions.first() {
         lines.maybe("phases", phases(task.created_at, latest, moment.now));
     }
     lines
+}
+
+/// Whose outputs were taken over.
+fn reused(execution: &ExecutionView) -> Option<String> {
+    let reused = execution.outcome.as_ref()?.reused?;
+    Some(format!("the outputs of task {}, execution {}", reused.task, reused.execution))
 }
 
 fn held_by(hold: Hold) -> Option<&'static str> {
@@ -158,6 +166,7 @@ fn add_spec(lines: &mut Details, spec: &TaskSpec) {
         .each("input", &spec.input)
         .each("resource", &spec.resource)
         .maybe("output", spec.output.as_deref())
+        .maybe("cache", spec.use_cache.then_some("outputs may be taken over"))
         .maybe(
             "stdin",
             spec.stdin.as_ref().map(|stdin| format::bytes(stdin.as_bytes().len() as u64)),

@@ -18,7 +18,7 @@ const fn field(key: &'static str, about: &'static str, example: &'static str) ->
 }
 
 /// All fields; those that are tables come last, as TOML wants them.
-const FIELDS: [Field; 25] = [
+const FIELDS: [Field; 26] = [
     field("command", "A command line in quotes, or the words of a command as a list", ""),
     field("shell", "Run the command line through this shell", "\"bash\""),
     field("container", "Run the command in a container made from this image", "\"debian:12\""),
@@ -33,6 +33,7 @@ const FIELDS: [Field; 25] = [
         "[\"file:///data/genome/\"]",
     ),
     field("output", "URI of the folder to which $OUTPUT is sent", "\"file:///data/results/\""),
+    field("use_cache", "Take over outputs that were made of the same", "true"),
     field("retry", "How often a failure is tried again", "2"),
     field("priority", "A higher one comes first", "10"),
     field("cpu", "Processor cores that it needs", "4"),
@@ -128,7 +129,7 @@ mod tests {
             "command": ["sh", "-c", "echo 'a'\nb"], "name": "n", "batch": "b", "shell": "sh", "container": "i",
             "container_options": "--init", "pull": "never",
             "env": {"A": "1"}, "input": ["file:///i"], "resource": ["file:///r"],
-            "output": "file:///o", "uid": 1, "gid": 2, "retry": 3, "priority": -4, "cpu": 5,
+            "output": "file:///o", "use_cache": true, "uid": 1, "gid": 2, "retry": 3, "priority": -4, "cpu": 5,
             "memory": 6, "download_timeout": 7, "run_timeout": 8, "output_limit": 9,
             "stdin": {"bytes": [255]}, "tags": {"T": "x"}, "after": [1], "after_any": [2],
             "after_batch": ["c"],

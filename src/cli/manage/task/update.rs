@@ -230,6 +230,7 @@ impl Changes {
         if let Some(output) = &self.output {
             spec.output = Some(checked_uri("--output", output.clone())?);
         }
+        spec.use_cache |= self.use_cache;
         if !self.after.is_empty() {
             spec.after = parse::flatten(&self.after);
         }
@@ -265,7 +266,8 @@ fn unset(spec: &mut TaskSpec, field: Unset) {
         Unset::NewName => spec.name = None,
         Unset::Input => spec.input.clear(),
         Unset::Resource => spec.resource.clear(),
-        Unset::Output => spec.output = None,
+        Unset::Output => (spec.output, spec.use_cache) = (None, false),
+        Unset::UseCache => spec.use_cache = false,
         Unset::After => spec.after.clear(),
         Unset::AfterAny => spec.after_any.clear(),
         Unset::AfterBatch => spec.after_batch.clear(),

@@ -113,6 +113,9 @@ pub struct Changes {
     /// Send the contents of $OUTPUT to this folder
     #[arg(short, long, value_name = "URI")]
     pub output: Option<String>,
+    /// Take over the outputs of an execution that was given the same
+    #[arg(long)]
+    pub use_cache: bool,
     /// Start only when these tasks have succeeded; repeatable
     #[arg(short = 'R', long, visible_alias = "requirements", value_name = "ID")]
     pub after: Vec<IdList<TaskId>>,
@@ -183,6 +186,7 @@ pub enum Unset {
     Input,
     Resource,
     Output,
+    UseCache,
     After,
     AfterAny,
     AfterBatch,

@@ -278,15 +278,15 @@ fn a_worker_that_drains_takes_nothing() {
 }
 
 #[test]
-fn a_task_says_how_far_its_data_is() {
+fn a_task_says_how_far_its_image_is() {
     let mut bench = Bench::new();
     let worker = bench.connect("w", 1, 0);
     let link = bench.link_of(worker);
     let task = bench.create(0, &[]);
     bench.accept(task);
     let execution = bench.execution(task);
-    let mut tell = |transfers| {
-        let pulse = Pulse { transfers, ..Pulse::default() };
+    let mut tell = |pulls| {
+        let pulse = Pulse { pulls, ..Pulse::default() };
         bench.apply(Command::Heartbeat { worker, link, pulse }).unwrap();
         bench.state.live_task(task).why.unwrap()
     };

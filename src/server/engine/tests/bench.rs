@@ -102,10 +102,10 @@ pub(in crate::server) fn hello(link: LinkId, name: &str, slots: u32, prefetch: u
 
 /// How an execution ended: well, or in that way.
 pub(in crate::server) fn outcome(class: Option<FailureClass>) -> Outcome {
-    class
-        .map_or(Outcome { failure: None, exit_code: Some(0), signal: None, usage: None }, |class| {
-            Outcome::without_run(class, "for the test")
-        })
+    class.map_or(
+        Outcome { failure: None, exit_code: Some(0), signal: None, usage: None, reused: None },
+        |class| Outcome::without_run(class, "for the test"),
+    )
 }
 
 pub(in crate::server) fn finished(class: Option<FailureClass>) -> ReportEvent {
@@ -113,6 +113,7 @@ pub(in crate::server) fn finished(class: Option<FailureClass>) -> ReportEvent {
         outcome: outcome(class),
         output: OutputSizes::default(),
         ended_at: None,
+        cached: None,
     }
 }
 

@@ -14,6 +14,7 @@ mod ends;
 mod holds;
 mod leases;
 mod requirements;
+mod resend;
 mod rest;
 mod service;
 mod stepped;
