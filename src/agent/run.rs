@@ -60,13 +60,22 @@ pub async fn run(config: AgentConfig, mut stops: Receiver<Stop>) -> Result<Depar
     outcome
 }
 
-/// The process's signals as words to the agent: TERM, INT and HUP detach, USR1
-/// drains, USR2 says that the machine is taken away. In a job of a batch system
-/// TERM says so too. The notice is waited for as well.
+/// What SIGHUP means to an agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HangUp {
+    /// The terminal on which it was started is gone.
+    Detach,
+    /// Something for others, who listen to it themselves.
+    Other,
+}
+
+/// The process's signals as words to the agent: TERM and INT detach, and HUP where
+/// it means that, USR1 drains, USR2 says that the machine is taken away. In a job of
+/// a batch system TERM says so too. The notice is waited for as well.
 ///
 /// # Errors
 /// The signals cannot be received.
-pub fn stops_from_signals(notice: Option<Notice>) -> io::Result<Receiver<Stop>> {
+pub fn stops_from_signals(hang_up: HangUp, notice: Option<Notice>) -> io::Result<Receiver<Stop>> {
     let (sender, stops) = channel(8);
     let terminate = match notice {
         Some(Notice::Slurm) => Stop::Evict("the batch system ends its job".to_owned()),
@@ -75,11 +84,13 @@ pub fn stops_from_signals(notice: Option<Notice>) -> io::Result<Receiver<Stop>> 
     for (kind, stop) in [
         (SignalKind::terminate(), terminate),
         (SignalKind::interrupt(), Stop::Detach),
-        (SignalKind::hangup(), Stop::Detach),
         (SignalKind::user_defined1(), Stop::Drain),
         (SignalKind::user_defined2(), Stop::Evict("it was sent SIGUSR2".to_owned())),
     ] {
         forward(kind, stop, sender.clone())?;
+    }
+    if hang_up == HangUp::Detach {
+        forward(SignalKind::hangup(), Stop::Detach, sender.clone())?;
     }
     if let Some(notice) = notice {
         tokio::spawn(notice.watch(sender));

@@ -1,7 +1,7 @@
 //! `scitq agent`: run commands on this machine.
 
 use std::fs;
-use std::io;
+use std::io::{self, IsTerminal};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
@@ -13,11 +13,12 @@ use tokio::sync::mpsc::{Receiver, channel};
 
 use super::app::GlobalArgs;
 use super::error::{CliError, ErrorKind};
+use super::logging::{self, LogFormat, log_format};
 use super::parse;
 use super::settings;
 use crate::agent::config::{KEEP_FAILED, MAX_USED_PERCENT, UPLOAD_PATIENCE};
 use crate::agent::telemetry::MachineKind;
-use crate::agent::{self, AgentConfig, Departure, Notice, Secret, Stop};
+use crate::agent::{self, AgentConfig, Departure, HangUp, Notice, Secret, Stop};
 use crate::api::ssh;
 use crate::domain::BatchName;
 use crate::domain::worker::WorkerSettings;
@@ -93,6 +94,12 @@ struct AgentOptions {
     /// Learn that this machine is taken away by `file:PATH` (it appears), `command:COMMAND` (it succeeds), `azure` (its scheduled events) or `slurm` (the agent is a job), and give all back
     #[arg(long, value_name = "NOTICE")]
     eviction_notice: Option<String>,
+    /// Log in this form: text or json [default: text]
+    #[arg(long, value_name = "FORMAT", value_parser = log_format)]
+    log_format: Option<LogFormat>,
+    /// Log to the end of this file, which SIGHUP opens anew [default: standard error]
+    #[arg(long, value_name = "FILE")]
+    log_file: Option<PathBuf>,
 }
 
 pub async fn cmd_agent(global: &GlobalArgs, args: AgentArgs) -> Result<u8, CliError> {
@@ -111,6 +118,8 @@ pub async fn cmd_agent(global: &GlobalArgs, args: AgentArgs) -> Result<u8, CliEr
         voice.warning(format_args!("cannot reach {} yet: {error}", found.address));
     }
     let options = merged(args.options, file);
+    let format = options.log_format.unwrap_or_default();
+    let log = logging::start_with(format, options.log_file.as_deref())?;
     let config = AgentConfig {
         server: found.address,
         token: found.token.map(Secret),
@@ -138,8 +147,14 @@ pub async fn cmd_agent(global: &GlobalArgs, args: AgentArgs) -> Result<u8, CliEr
             .map_err(|error| CliError::internal("cannot find this program").caused_by(&error))?,
     };
     super::site::use_storage_settings();
-    super::logging::start();
-    let mut stops = agent::stops_from_signals(config.notice.clone())
+    let hang_up = match log {
+        Some(log) if !io::stdin().is_terminal() => {
+            log.reopen_on_hang_up();
+            HangUp::Other
+        }
+        _ => HangUp::Detach,
+    };
+    let mut stops = agent::stops_from_signals(hang_up, config.notice.clone())
         .map_err(|error| CliError::internal("cannot receive signals").caused_by(&error))?;
     if args.until_stdin_closes {
         stops = with_end_of_stdin(stops)
@@ -201,6 +216,8 @@ fn merged(flags: AgentOptions, file: AgentOptions) -> AgentOptions {
         bandwidth: flags.bandwidth.or(file.bandwidth),
         disk_limit: flags.disk_limit.or(file.disk_limit),
         eviction_notice: flags.eviction_notice.or(file.eviction_notice),
+        log_format: flags.log_format.or(file.log_format),
+        log_file: flags.log_file.or(file.log_file),
     }
 }
 

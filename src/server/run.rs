@@ -1,13 +1,14 @@
 //! A server's life: open everything, answer until told to stop, close in order.
 
 use std::convert::Infallible;
-use std::io::{self, IsTerminal};
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc, watch};
@@ -24,15 +25,17 @@ use super::auth::{Principal, Secret, TokenHash, TokenLife, TokenTable};
 use super::backup::{self, BackupError, Manifest};
 use super::config::{Ready, ServeConfig};
 use super::data_dir::{DataDir, DataDirError, write_private};
+use super::disk::Growth;
 use super::engine::Refusal;
 use super::engine::command::{Command, Reply};
 use super::engine::service::{Audience, Engine};
 use super::events::EventHub;
 use super::failures::Failures;
 use super::hiring::settings::SettingsError;
-use super::http::{App, Samples, Waits, keep_samples};
-use super::local_agent::LocalAgent;
+use super::http::{App, Counts, Samples, Waits, keep_samples};
+use super::local_agent::{LocalAgent, LocalAgentConfig};
 use super::output::{OutputError, OutputSettings, OutputStore};
+use super::signals::Signals;
 use super::start_hiring::{self, reachable};
 use super::store::{self, Origin, Store, StoreError};
 use super::tls::{Tls, TlsError};
@@ -81,6 +84,7 @@ struct Told {
     waits: Arc<Waits>,
     output: OutputStore,
     tokens: Arc<TokenTable>,
+    counts: Arc<Counts>,
     garbage: mpsc::UnboundedSender<Vec<ExecutionId>>,
     fatal: mpsc::UnboundedSender<String>,
     jobs: Arc<Notify>,
@@ -91,6 +95,7 @@ struct Told {
 /// # Errors
 /// It cannot start, or its database failed under it.
 pub async fn run(config: ServeConfig) -> Result<(), ServeError> {
+    let open_files = raise_open_files();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let data_dir = Arc::new(DataDir::open(&config.data)?);
     backup::clear_leftovers(&data_dir);
@@ -110,8 +115,15 @@ pub async fn run(config: ServeConfig) -> Result<(), ServeError> {
     let mut agent = match config.with_agent {
         None => None,
         Some(concurrency) => Some(
-            LocalAgent::start(&url, &token_file, data_dir.path(), concurrency)
-                .map_err(|error| ServeError::Agent(error.to_string()))?,
+            LocalAgent::start(LocalAgentConfig {
+                server: url.clone(),
+                token_file: &token_file,
+                data: data_dir.path(),
+                concurrency,
+                arguments: config.agent_arguments.clone(),
+                open_files,
+            })
+            .map_err(|error| ServeError::Agent(error.to_string()))?,
         ),
     };
     let serving = tokio::spawn(super::http::serve(listener, Arc::clone(&app)));
@@ -119,6 +131,8 @@ pub async fn run(config: ServeConfig) -> Result<(), ServeError> {
     tokio::spawn(keep_samples(Arc::clone(&app)));
     let noting = tokio::spawn(note_uses_for_ever(Arc::clone(&app)));
     tokio::spawn(super::v1::keep_watch(Arc::clone(&app)));
+    tokio::spawn(super::disk::keep_watch(Arc::clone(&app)));
+    tokio::spawn(super::retention::keep(Arc::clone(&app)));
     if let Some(ready) = config.ready {
         // Nobody may want to know.
         let fingerprint = app.tls.as_ref().and_then(|tls| tls.fingerprint());
@@ -184,24 +198,20 @@ async fn open(
     let output = OutputStore::open(&data_dir.output(), OutputSettings::new(OUTPUT_LIMIT))
         .map_err(output_error)?
         .with_clock(Arc::clone(clock));
-    let tokens = Arc::new(TokenTable::default());
-    for (id, row) in store.readers.list_tokens().await.map_err(store_error)? {
-        let principal =
-            Principal { token: Some(id), name: row.name, role: row.role, worker: row.worker };
-        let life = TokenLife { expires_at: row.expires_at, last_used_at: row.last_used_at };
-        tokens.insert_with(TokenHash(row.hash), principal, life);
-    }
+    let tokens = Arc::new(load_tokens(&store).await.map_err(store_error)?);
     let started_at = clock.now().wall;
     let (garbage, garbage_signs) = mpsc::unbounded_channel();
     let (fatal, fatal_signs) = mpsc::unbounded_channel();
     let (stop, stopping) = watch::channel(false);
     let wake = Arc::new(Notify::new());
     let (events, waits) = (Arc::new(EventHub::new(started_at)), Arc::new(Waits::default()));
+    let counts = Arc::new(Counts::default());
     let told = Told {
         events: Arc::clone(&events),
         waits: Arc::clone(&waits),
         output: output.clone(),
         tokens: Arc::clone(&tokens),
+        counts: Arc::clone(&counts),
         garbage: garbage.clone(),
         fatal,
         jobs: Arc::clone(&wake),
@@ -238,6 +248,9 @@ async fn open(
         waits,
         tokens,
         failures: Failures::new(config.wrong_tokens),
+        retention: config.retention,
+        growth: Growth::default(),
+        counts,
         tls,
         plain_tokens: config.plain_tokens,
         backup_turn: Arc::default(),
@@ -261,6 +274,27 @@ fn say_where_from(origin: Origin) {
              they run, or are offline"
         );
     }
+}
+
+async fn load_tokens(store: &Store) -> Result<TokenTable, StoreError> {
+    let tokens = TokenTable::default();
+    for (id, row) in store.readers.list_tokens().await? {
+        let principal =
+            Principal { token: Some(id), name: row.name, role: row.role, worker: row.worker };
+        let life = TokenLife { expires_at: row.expires_at, last_used_at: row.last_used_at };
+        tokens.insert_with(TokenHash(row.hash), principal, life);
+    }
+    Ok(tokens)
+}
+
+/// Gets leave to open as many files as the system allows, so that many
+/// connections can be open; answers what it was before.
+fn raise_open_files() -> Rlimit {
+    let before = getrlimit(Resource::Nofile);
+    let most = Rlimit { current: before.maximum, maximum: before.maximum };
+    // Without leave there are fewer connections.
+    let _ = setrlimit(Resource::Nofile, most);
+    before
 }
 
 async fn note_uses_for_ever(app: Arc<App>) {
@@ -407,46 +441,9 @@ fn random_store_id() -> Result<StoreId, getrandom::Error> {
     Ok(StoreId(format!("{:032x}", u128::from_be_bytes(bytes))))
 }
 
-/// SIGTERM, SIGINT and SIGHUP.
-struct Signals {
-    hang_up: tokio::signal::unix::Signal,
-    /// Whether a hang-up means that the terminal on which the server was
-    /// started is gone.
-    on_terminal: bool,
-    terminate: tokio::signal::unix::Signal,
-    interrupt: tokio::signal::unix::Signal,
-}
-
-impl Signals {
-    fn new() -> io::Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
-        Ok(Self {
-            hang_up: signal(SignalKind::hangup())?,
-            on_terminal: io::stdin().is_terminal(),
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
-    }
-
-    /// Resolves when the server shall stop.
-    async fn recv(&mut self, reload: impl Fn()) {
-        loop {
-            tokio::select! {
-                _ = self.terminate.recv() => return,
-                _ = self.interrupt.recv() => return,
-                _ = self.hang_up.recv() => {
-                    if self.on_terminal {
-                        return;
-                    }
-                    reload();
-                }
-            }
-        }
-    }
-}
-
 impl Audience for Told {
     fn publish(&self, events: Vec<Event>) {
+        self.counts.note_events(&events);
         self.events.publish(events);
     }
 

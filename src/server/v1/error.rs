@@ -67,7 +67,7 @@ impl IntoResponse for V1Error {
 impl From<Refusal> for V1Error {
     fn from(refusal: Refusal) -> Self {
         match refusal {
-            Refusal::Unavailable(_) => Self::HangUp,
+            Refusal::Unavailable(_) | Refusal::NoRoom(_) => Self::HangUp,
             Refusal::NoTask(id) => Self::not_found(format!("Task {id} doesn't exist")),
             Refusal::NoWorker(id) => Self::not_found(format!("Worker {id} doesn't exist")),
             Refusal::NoBatch(_) => Self::not_found(refusal.to_string()),

@@ -52,6 +52,11 @@ fn status(counts: &[(TaskState, u64)]) -> ServerStatus {
         database_bytes: 5 << 20,
         output_bytes: 3 << 30,
         disk_free_bytes: 700 << 30,
+        disk_total_bytes: 900 << 30,
+        disk_days_left: None,
+        retain_output_seconds: None,
+        retain_finished_seconds: None,
+        shortage: None,
         commit_failure: None,
     }
 }
