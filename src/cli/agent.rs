@@ -88,6 +88,11 @@ struct AgentOptions {
     /// Remove files of failed tasks, then unused resources and images, when the disk is fuller [default: 90]
     #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100))]
     disk_limit: Option<u8>,
+    /// Run each command in a control group of its own below this one, which keeps
+    /// it within its --mem and counts its memory [default: the group delegated to
+    /// the agent, if one is]
+    #[arg(long, value_name = "DIR")]
+    cgroup: Option<PathBuf>,
 }
 
 pub async fn cmd_agent(global: &GlobalArgs, args: AgentArgs) -> Result<u8, CliError> {
@@ -122,6 +127,7 @@ pub async fn cmd_agent(global: &GlobalArgs, args: AgentArgs) -> Result<u8, CliEr
             .as_deref()
             .map_or(Ok(UPLOAD_PATIENCE), upload_patience)?,
         bandwidth: options.bandwidth.as_deref().map(bandwidth).transpose()?,
+        cgroup: options.cgroup,
         program: std::env::current_exe()
             .map_err(|error| CliError::internal("cannot find this program").caused_by(&error))?,
     };
@@ -188,6 +194,7 @@ fn merged(flags: AgentOptions, file: AgentOptions) -> AgentOptions {
         upload_patience: flags.upload_patience.or(file.upload_patience),
         bandwidth: flags.bandwidth.or(file.bandwidth),
         disk_limit: flags.disk_limit.or(file.disk_limit),
+        cgroup: flags.cgroup.or(file.cgroup),
     }
 }
 

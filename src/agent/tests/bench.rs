@@ -108,6 +108,7 @@ impl Bench {
             bandwidth: None,
             max_used_percent: 100.0,
             upload_patience: Duration::from_mins(1),
+            cgroup: None,
             program: self.program.clone(),
         }
     }
