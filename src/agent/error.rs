@@ -21,6 +21,8 @@ pub enum AgentError {
     Store { path: PathBuf, source: serde_json::Error },
     #[error("the system gives no {what}")]
     System { what: &'static str, source: io::Error },
+    #[error("no way to the server by ssh: {0}")]
+    NoWay(String),
     #[error("a part of the agent has failed: {what}")]
     Internal { what: &'static str },
     #[error(transparent)]

@@ -4,13 +4,14 @@
 //! that the link is good, a refusal that it is not, and a token is used from
 //! the next dial on.
 
+mod carrier;
+
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use thiserror::Error;
-use tokio::net::TcpStream;
 use tokio::sync::mpsc::{Receiver, UnboundedReceiver, UnboundedSender};
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
@@ -21,13 +22,17 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self, Message};
 
 use crate::api::client::ServerAddress;
+use crate::api::error::ErrorBody;
+use crate::api::fingerprint::secret_of;
 use crate::api::link::{Down, RefusedLink, Up};
+use crate::api::ssh::Tunnel;
 use crate::domain::ExecutionId;
 use crate::domain::execution::OutputSizes;
 
 use super::fsm::{Event, Secret};
 use super::token::Tokens;
 use super::waits::Waits;
+use carrier::{Carrier, CarrierError, connect};
 
 /// Where the server takes links.
 pub const PATH: &str = "/api/v2/agent/link";
@@ -51,6 +56,9 @@ impl Default for Patience {
 /// Room for one read, in bytes. All of it is cleared before each, and most
 /// frames are short.
 const READ_BUFFER: usize = 8 << 10;
+
+/// How long a dial by way of SSH may take.
+const SSH_LIMIT: Duration = Duration::from_secs(30);
 
 /// Waits between two dials.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
@@ -79,16 +87,18 @@ pub enum OutputFrame {
 /// Why there can never be a link.
 #[derive(Debug, Error)]
 pub enum LinkError {
-    #[error("the server at {server} does not take this agent's token")]
-    Unauthorized { server: ServerAddress },
+    #[error("the server at {server} does not take this agent's token: {message}")]
+    Unauthorized { server: Box<ServerAddress>, message: String },
     #[error("the server at {server} refuses this agent: {message}")]
-    Refused { server: ServerAddress, message: String },
+    Refused { server: Box<ServerAddress>, message: String },
 }
 
 /// The link and all that it needs.
 #[derive(Debug)]
 pub struct Link {
     server: ServerAddress,
+    /// The way to a server that is reached by SSH.
+    tunnel: Option<Tunnel>,
     tokens: Tokens,
     frames: UnboundedReceiver<ToLink>,
     output: Receiver<OutputFrame>,
@@ -126,17 +136,17 @@ enum End {
 
 #[derive(Debug, Error)]
 enum DialError {
-    #[error("the server refuses the token")]
-    Unauthorized,
+    #[error("the server refuses the token: {0}")]
+    Unauthorized(String),
     #[error("no connection in time")]
     TimedOut,
     #[error(transparent)]
-    Connect(std::io::Error),
+    Connect(#[from] CarrierError),
     #[error(transparent)]
     WebSocket(Box<tungstenite::Error>),
 }
 
-type Socket = WebSocketStream<TcpStream>;
+type Socket = WebSocketStream<Box<dyn Carrier>>;
 
 impl Link {
     pub fn new(
@@ -149,6 +159,7 @@ impl Link {
         let Channels { frames, output, events } = channels;
         Self {
             server,
+            tunnel: None,
             tokens,
             frames,
             output,
@@ -160,6 +171,13 @@ impl Link {
         }
     }
 
+    /// Goes through this tunnel.
+    #[must_use]
+    pub fn through(mut self, tunnel: Option<Tunnel>) -> Self {
+        self.tunnel = tunnel;
+        self
+    }
+
     /// Keeps a link up until the sender of the frames is dropped: then what is
     /// queued is sent and the link closed.
     ///
@@ -167,7 +185,9 @@ impl Link {
     /// The server refuses this agent, and has never taken it.
     pub async fn run(mut self) -> Result<(), LinkError> {
         loop {
-            let dialled = timeout(self.patience.dial, self.dial()).await;
+            // ssh has a network of its own to cross, and perhaps several machines.
+            let limit = if self.tunnel.is_some() { SSH_LIMIT } else { self.patience.dial };
+            let dialled = timeout(limit, self.dial()).await;
             let wait = match dialled.unwrap_or(Err(DialError::TimedOut)) {
                 Ok(socket) => {
                     self.number += 1;
@@ -189,10 +209,8 @@ impl Link {
     }
 
     async fn dial(&self) -> Result<Socket, DialError> {
-        let stream = TcpStream::connect((self.server.host(), self.server.port()))
-            .await
-            .map_err(DialError::Connect)?;
-        stream.set_nodelay(true).map_err(DialError::Connect)?;
+        let fingerprint = self.tokens.fingerprint();
+        let stream = connect(&self.server, self.tunnel.as_ref(), fingerprint).await?;
         let request = self.request().map_err(|error| DialError::WebSocket(Box::new(error)))?;
         let config = WebSocketConfig::default().read_buffer_size(READ_BUFFER);
         match tokio_tungstenite::client_async_with_config(request, stream, Some(config)).await {
@@ -200,7 +218,7 @@ impl Link {
             Err(tungstenite::Error::Http(reply))
                 if matches!(reply.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) =>
             {
-                Err(DialError::Unauthorized)
+                Err(DialError::Unauthorized(told_in(reply.body().as_deref())))
             }
             Err(error) => Err(DialError::WebSocket(Box::new(error))),
         }
@@ -209,7 +227,7 @@ impl Link {
     fn request(&self) -> tungstenite::Result<Request<()>> {
         let mut request = self.server.websocket_url(PATH).into_client_request()?;
         if let Some(token) = self.tokens.current() {
-            let mut value = HeaderValue::from_str(&format!("Bearer {}", token.0))
+            let mut value = HeaderValue::from_str(&format!("Bearer {}", secret_of(&token.0)))
                 .map_err(|error| tungstenite::Error::HttpFormat(error.into()))?;
             value.set_sensitive(true);
             request.headers_mut().insert(AUTHORIZATION, value);
@@ -275,22 +293,28 @@ impl Link {
                 Ok(REFUSED_WAIT)
             }
             RefusedLink::Forbidden | RefusedLink::Invalid => {
-                Err(LinkError::Refused { server: server.clone(), message })
+                Err(LinkError::Refused { server: server.clone().into(), message })
             }
         }
     }
 
     fn on_failed_dial(&mut self, error: &DialError) -> Result<Duration, LinkError> {
         let server = &self.server;
-        if matches!(error, DialError::Unauthorized) {
+        if let Some(problem) = self.tunnel.as_ref().and_then(Tunnel::problem)
+            && self.waits.is_first()
+        {
+            tracing::warn!(%server, "{problem}");
+        }
+        if let DialError::Unauthorized(message) = error {
             if self.tokens.refused() {
                 tracing::warn!(%server, "the server does not take the worker's token: joining anew");
                 return Ok(FIRST_WAIT);
             }
             if !self.was_welcomed {
-                return Err(LinkError::Unauthorized { server: server.clone() });
+                let message = message.clone();
+                return Err(LinkError::Unauthorized { server: server.clone().into(), message });
             }
-            tracing::error!(%server, "the server no longer takes the worker's token");
+            tracing::error!(%server, "the server no longer takes the worker's token: {message}");
             return Ok(REFUSED_WAIT);
         }
         if self.waits.is_first() {
@@ -435,6 +459,12 @@ impl Writer<'_> {
         }
         End::Detached
     }
+}
+
+/// The message of an error reply.
+fn told_in(body: Option<&[u8]>) -> String {
+    let body = body.and_then(|body| serde_json::from_slice::<ErrorBody>(body).ok());
+    body.map_or_else(|| "it does not say why".to_owned(), |body| body.message)
 }
 
 fn encode(frame: &Up) -> Option<String> {

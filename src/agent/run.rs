@@ -10,6 +10,7 @@ use std::thread;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{Receiver, Sender, channel, unbounded_channel};
 
+use crate::api::ssh::Tunnel;
 use crate::clock::SystemClock;
 use crate::domain::Clock;
 use crate::domain::worker::{Machine, MemoryLimit};
@@ -139,7 +140,13 @@ async fn start(config: AgentConfig, workdir: PathBuf) -> Result<(Driver, Event),
     let outbox = Outbox::new(journal, frames_sender.clone());
     let tokens = Tokens::new(bound, config.token);
     let channels = Channels { frames, output, events: events_sender.clone() };
-    let link = Link::new(config.server, tokens, Patience::default(), channels);
+    let tunnel = config
+        .server
+        .ssh()
+        .map(|host| Tunnel::open(host, config.server.port()))
+        .transpose()
+        .map_err(|error| AgentError::NoWay(error.to_string()))?;
+    let link = Link::new(config.server, tokens, Patience::default(), channels).through(tunnel);
     let identity = Identity {
         name: config.name,
         machine,

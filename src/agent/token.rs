@@ -6,6 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use super::fsm::Secret;
+use crate::api::fingerprint::{Fingerprint, TokenParts};
 
 /// The tokens with which an agent may dial.
 #[derive(Debug)]
@@ -24,6 +25,14 @@ impl Tokens {
     /// The one to dial with.
     pub fn current(&self) -> Option<&Secret> {
         self.bound.as_ref().or(self.configured.as_ref())
+    }
+
+    /// The certificate that the server must show. One that the agent was started
+    /// with counts also for a token which the server gave before it had any.
+    pub fn fingerprint(&self) -> Option<Fingerprint> {
+        let named = |token: &Secret| TokenParts::of(&token.0).ok()?.fingerprint;
+        let mut tokens = [&self.bound, &self.configured].into_iter().flatten();
+        tokens.find_map(named)
     }
 
     /// The server gave this one.

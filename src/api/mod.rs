@@ -5,17 +5,20 @@
 //! Within one version the contract only grows: fields are added, none are
 //! taken away or change their meaning.
 
+pub mod audit;
 pub mod batch;
 pub mod cache;
 pub mod client;
 pub mod error;
 pub mod event;
 pub mod execution;
+pub mod fingerprint;
 pub mod glance;
 pub mod import;
 pub mod link;
 pub mod output;
 pub mod server;
+pub mod ssh;
 pub mod task;
 pub mod tls;
 pub mod token;

@@ -45,6 +45,10 @@ pub struct CreateToken {
     #[schema(min_length = 1, max_length = 255)]
     pub name: String,
     pub role: Role,
+    /// It ends after so many seconds; never where none is given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 3_155_760_000_u64)]
+    pub expires_in_seconds: Option<u64>,
 }
 
 /// The only reply that carries a secret.
@@ -76,6 +80,12 @@ pub struct TokenView {
     pub worker: Option<WorkerId>,
     pub created_at: Timestamp,
     pub created_by: String,
+    /// None: it does not end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
+    /// None: it was never used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_used_at: Option<Timestamp>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

@@ -18,6 +18,7 @@ use super::settings;
 use crate::agent::config::{KEEP_FAILED, MAX_USED_PERCENT, UPLOAD_PATIENCE};
 use crate::agent::telemetry::MachineKind;
 use crate::agent::{self, AgentConfig, Departure, Secret, Stop};
+use crate::api::ssh;
 use crate::domain::BatchName;
 use crate::domain::worker::WorkerSettings;
 use crate::runtime_dir::Surroundings;
@@ -103,6 +104,12 @@ pub async fn cmd_agent(global: &GlobalArgs, args: AgentArgs) -> Result<u8, CliEr
     let voice = global.output().voice();
     for warning in &found.warnings {
         voice.warning(warning);
+    }
+    if let Some(host) = found.address.ssh()
+        && let Err(error) = ssh::prepare(host)
+    {
+        // The agent goes on trying, as with any server that is away.
+        voice.warning(format_args!("cannot reach {} yet: {error}", found.address));
     }
     let options = merged(args.options, file);
     let config = AgentConfig {

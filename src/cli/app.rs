@@ -56,7 +56,7 @@ pub struct GlobalArgs {
     #[arg(
         short,
         long,
-        help = "Talk to this HOST, HOST:PORT or http://HOST",
+        help = "Talk to this HOST, HOST:PORT or URL",
         value_name = "ADDRESS",
         env = "SCITQ_SERVER",
         hide_env = true,

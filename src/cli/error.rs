@@ -231,6 +231,16 @@ impl From<ClientError> for CliError {
         let message = error.to_string();
         match error {
             ClientError::Unreachable { address, .. } => unreachable(&address, message),
+            ClientError::Untrusted { .. } => Self::new(ErrorKind::Unreachable, message).hint(
+                "nothing was sent; a token names the certificate of its server, and a new one is \
+                 made by `scitq manage token create` there",
+            ),
+            ClientError::Exposed { address } => Self::configuration(message)
+                .hint(format!("write {}", address.replacen("http:", "https:", 1))),
+            ClientError::DamagedToken(_) => {
+                Self::configuration(message).hint("copy the whole of it")
+            }
+            ClientError::NoTls { .. } | ClientError::BadToken => Self::configuration(message),
             ClientError::Lost { .. } => Self::new(ErrorKind::Unreachable, message).hint(
                 "a change that was under way may have been made or not: look before you repeat it",
             ),
@@ -261,7 +271,6 @@ impl From<ClientError> for CliError {
             }
             ClientError::Protocol { .. } => Self::new(ErrorKind::Unreachable, message)
                 .hint("something else listens there, or a scitq of another version"),
-            ClientError::BadToken => Self::configuration(message),
             ClientError::NoKey { .. } => Self::internal(message),
         }
     }
@@ -275,13 +284,21 @@ fn hint_of_unknown(message: &str) -> Option<String> {
 }
 
 fn unreachable(address: &str, message: String) -> CliError {
+    if address.starts_with("ssh:") {
+        let path = address.trim_start_matches("ssh://");
+        let host = path.split(['/', ':']).next().unwrap_or_default();
+        return CliError::new(ErrorKind::Unreachable, message).hint(format!(
+            "`ssh {host}` shows what ssh has to say, and asks what it wants to know"
+        ));
+    }
     let error = CliError::new(ErrorKind::Unreachable, message);
     let names_port = address.rsplit(':').next().is_some_and(|port| port.parse::<u16>().is_ok());
     let error = if names_port {
         error
     } else {
+        let port = if address.starts_with("https:") { 443 } else { 80 };
         error.hint(format!(
-            "`{address}` is port 80, and scitq listens on 5000 unless told otherwise"
+            "`{address}` is port {port}, and scitq listens on 5000 unless told otherwise"
         ))
     };
     error

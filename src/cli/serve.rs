@@ -1,6 +1,6 @@
 //! `scitq serve`: run the head node.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -16,19 +16,24 @@ use crate::api::client::DEFAULT_PORT;
 use crate::api::link::HEARTBEAT_SECONDS;
 use crate::api::token::Role;
 use crate::runtime_dir::Surroundings;
-use crate::server::{self, Policy, Ready, ServeConfig, ServeError, V1Settings};
+use crate::server::{
+    self, BackupError, PlainTokens, Policy, Ready, ServeConfig, ServeError, TlsError, TlsSettings,
+    V1Settings,
+};
 
 /// Run the server that keeps the tasks and gives them to agents
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   scitq serve --with-agent
-  scitq serve --listen 0.0.0.0:5000 --data /srv/scitq
+  scitq serve --listen 0.0.0.0:5000 --tls self --data /srv/scitq
 
 The first start makes the data directory, and in it admin.token, with which
 this user's scitq finds its way by itself. Give others a token of their own:
 scitq manage token create --name ada --role user
-SIGTERM stops the server, and nothing is lost.")]
+With --tls self the server makes a certificate of its own, which its tokens
+name: their holders need no certificate authority. SIGTERM stops the server, and
+nothing is lost; SIGHUP makes it read its certificate anew.")]
 pub struct ServeArgs {
     /// Listen on this address and port; port 0 is any free one
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:5000", value_parser = listen_address)]
@@ -42,9 +47,27 @@ pub struct ServeArgs {
     /// Let these networks in without a token: whoever uses them may run anything on every worker; repeatable
     #[arg(long, value_name = "CIDR", value_delimiter = ',', value_parser = network)]
     trust: Vec<IpNet>,
+    /// Speak TLS as well, with a certificate that the server makes and every token names
+    #[arg(long, value_name = "self", value_parser = ["self"], conflicts_with_all = ["tls_cert", "tls_key"])]
+    tls: Option<String>,
+    /// Speak TLS as well, with the certificate and its chain in this PEM file
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// The private key of that certificate, in a PEM file
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// Take tokens that come from other machines without encryption: whoever listens has them
+    #[arg(long)]
+    insecure: bool,
+    /// Fill the data directory, which must be empty, from this backup first
+    #[arg(long, value_name = "FILE")]
+    restore: Option<PathBuf>,
     /// Let those networks in as these: user, agent (for workers of scitq 1), read; repeatable
     #[arg(long, value_name = "ROLE", value_delimiter = ',', default_value = "user", value_parser = trusted_role)]
     trust_role: Vec<Role>,
+    /// Let an address show so many wrong tokens in a minute before it has to wait
+    #[arg(long, value_name = "NUMBER", default_value_t = 30)]
+    wrong_tokens: u32,
     /// Do not serve clients and workers of scitq 1, which come without a token
     #[arg(long)]
     no_v1: bool,
@@ -97,6 +120,15 @@ impl Concurrency {
     }
 }
 
+/// How other machines can reach the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Exposure {
+    /// Not at all, encrypted, or as was asked for.
+    Chosen,
+    /// In plain, so that their tokens are not taken.
+    Plain,
+}
+
 /// Whether an agent was started with the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Worker {
@@ -117,12 +149,18 @@ pub fn cmd_serve(global: &GlobalArgs, args: ServeArgs) -> Result<u8, CliError> {
         .build()
         .map_err(|error| CliError::internal("cannot start").caused_by(&error))?;
     let (ready, is_ready) = oneshot::channel();
+    let plain_tokens =
+        if args.insecure { PlainTokens::FromAnywhere } else { PlainTokens::OfThisMachine };
     let config = ServeConfig {
         listen: args.listen,
         data: data.clone(),
         with_agent: args.with_agent.map(Concurrency::count),
         trust: args.trust,
+        tls: tls_settings(args.tls, args.tls_cert, args.tls_key),
+        plain_tokens,
+        restore: args.restore,
         trust_roles: args.trust_role,
+        wrong_tokens: args.wrong_tokens,
         v1: (!args.no_v1)
             .then_some(V1Settings { rclone: args.v1_share_rclone, remote: args.v1_remote }),
         policy: Policy {
@@ -133,15 +171,29 @@ pub fn cmd_serve(global: &GlobalArgs, args: ServeArgs) -> Result<u8, CliError> {
         ready: Some(ready),
     };
     let worker = if args.with_agent.is_some() { Worker::Here } else { Worker::Missing };
+    let is_plain = config.tls.is_none() && !args.insecure && !args.listen.ip().is_loopback();
+    let exposure =
+        if is_plain && config.trust.is_empty() { Exposure::Plain } else { Exposure::Chosen };
     let voice = global.output().voice();
     let greeting = async {
         if let Ok(ready) = is_ready.await {
-            greet(voice, &ready, &data, &surroundings, worker);
+            greet(voice, &ready, &data, &surroundings, (worker, exposure));
         }
     };
     let outcome = runtime.block_on(async { tokio::join!(server::run(config), greeting).0 });
     runtime.shutdown_background();
     outcome.map(|()| 0).map_err(|error| explain(&error))
+}
+
+fn tls_settings(
+    own: Option<String>,
+    certificate: Option<PathBuf>,
+    key: Option<PathBuf>,
+) -> Option<TlsSettings> {
+    match (certificate, key) {
+        (Some(certificate), Some(key)) => Some(TlsSettings::Files { certificate, key }),
+        _ => own.map(|_| TlsSettings::OwnMade),
+    }
 }
 
 fn silence(text: &str) -> Result<Duration, String> {
@@ -158,10 +210,28 @@ fn loss(text: &str) -> Result<Loss, String> {
 }
 
 /// Tells where the server is and what to do next.
-fn greet(voice: Voice, ready: &Ready, data: &Path, surroundings: &Surroundings, worker: Worker) {
-    let url = format!("http://{}", reachable(ready.address));
+fn greet(
+    voice: Voice,
+    ready: &Ready,
+    data: &Path,
+    surroundings: &Surroundings,
+    (worker, exposure): (Worker, Exposure),
+) {
+    let url = &ready.url;
     let token = ready.token_file.display();
     voice.status(format_args!("scitq listens on {url} and keeps its data in {}", data.display()));
+    if let Some(fingerprint) = ready.fingerprint {
+        voice.status(format_args!(
+            "its certificate, which every new token names, has the SHA-256 fingerprint {}",
+            fingerprint.in_hexadecimal()
+        ));
+    }
+    if exposure == Exposure::Plain {
+        voice.warning(
+            "other machines reach this server without encryption only, so it takes no tokens from \
+             them: add --tls self",
+        );
+    }
     voice.status("try next:");
     let is_found = surroundings.xdg_runtime.is_some()
         || surroundings.default_data_dir().as_deref() == Some(data);
@@ -183,9 +253,11 @@ fn greet(voice: Voice, ready: &Ready, data: &Path, surroundings: &Surroundings, 
 
 fn explain(error: &ServeError) -> CliError {
     let kind = match error {
-        ServeError::DataDir(_) | ServeError::Listen { .. } | ServeError::Store { .. } => {
-            ErrorKind::Configuration
-        }
+        ServeError::DataDir(_)
+        | ServeError::Listen { .. }
+        | ServeError::Store { .. }
+        | ServeError::Restore(_)
+        | ServeError::Tls(_) => ErrorKind::Configuration,
         ServeError::Fatal(_) => ErrorKind::Internal,
         _ => ErrorKind::Refused,
     };
@@ -201,18 +273,20 @@ fn explain(error: &ServeError) -> CliError {
         ServeError::Store { .. } => {
             told.hint("start the scitq that wrote it, or name another directory with --data")
         }
+        ServeError::Restore(BackupError::NotEmpty { .. }) => told.hint(
+            "nothing was changed: name another directory with --data, or move what is in it away",
+        ),
+        ServeError::Restore(BackupError::CutShort { .. }) => {
+            told.hint("nothing was changed: copy the whole of the backup, or take another")
+        }
+        ServeError::Tls(TlsError::HalfLost { .. }) => told.hint(
+            "take both from a backup; or delete what is left, and make all tokens anew after the start",
+        ),
+        ServeError::Tls(_) => told.hint("--tls-cert and --tls-key name files in PEM form"),
         ServeError::Fatal(_) => told.hint(
             "check the disk, then start the server again: it takes up where the last commit was",
         ),
         _ => told,
-    }
-}
-
-/// An address that a client of this machine can use.
-fn reachable(address: SocketAddr) -> SocketAddr {
-    match address.ip() {
-        ip if !ip.is_unspecified() => address,
-        _ => SocketAddr::new(Ipv4Addr::LOCALHOST.into(), address.port()),
     }
 }
 
@@ -266,12 +340,6 @@ mod tests {
         assert_eq!(shown("::1"), Ok("[::1]:5000".into()));
         assert_eq!(shown("localhost:0"), Ok("127.0.0.1:0".into()));
         assert!(shown("head:5000").is_err());
-    }
-
-    #[test]
-    fn everywhere_is_reached_at_home() {
-        assert_eq!(reachable("0.0.0.0:7".parse().unwrap()).to_string(), "127.0.0.1:7");
-        assert_eq!(reachable("[::1]:7".parse().unwrap()).to_string(), "[::1]:7");
     }
 
     #[test]

@@ -8,8 +8,8 @@ use super::error::CliError;
 use super::output::{Output, Voice};
 use super::parse::Wait;
 use super::settings;
-use crate::api::client::{ClientConfig, Patience};
-use crate::api::{Client, ClientError};
+use crate::api::client::{self, ClientConfig, Patience};
+use crate::api::{Client, ClientError, ssh};
 
 /// A client and somewhere to print.
 #[derive(Debug)]
@@ -29,6 +29,16 @@ impl Session {
         }
         let limit = global.wait_server.map_or(Some(Duration::ZERO), Wait::limit);
         let voice = output.voice();
+        if let Some(host) = found.address.ssh()
+            && let Err(error) = ssh::prepare(host)
+        {
+            // While nobody may be asked it is tried again with every request.
+            let error = client::unreachable(&found.address, &error);
+            if limit == Some(Duration::ZERO) {
+                return Err(error.into());
+            }
+            tell_outage(voice, &error);
+        }
         let notice = Arc::new(move |error: &ClientError| tell_outage(voice, error));
         let client = Client::new(ClientConfig {
             address: found.address,

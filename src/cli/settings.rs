@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 use super::error::CliError;
 use crate::api::client::{AddressError, ServerAddress};
+use crate::api::fingerprint::TokenParts;
 use crate::runtime_dir::{ServerFile, Surroundings};
 
 /// An environment variable that scitq reads, with its meaning for the manual.
@@ -144,12 +145,9 @@ pub fn resolve(environment: &Environment<'_>) -> Result<Settings, CliError> {
     let mut warnings = Vec::new();
     let config = load_client_file(surroundings.client_config().as_deref(), &mut warnings)?;
     let local = load_server_file(&surroundings.runtime_file_candidates());
-    let address = match (environment.server, &config.server, &local) {
-        (Some(address), _, _) => parse_address(address)?,
-        (None, Some(address), _) => parse_address(address)?,
-        (None, None, Some(file)) => parse_address(&file.address)?,
-        (None, None, None) => ServerAddress::default(),
-    };
+    let named = environment.server.or(config.server.as_deref());
+    let named = named.or(local.as_ref().map(|file| file.address.as_str()));
+    let address = named.map_or_else(|| Ok(ServerAddress::default()), parse_address)?;
     let found = find_token(environment, &config, local.as_ref(), &address, &mut warnings)?;
     let (token, token_hint) = match found {
         Ok((token, source)) => {
@@ -157,6 +155,14 @@ pub fn resolve(environment: &Environment<'_>) -> Result<Settings, CliError> {
         }
         Err(hint) => (None, hint),
     };
+    // A bare name is a name of whatever the token is for.
+    let is_bare = !named.is_some_and(|text| text.contains("://"));
+    let parts =
+        token.as_deref().map(TokenParts::of).transpose().map_err(|error| {
+            CliError::configuration(error.to_string()).hint("copy the whole of it")
+        })?;
+    let is_pinned = parts.is_some_and(|parts| parts.fingerprint.is_some());
+    let address = if is_bare && is_pinned { address.encrypted() } else { address };
     Ok(Settings { address, token, token_hint, warnings })
 }
 
@@ -178,7 +184,7 @@ fn find_token(
     }
     if config.token.is_some() || config.token_file.is_some() {
         let of = config.server.as_deref().map(parse_address).transpose()?;
-        if let Some(of) = of.filter(|of| of != address) {
+        if let Some(of) = of.filter(|of| !of.covers(address)) {
             return Ok(Err(Some(format!(
                 "the token in client.toml is for {of} and was not sent to {address}; set {}",
                 TOKEN.name
@@ -202,10 +208,7 @@ fn find_local_token(
     warnings: &mut Vec<String>,
 ) -> Found {
     let Some(file) = local else { return Err(None) };
-    let is_it = file.address.parse::<ServerAddress>().is_ok_and(|of| {
-        of == *address || (of.port() == address.port() && of.is_loopback() && address.is_loopback())
-    });
-    if !is_it {
+    if !file.address.parse::<ServerAddress>().is_ok_and(|of| of.covers(address)) {
         return Err(None);
     }
     let path = file.token_file.display();
@@ -218,7 +221,8 @@ fn find_local_token(
 
 fn parse_address(text: &str) -> Result<ServerAddress, CliError> {
     text.parse().map_err(|error: AddressError| {
-        CliError::configuration(error.to_string()).hint("write HOST, HOST:PORT or http://HOST:PORT")
+        CliError::configuration(error.to_string())
+            .hint("write HOST, HOST:PORT, https://HOST:PORT or ssh://[USER@]HOST")
     })
 }
 
@@ -421,12 +425,15 @@ mod tests {
     }
 
     #[test]
-    fn encrypted_addresses_are_refused_clearly() {
-        let error = Home::new().resolve(Some("https://head")).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "the server address `https://head` wants `https`, and this version speaks plain http only"
-        );
+    fn a_bare_name_is_encrypted_where_the_token_names_a_certificate() {
+        let mut home = Home::new();
+        let token = crate::api::fingerprint::Fingerprint::of(b"certificate").in_token("scitq_a");
+        home.variables.push(("SCITQ_TOKEN", token));
+        assert_eq!(home.found(Some("head")).0, "https://head:5000");
+        assert_eq!(home.found(None).0, "https://127.0.0.1:5000");
+        assert_eq!(home.found(Some("http://head:5000")).0, "http://head:5000");
+        home.variables = vec![("SCITQ_TOKEN", "scitq_a".into())];
+        assert_eq!(home.found(Some("head")).0, "http://head:5000");
     }
 
     proptest::proptest! {

@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use rustc_hash::FxHashMap;
@@ -13,8 +14,9 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use super::trust::Trust;
+use crate::api::fingerprint::secret_of;
 use crate::api::token::Role;
-use crate::domain::{TokenId, WorkerId};
+use crate::domain::{Timestamp, TokenId, WorkerId};
 
 /// How each secret begins, so that people and scanners recognise one.
 const SECRET_PREFIX: &str = "scitq_";
@@ -68,6 +70,8 @@ pub enum AuthError {
     Malformed,
     #[error("the token is not known here: it was revoked, or belongs to another server")]
     Unknown,
+    #[error("the token has expired")]
+    Expired,
 }
 
 /// All valid tokens, by their hashes.
@@ -77,7 +81,28 @@ pub enum AuthError {
 /// tells about stored hashes brings no guess closer to a secret.
 #[derive(Debug, Default)]
 pub struct TokenTable {
-    tokens: RwLock<FxHashMap<TokenHash, Arc<Principal>>>,
+    tokens: RwLock<FxHashMap<TokenHash, Entry>>,
+}
+
+/// One token.
+#[derive(Debug)]
+struct Entry {
+    principal: Arc<Principal>,
+    /// None: never.
+    expires_at: Option<Timestamp>,
+    /// Microseconds since 1970; 0: never.
+    last_used: AtomicI64,
+    /// The use that was written down last.
+    written: AtomicI64,
+}
+
+/// The life of a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TokenLife {
+    /// None: it does not end.
+    pub expires_at: Option<Timestamp>,
+    /// None: never.
+    pub last_used_at: Option<Timestamp>,
 }
 
 impl Secret {
@@ -136,25 +161,71 @@ impl Principal {
 }
 
 impl TokenTable {
-    /// Makes a token valid.
+    /// Makes a token valid, for ever.
     pub fn insert(&self, hash: TokenHash, principal: Principal) {
-        let mut tokens = self.tokens.write().unwrap_or_else(PoisonError::into_inner);
-        tokens.insert(hash, Arc::new(principal));
+        self.insert_with(hash, principal, TokenLife::default());
+    }
+
+    /// Makes a token valid as long as it lives.
+    pub fn insert_with(&self, hash: TokenHash, principal: Principal, life: TokenLife) {
+        let used = life.last_used_at.map_or(0, |at| at.0);
+        let entry = Entry {
+            principal: Arc::new(principal),
+            expires_at: life.expires_at,
+            last_used: AtomicI64::new(used),
+            written: AtomicI64::new(used),
+        };
+        self.tokens.write().unwrap_or_else(PoisonError::into_inner).insert(hash, entry);
+    }
+
+    /// When each token was last used, of those that were used at all.
+    #[must_use]
+    pub fn last_uses(&self) -> FxHashMap<TokenId, Timestamp> {
+        self.collect_uses(|entry| entry.last_used.load(Ordering::Relaxed))
+    }
+
+    /// The same of those whose last use was not written down yet, which counts as
+    /// done from now on.
+    #[must_use]
+    pub fn uses_to_write(&self) -> FxHashMap<TokenId, Timestamp> {
+        self.collect_uses(|entry| {
+            let used = entry.last_used.load(Ordering::Relaxed);
+            if entry.written.swap(used, Ordering::Relaxed) == used { 0 } else { used }
+        })
+    }
+
+    fn collect_uses(&self, use_of: impl Fn(&Entry) -> i64) -> FxHashMap<TokenId, Timestamp> {
+        let tokens = self.tokens.read().unwrap_or_else(PoisonError::into_inner);
+        let uses = tokens.values().filter_map(|entry| {
+            let used = Some(use_of(entry)).filter(|used| *used > 0)?;
+            Some((entry.principal.token?, Timestamp(used)))
+        });
+        uses.collect()
     }
 
     /// Makes a token invalid from now on. Answers whether it was valid.
     pub fn remove(&self, token: TokenId) -> bool {
         let mut tokens = self.tokens.write().unwrap_or_else(PoisonError::into_inner);
         let before = tokens.len();
-        tokens.retain(|_, principal| principal.token != Some(token));
+        tokens.retain(|_, entry| entry.principal.token != Some(token));
         tokens.len() < before
     }
 
-    /// Whose secret this is.
+    /// Whose token this is, with or without a certificate's fingerprint in it.
     #[must_use]
-    pub fn find(&self, secret: &str) -> Option<Arc<Principal>> {
+    pub fn find(&self, token: &str) -> Option<Arc<Principal>> {
         let tokens = self.tokens.read().unwrap_or_else(PoisonError::into_inner);
-        tokens.get(&TokenHash::of(secret)).cloned()
+        tokens.get(&TokenHash::of(secret_of(token))).map(|entry| Arc::clone(&entry.principal))
+    }
+
+    fn find_living(&self, token: &str, now: Timestamp) -> Result<Arc<Principal>, AuthError> {
+        let tokens = self.tokens.read().unwrap_or_else(PoisonError::into_inner);
+        let entry = tokens.get(&TokenHash::of(secret_of(token))).ok_or(AuthError::Unknown)?;
+        if entry.expires_at.is_some_and(|end| end <= now) {
+            return Err(AuthError::Expired);
+        }
+        entry.last_used.store(now.0, Ordering::Relaxed);
+        Ok(Arc::clone(&entry.principal))
     }
 
     /// Who sends a request with this `Authorization` header from this address.
@@ -168,12 +239,13 @@ impl TokenTable {
         trust: &Trust,
         authorization: Option<&str>,
         address: IpAddr,
+        now: Timestamp,
     ) -> Result<Arc<Principal>, AuthError> {
         let Some(header) = authorization else {
             return trust.principal(address).map(Arc::new).ok_or(AuthError::Missing);
         };
         let secret = bearer(header).ok_or(AuthError::Malformed)?;
-        self.find(secret).ok_or(AuthError::Unknown)
+        self.find_living(secret, now)
     }
 }
 
@@ -290,10 +362,31 @@ mod tests {
             (None, outside, Err(AuthError::Missing)),
         ];
         for (header, address, expected) in cases {
-            let found = table.authenticate(&trust, header, address.parse().unwrap());
+            let found = table.authenticate(&trust, header, address.parse().unwrap(), Timestamp(9));
             let found = found.as_ref().map(|principal| principal.name.as_str());
             assert_eq!(found, expected.as_ref().copied(), "{header:?} from {address}");
         }
+    }
+
+    #[test]
+    fn a_token_ends_at_its_end_and_remembers_its_last_use() {
+        let table = TokenTable::default();
+        let life = TokenLife { expires_at: Some(Timestamp(100)), last_used_at: None };
+        table.insert_with(TokenHash::of("a"), principal(1, Role::User), life);
+        let ask = |now| {
+            let address = "10.0.0.1".parse().unwrap();
+            let found =
+                table.authenticate(&Trust::default(), Some("Bearer a"), address, Timestamp(now));
+            found.map(|principal| principal.name.clone())
+        };
+        assert!(table.last_uses().is_empty());
+        assert_eq!(ask(99), Ok("t1".to_owned()));
+        assert_eq!(ask(100), Err(AuthError::Expired));
+        let used: FxHashMap<TokenId, Timestamp> =
+            [(TokenId(1), Timestamp(99))].into_iter().collect();
+        assert_eq!(table.last_uses(), used);
+        assert_eq!(table.uses_to_write(), used);
+        assert!(table.uses_to_write().is_empty());
     }
 
     #[test]

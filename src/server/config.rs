@@ -7,6 +7,8 @@ use ipnet::IpNet;
 use tokio::sync::oneshot;
 
 use super::engine::state::Policy;
+use super::tls::TlsSettings;
+use crate::api::fingerprint::Fingerprint;
 use crate::api::token::Role;
 
 /// Everything that a server needs to know.
@@ -21,14 +23,29 @@ pub struct ServeConfig {
     pub with_agent: Option<Option<u32>>,
     /// Networks from which no token is wanted.
     pub trust: Vec<IpNet>,
+    /// None: plain HTTP only.
+    pub tls: Option<TlsSettings>,
+    pub plain_tokens: PlainTokens,
     /// What those from these networks may be.
     pub trust_roles: Vec<Role>,
+    /// Wrong tokens that one address may show in a minute.
+    pub wrong_tokens: u32,
     /// How the REST API of the original is served; none: not at all.
     pub v1: Option<V1Settings>,
     /// Limits and waiting times.
     pub policy: Policy,
+    /// An archive from which the data directory, which must be empty, is filled first.
+    pub restore: Option<PathBuf>,
     /// Hears when the server takes requests.
     pub ready: Option<oneshot::Sender<Ready>>,
+}
+
+/// From where a token is taken that was sent without encryption.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PlainTokens {
+    /// From this machine, where nobody else sees it.
+    OfThisMachine,
+    FromAnywhere,
 }
 
 /// What a site sets for clients of the original.
@@ -45,6 +62,10 @@ pub struct V1Settings {
 pub struct Ready {
     /// Where it listens.
     pub address: SocketAddr,
+    /// The URL for clients on this machine.
+    pub url: String,
+    /// That of a certificate which the server made for itself.
+    pub fingerprint: Option<Fingerprint>,
     /// The file with the first administrator's token.
     pub token_file: PathBuf,
 }

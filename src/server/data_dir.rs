@@ -17,6 +17,8 @@ const DATABASE: &str = "scitq.db";
 const OUTPUT: &str = "output";
 const ADMIN_TOKEN: &str = "admin.token";
 const SERVER: &str = "server.json";
+const CERTIFICATE: &str = "tls.crt";
+const CERTIFICATE_KEY: &str = "tls.key";
 
 /// A data directory that no other server uses as long as this value lives.
 #[derive(Debug)]
@@ -104,6 +106,18 @@ impl DataDir {
     #[must_use]
     pub fn server(&self) -> PathBuf {
         self.path.join(SERVER)
+    }
+
+    /// The certificate that the server made for itself.
+    #[must_use]
+    pub fn certificate(&self) -> PathBuf {
+        self.path.join(CERTIFICATE)
+    }
+
+    /// The private key of that certificate.
+    #[must_use]
+    pub fn certificate_key(&self) -> PathBuf {
+        self.path.join(CERTIFICATE_KEY)
     }
 
     /// Bytes that this user can still write there.

@@ -7,7 +7,6 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -38,13 +37,13 @@ pub(super) struct LocalAgent {
 impl LocalAgent {
     /// Starts an agent that works in `DATA/agent`.
     pub(super) fn start(
-        address: SocketAddr,
+        url: &str,
         token_file: &Path,
         data: &Path,
         concurrency: Option<u32>,
     ) -> io::Result<Self> {
         let program = std::env::current_exe()?;
-        let server = format!("http://{address}");
+        let server = url.to_owned();
         let workdir = std::path::absolute(data.join("agent"))?;
         let token_file = std::path::absolute(token_file)?;
         let mut child = spawn(&program, &server, &token_file, &workdir, concurrency)?;

@@ -1,19 +1,24 @@
 //! The head node: keeps the state, gives tasks to agents, answers people.
 
 pub mod auth;
+pub mod backup;
 pub mod config;
 pub mod data_dir;
 pub mod engine;
 pub mod events;
+mod failures;
 pub mod http;
 pub mod link;
 mod local_agent;
 pub mod output;
 mod run;
 pub mod store;
+pub mod tls;
 pub mod trust;
 mod v1;
 
-pub use config::{Ready, ServeConfig, V1Settings};
+pub use backup::BackupError;
+pub use config::{PlainTokens, Ready, ServeConfig, V1Settings};
 pub use engine::state::Policy;
 pub use run::{ServeError, run};
+pub use tls::{TlsError, TlsSettings};

@@ -1,7 +1,7 @@
 //! A server's life: open everything, answer until told to stop, close in order.
 
 use std::convert::Infallible;
-use std::io;
+use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,28 +13,34 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
 use crate::api::event::Event;
+use crate::api::fingerprint::secret_of;
 use crate::api::token::Role;
 use crate::clock::SystemClock;
 use crate::domain::time::Clock;
 use crate::domain::{ExecutionId, StoreId, TaskId, TokenId};
 use crate::runtime_dir::{self, ServerFile};
 
-use super::auth::{Principal, Secret, TokenHash, TokenTable};
+use super::auth::{Principal, Secret, TokenHash, TokenLife, TokenTable};
+use super::backup::{self, BackupError, Manifest};
 use super::config::{Ready, ServeConfig};
 use super::data_dir::{DataDir, DataDirError, write_private};
 use super::engine::Refusal;
 use super::engine::command::{Command, Reply};
 use super::engine::service::{Audience, Engine};
 use super::events::EventHub;
+use super::failures::Failures;
 use super::http::{App, Samples, Waits, keep_samples};
 use super::local_agent::LocalAgent;
 use super::output::{OutputError, OutputSettings, OutputStore};
-use super::store::{Origin, Store, StoreError};
+use super::store::{self, Origin, Store, StoreError};
+use super::tls::{Tls, TlsError};
 use super::trust::Trust;
 use super::v1::V1;
 
 /// Bytes of one output stream that are kept.
 const OUTPUT_LIMIT: u64 = 1 << 30;
+/// How often it is written down when tokens were last used.
+const NOTE_USES_EVERY: Duration = Duration::from_mins(1);
 /// Wait before output that could not be deleted is tried again.
 const GARBAGE_AGAIN: Duration = Duration::from_mins(1);
 
@@ -49,6 +55,10 @@ pub enum ServeError {
     Store { path: PathBuf, source: StoreError },
     #[error("cannot use the output store in {path}", path = .path.display())]
     Output { path: PathBuf, source: OutputError },
+    #[error("cannot restore the backup")]
+    Restore(#[from] BackupError),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     #[error("cannot make the first token: {0}")]
     FirstToken(String),
     #[error("cannot start an agent: {0}")]
@@ -76,6 +86,10 @@ struct Told {
 pub async fn run(config: ServeConfig) -> Result<(), ServeError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let data_dir = Arc::new(DataDir::open(&config.data)?);
+    backup::clear_leftovers(&data_dir);
+    if let Some(archive) = &config.restore {
+        take_back(&data_dir, archive)?;
+    }
     let listener = listen(config.listen).await?;
     let address = listener
         .local_addr()
@@ -84,29 +98,34 @@ pub async fn run(config: ServeConfig) -> Result<(), ServeError> {
     let token_file = first_token(&app, &data_dir).await?;
     // Before anybody can know of this server, and so ask it to stop.
     let mut signals = Signals::new().map_err(ServeError::Signals)?;
-    let left_word = leave_word(address, &token_file, &data_dir);
+    let url = local_url(address, &app);
+    let left_word = leave_word(&url, &token_file, &data_dir);
     let mut agent = match config.with_agent {
         None => None,
         Some(concurrency) => Some(
-            LocalAgent::start(reachable(address), &token_file, data_dir.path(), concurrency)
+            LocalAgent::start(&url, &token_file, data_dir.path(), concurrency)
                 .map_err(|error| ServeError::Agent(error.to_string()))?,
         ),
     };
     let serving = tokio::spawn(super::http::serve(listener, Arc::clone(&app)));
     tokio::spawn(keep_samples(Arc::clone(&app)));
+    let noting = tokio::spawn(note_uses_for_ever(Arc::clone(&app)));
     tokio::spawn(super::v1::keep_watch(Arc::clone(&app)));
     if let Some(ready) = config.ready {
         // Nobody may want to know.
-        let _ = ready.send(Ready { address, token_file });
+        let fingerprint = app.tls.as_ref().and_then(|tls| tls.fingerprint());
+        let _ = ready.send(Ready { address, url, fingerprint, token_file });
     }
     tracing::info!(%address, data = %data_dir.path().display(), "serving");
     let ended = tokio::select! {
-        () = signals.recv() => Ok(()),
+        () = signals.recv(|| reload(&app)) => Ok(()),
         Some(reason) = signs.fatal.recv() => Err(ServeError::Fatal(reason)),
         never = collect_garbage(&app, &mut signs.garbage) => match never {},
         never = watch_agent(agent.as_mut()) => match never {},
     };
     tracing::info!("stopping");
+    noting.abort();
+    note_uses(&app).await;
     for path in left_word {
         // A file that is left behind leads to a server that does not answer.
         let _ = std::fs::remove_file(path);
@@ -141,10 +160,15 @@ async fn open(
     data_dir: &Arc<DataDir>,
     clock: &Arc<dyn Clock>,
 ) -> Result<(Arc<App>, super::engine::service::EngineThread, Signs), ServeError> {
+    let tls = config.tls.as_ref().map(|settings| Tls::open(settings, data_dir)).transpose()?;
+    let tls = tls.map(Arc::new);
     let store_error = |source| ServeError::Store { path: data_dir.database(), source };
     let output_error = |source| ServeError::Output { path: data_dir.output(), source };
     let id = random_store_id().map_err(|error| ServeError::FirstToken(error.to_string()))?;
     let (store, writer) = Store::open(&data_dir.database(), &id).map_err(store_error)?;
+    if config.restore.is_some() {
+        look_at_restored(&data_dir.database()).map_err(store_error)?;
+    }
     if store.origin() == Origin::Copy {
         tracing::warn!(
             "the data directory is a copy: nothing is given out until its workers have said what \
@@ -159,7 +183,8 @@ async fn open(
     for (id, row) in store.readers.list_tokens().await.map_err(store_error)? {
         let principal =
             Principal { token: Some(id), name: row.name, role: row.role, worker: row.worker };
-        tokens.insert(TokenHash(row.hash), principal);
+        let life = TokenLife { expires_at: row.expires_at, last_used_at: row.last_used_at };
+        tokens.insert_with(TokenHash(row.hash), principal, life);
     }
     let started_at = clock.now().wall;
     let (garbage, garbage_signs) = mpsc::unbounded_channel();
@@ -195,6 +220,10 @@ async fn open(
         events,
         waits,
         tokens,
+        failures: Failures::new(config.wrong_tokens),
+        tls,
+        plain_tokens: config.plain_tokens,
+        backup_turn: Arc::default(),
         trust: Trust::new(config.trust.iter().copied()).with_roles(config.trust_roles.clone()),
         v1: config.v1.clone().map(V1::new),
         clock: Arc::clone(clock),
@@ -208,6 +237,43 @@ async fn open(
     Ok((app, thread, Signs { stop, fatal: fatal_signs, garbage: garbage_signs }))
 }
 
+async fn note_uses_for_ever(app: Arc<App>) {
+    let mut ticks = tokio::time::interval(NOTE_USES_EVERY);
+    loop {
+        ticks.tick().await;
+        note_uses(&app).await;
+    }
+}
+
+/// Writes down when tokens were last used. What cannot be written now is not
+/// worth a word: the next use is.
+async fn note_uses(app: &App) {
+    let used: Vec<_> = app.tokens.uses_to_write().into_iter().collect();
+    if !used.is_empty() {
+        let _ = app.engine.apply(&"server".into(), Command::UseTokens(used), None).await;
+    }
+}
+
+/// Fills the data directory from a backup.
+fn take_back(data_dir: &DataDir, archive: &std::path::Path) -> Result<(), ServeError> {
+    let manifest = backup::restore(data_dir, archive)?;
+    let Manifest { version, store, epoch, made_at, .. } = manifest;
+    tracing::info!(%version, %store, epoch = epoch.0, %made_at, "restored a backup");
+    Ok(())
+}
+
+/// Says what is wrong in a database that was restored.
+fn look_at_restored(database: &std::path::Path) -> Result<(), StoreError> {
+    let breaches = store::check::check(database)?;
+    for breach in &breaches {
+        tracing::warn!(%breach, "the restored database is not as it should be");
+    }
+    if breaches.is_empty() {
+        tracing::info!("the restored database keeps all rules");
+    }
+    Ok(())
+}
+
 async fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
     TcpListener::bind(address).await.map_err(|source| ServeError::Listen { address, source })
 }
@@ -215,34 +281,40 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
 /// Sees to it that the administrator's token file holds a token that is valid.
 async fn first_token(app: &App, data_dir: &DataDir) -> Result<PathBuf, ServeError> {
     let path = data_dir.admin_token();
-    let present = std::fs::read_to_string(&path).ok();
-    if present.is_some_and(|secret| app.tokens.find(secret.trim()).is_some()) {
+    let present = std::fs::read_to_string(&path).unwrap_or_default();
+    if app.tokens.find(present.trim()).is_some() {
+        // The certificate may be new since the file was written, or gone.
+        let secret = Secret::from(secret_of(present.trim()).to_owned());
+        let wanted = app.handed_out(&secret);
+        if wanted != present.trim() {
+            write_private(&path, format!("{wanted}\n").as_bytes())?;
+        }
         return Ok(path);
     }
     let failed = |error: String| ServeError::FirstToken(error);
     let secret = Secret::generate().map_err(|error| failed(error.to_string()))?;
     let name = "admin".to_owned();
-    let command =
-        Command::CreateToken { name: name.clone(), role: Role::Admin, hash: secret.hash().0 };
+    let command = Command::CreateToken {
+        name: name.clone(),
+        role: Role::Admin,
+        hash: secret.hash().0,
+        expires_at: None,
+    };
     let reply = app.engine.apply(&"server".into(), command, None).await;
     let id = match reply.map_err(|refusal: Refusal| failed(refusal.to_string()))? {
         Reply::Token(id) => id,
         other => return Err(failed(format!("{other:?}"))),
     };
-    write_private(&path, format!("{}\n", secret.expose()).as_bytes())?;
+    write_private(&path, format!("{}\n", app.handed_out(&secret)).as_bytes())?;
     let principal = Principal { token: Some(id), name, role: Role::Admin, worker: None };
     app.tokens.insert(secret.hash(), principal);
     Ok(path)
 }
 
 /// Leaves word of this server where the command line of the same user looks.
-fn leave_word(
-    address: SocketAddr,
-    token_file: &std::path::Path,
-    data_dir: &DataDir,
-) -> Vec<PathBuf> {
+fn leave_word(url: &str, token_file: &std::path::Path, data_dir: &DataDir) -> Vec<PathBuf> {
     let file = ServerFile {
-        address: format!("http://{}", reachable(address)),
+        address: url.to_owned(),
         token_file: std::path::absolute(token_file).unwrap_or_else(|_| token_file.to_owned()),
         pid: std::process::id(),
     };
@@ -261,6 +333,23 @@ fn leave_word(
         }
     }
     written
+}
+
+/// The URL under which this machine reaches the server. The name in a given
+/// certificate is not known here, and what stays on this machine needs none.
+fn local_url(address: SocketAddr, app: &App) -> String {
+    let is_pinned = app.tls.as_ref().is_some_and(|tls| tls.fingerprint().is_some());
+    let scheme = if is_pinned { "https" } else { "http" };
+    format!("{scheme}://{}", reachable(address))
+}
+
+/// Reads anew what an administrator may have renewed.
+fn reload(app: &App) {
+    let Some(tls) = &app.tls else { return };
+    match tls.reload() {
+        Ok(()) => tracing::info!("read the certificate anew"),
+        Err(error) => tracing::error!(%error, "the certificate from before stays"),
+    }
 }
 
 /// The address under which this machine reaches a listener.
@@ -304,8 +393,12 @@ fn random_store_id() -> Result<StoreId, getrandom::Error> {
     Ok(StoreId(format!("{:032x}", u128::from_be_bytes(bytes))))
 }
 
-/// SIGTERM and SIGINT.
+/// SIGTERM, SIGINT and SIGHUP.
 struct Signals {
+    hang_up: tokio::signal::unix::Signal,
+    /// Whether a hang-up means that the terminal on which the server was
+    /// started is gone.
+    on_terminal: bool,
     terminate: tokio::signal::unix::Signal,
     interrupt: tokio::signal::unix::Signal,
 }
@@ -314,15 +407,26 @@ impl Signals {
     fn new() -> io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
         Ok(Self {
+            hang_up: signal(SignalKind::hangup())?,
+            on_terminal: io::stdin().is_terminal(),
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
         })
     }
 
-    async fn recv(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+    /// Resolves when the server shall stop.
+    async fn recv(&mut self, reload: impl Fn()) {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = self.hang_up.recv() => {
+                    if self.on_terminal {
+                        return;
+                    }
+                    reload();
+                }
+            }
         }
     }
 }
@@ -356,5 +460,17 @@ impl Audience for Told {
     fn fatal(&self, reason: &str) {
         // The server may be stopping already.
         let _ = self.fatal.send(reason.to_owned());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everywhere_is_reached_at_home() {
+        assert_eq!(reachable("0.0.0.0:7".parse().unwrap()).to_string(), "127.0.0.1:7");
+        assert_eq!(reachable("[::]:7".parse().unwrap()).to_string(), "[::1]:7");
+        assert_eq!(reachable("[::1]:7".parse().unwrap()).to_string(), "[::1]:7");
     }
 }

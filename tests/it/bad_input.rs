@@ -123,7 +123,8 @@ fn what_a_task_cannot_be_is_refused_by_every_route_that_takes_one() {
 impl Contract {
     /// A server with tasks, a batch and tokens that nothing may change.
     fn new() -> Self {
-        let server = Server::start();
+        // Each route is asked with a wrong token.
+        let server = Server::start_with(&["--wrong-tokens", "100000"]);
         server.launch(&["--batch", "kept", "--name", "one", "--", "true"]);
         server.launch(&["--after", "1", "--", "true"]);
         server.scitq(&["manage", "token", "create", "--name", "other", "--role", "read"]).ok();
@@ -152,7 +153,10 @@ impl Contract {
     fn everything(&self) -> Vec<(String, Value)> {
         let mut found = Vec::new();
         for route in self.routes() {
-            let moves = ENDLESS.contains(&route.path.as_str()) || route.path == "/api/v2/server";
+            // A backup leaves a line in the audit.
+            let moving = ["/api/v2/server", "/api/v2/server/backup"];
+            let path = route.path.as_str();
+            let moves = ENDLESS.contains(&path) || moving.contains(&path);
             if route.method == "GET" && !moves {
                 for id in ["1", "2"] {
                     let target = route.target(id, "kept");
@@ -160,6 +164,15 @@ impl Contract {
                     let mut body: Value = serde_json::from_slice(&body).unwrap_or_default();
                     if let Some(fields) = body.as_object_mut() {
                         fields.remove("request_id");
+                        // The questions themselves are a use of a token.
+                        for token in fields
+                            .get_mut("tokens")
+                            .and_then(Value::as_array_mut)
+                            .into_iter()
+                            .flatten()
+                        {
+                            token.as_object_mut().unwrap().remove("last_used_at");
+                        }
                     }
                     found.push((target, body));
                 }

@@ -23,6 +23,7 @@ pub struct Server {
     world: World,
     process: Option<Child>,
     serve_options: Vec<String>,
+    scheme: String,
     serve_env: BTreeMap<String, String>,
     address: String,
     agents: Vec<Agent>,
@@ -34,6 +35,8 @@ pub struct AgentOptions {
     pub name: String,
     pub concurrency: u32,
     pub batch: Option<String>,
+    /// The variables say where the server is, and no option does.
+    pub by_variable: bool,
     /// A program with arguments that starts the agent.
     pub launcher: Vec<String>,
     /// Another address than the server's own.
@@ -58,6 +61,7 @@ impl Default for AgentOptions {
             name: "worker".to_owned(),
             concurrency: 2,
             batch: None,
+            by_variable: false,
             server: None,
             launcher: Vec::new(),
             env: BTreeMap::new(),
@@ -101,6 +105,7 @@ impl Server {
             world,
             process: None,
             serve_options: options.iter().map(ToString::to_string).collect(),
+            scheme: "http".to_owned(),
             serve_env: env,
             address: address.to_owned(),
             agents: Vec::new(),
@@ -113,7 +118,8 @@ impl Server {
     pub fn of(world: World, address: &str) -> Self {
         let address = address.to_owned();
         let (serve_options, serve_env) = (Vec::new(), BTreeMap::new());
-        Self { world, process: None, serve_options, serve_env, address, agents: Vec::new() }
+        let (process, scheme, agents) = (None, "http".to_owned(), Vec::new());
+        Self { world, process, serve_options, scheme, serve_env, address, agents }
     }
 
     pub fn world(&self) -> &World {
@@ -131,7 +137,7 @@ impl Server {
     }
 
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        format!("{}://{}", self.scheme, self.address)
     }
 
     /// `host:port`.
@@ -219,13 +225,15 @@ impl Server {
         let mut command = self.world.command(words[0]);
         command
             .args(&words[1..])
-            .args(["agent", "--server", &options.server.unwrap_or_else(|| self.url())])
-            .args(["--name", &options.name])
+            .args(["agent", "--name", &options.name])
             .args(["--concurrency", &options.concurrency.to_string()])
             .arg("--workdir")
             .arg(self.workdir(id))
             .env("SCITQ_TOKEN_FILE", self.data().join("admin.token"))
             .envs(&options.env);
+        if !options.by_variable {
+            command.args(["--server", &options.server.unwrap_or_else(|| self.url())]);
+        }
         if let Some(batch) = &options.batch {
             command.args(["--batch", batch]);
         }
@@ -300,14 +308,14 @@ impl Server {
         let mut command = Self::serve_command(&self.world, &self.address, &self.data());
         command.args(&self.serve_options).envs(&self.serve_env);
         let mut process = self.world.spawn("server", command);
-        self.address = until("the server to say where it listens", || {
+        (self.scheme, self.address) = until("the server to say where it listens", || {
             if let Some(status) = process.try_wait().unwrap() {
                 panic!("the server ended with {status}");
             }
             let text = fs::read(&file).ok()?;
             let value: Value = serde_json::from_slice(&text).ok()?;
-            let address = value["address"].as_str()?;
-            Some(address.trim_start_matches("http://").to_owned())
+            let (scheme, address) = value["address"].as_str()?.split_once("://")?;
+            Some((scheme.to_owned(), address.to_owned()))
         });
         self.process = Some(process);
     }

@@ -49,7 +49,7 @@ fn help_fits_a_screen() {
       -V, --version  Print version
 
     Global options:
-      -s, --server <ADDRESS>          Talk to this HOST, HOST:PORT or http://HOST
+      -s, --server <ADDRESS>          Talk to this HOST, HOST:PORT or URL
           --wait-server[=<DURATION>]  Wait for the server, so long or for ever
       -q, --quiet                     Tell nothing but warnings and errors
           --color <WHEN>              Use colours [default: auto]
@@ -188,17 +188,17 @@ fn destroying_without_a_terminal_wants_consent() {
 
 #[test]
 fn an_address_that_cannot_be_used_is_a_wrong_setting() {
-    assert_snapshot!(said(&["manage", "task", "list", "--server", "https://head"]), @r#"
+    assert_snapshot!(said(&["manage", "task", "list", "--server", "ftp://head"]), @r#"
     exit 78
     --
-    error: the server address `https://head` wants `https`, and this version speaks plain http only
-    hint: write HOST, HOST:PORT or http://HOST:PORT
+    error: the server address `ftp://head` has the unknown scheme `ftp`
+    hint: write HOST, HOST:PORT, https://HOST:PORT or ssh://[USER@]HOST
     "#);
     assert_snapshot!(said(&["manage", "task", "list", "--server", "head:x"]), @r#"
     exit 78
     --
     error: `head:x` is no server address: invalid port number
-    hint: write HOST, HOST:PORT or http://HOST:PORT
+    hint: write HOST, HOST:PORT, https://HOST:PORT or ssh://[USER@]HOST
     "#);
 }
 

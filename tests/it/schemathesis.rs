@@ -30,7 +30,8 @@ fn schemathesis_finds_no_fault_of_the_server_or_of_the_document() {
     if !can_run() {
         return;
     }
-    let mut server = Server::start();
+    // It tries wrong tokens too.
+    let mut server = Server::start_with(&["--wrong-tokens", "100000"]);
     server.agent(AgentOptions::default());
     let id = server.launch(&["--", "echo", "done"]);
     server.wait_for(&id, &["succeeded"]);

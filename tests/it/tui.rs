@@ -129,7 +129,7 @@ fn the_tutorial_of_the_original_guide() {
     keep_and_delete(&server, &mut tui);
     tui.type_keys("q");
     assert!(tui.wait().success());
-    assert!(tui.is_restored());
+    until("the terminal to be given back", || tui.is_restored().then_some(()));
 }
 
 /// A typo turns the dot red, with the shell's own words; mended it turns green.

@@ -7,7 +7,7 @@ use std::net::TcpListener;
 use std::process::Command;
 use std::time::Duration;
 
-use crate::harness::{AgentOptions, Server, World};
+use crate::harness::{AgentOptions, Server, World, until};
 use crate::network::{LongWay, LossyNetwork};
 use crate::screen::Terminal;
 
@@ -171,7 +171,7 @@ fn a_token_that_is_revoked_while_it_is_open_is_told_and_ends_nothing() {
     tui.type_keys("\x1b");
     tui.type_keys("q");
     assert!(tui.wait().success());
-    assert!(tui.is_restored());
+    until("the terminal to be given back", || tui.is_restored().then_some(()));
 }
 
 /// Answers everything with this body.

@@ -163,6 +163,10 @@ fn a_terminal_that_shrinks_to_nothing_and_grows_again_shows_all_again() {
     tui.wait_for("rows 1-1 of 1");
     for keys in ["?", ":", "D", "e"] {
         tui.type_keys(keys);
+        if keys == "e" {
+            // It opens when the server has told the task's specification.
+            tui.wait_for("Can be set as well");
+        }
         tui.resize(10, 3);
         tui.wait_for("too small");
         tui.resize(80, 24);
@@ -197,7 +201,7 @@ fn a_panic_gives_the_terminal_back_and_is_readable() {
     // All that it tells comes after the screen was given back.
     tui.wait_for("a defect of the test");
     assert!(!tui.wait().success());
-    assert!(tui.is_restored());
+    until("the terminal to be given back", || tui.is_restored().then_some(()));
     let screen = tui.wait_for("a defect of the test");
     assert!(!screen.contains("no workers yet"), "{screen}");
 }

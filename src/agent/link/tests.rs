@@ -25,6 +25,7 @@ impl Bench {
 
     async fn accept(&mut self) -> Socket {
         let (stream, _) = self.listener.accept().await.unwrap();
+        let stream: Box<dyn Carrier> = Box::new(stream);
         tokio_tungstenite::accept_async(stream).await.unwrap()
     }
 

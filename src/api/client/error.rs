@@ -4,7 +4,8 @@ use std::error::Error as _;
 
 use thiserror::Error;
 
-use crate::api::{ErrorBody, ErrorCode};
+use crate::api::fingerprint::DamagedToken;
+use crate::api::{ErrorBody, ErrorCode, tls};
 
 /// Why a request came to nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -12,6 +13,14 @@ pub enum ClientError {
     /// No connection could be made: the request was not sent.
     #[error("cannot reach scitq at {address}: {cause}")]
     Unreachable { address: String, cause: String },
+    /// Who answers there is not the server that the token, or an authority, speaks of.
+    #[error("what answers at {address} is not to be trusted: {cause}")]
+    Untrusted { address: String, cause: String },
+    /// The token names a certificate, and the address is one in plain.
+    #[error(
+        "the token is for an encrypted connection, and everybody on the way to {address} could read it"
+    )]
+    Exposed { address: String },
     /// The connection was lost before the answer was here: a change may have
     /// been made, or not.
     #[error("lost the connection to scitq at {address}: {cause}")]
@@ -28,6 +37,10 @@ pub enum ClientError {
     /// The token cannot be sent in a header.
     #[error("the access token has characters that no token has")]
     BadToken,
+    #[error(transparent)]
+    DamagedToken(#[from] DamagedToken),
+    #[error("cannot speak TLS with {address}: {cause}")]
+    NoTls { address: String, cause: String },
     /// A change needs a random key.
     #[error("the system gives no random numbers: {cause}")]
     NoKey { cause: String },
@@ -40,9 +53,13 @@ impl ClientError {
         match self {
             Self::Unreachable { .. } | Self::Lost { .. } => true,
             Self::Refused { body } => matches!(body.code, ErrorCode::Unavailable),
-            Self::Unauthenticated { .. }
+            Self::Untrusted { .. }
+            | Self::Exposed { .. }
+            | Self::Unauthenticated { .. }
             | Self::Protocol { .. }
             | Self::BadToken
+            | Self::DamagedToken(_)
+            | Self::NoTls { .. }
             | Self::NoKey { .. } => false,
         }
     }
@@ -60,7 +77,9 @@ impl ClientError {
         }
         let cause =
             if error.is_timeout() { "no answer in time".to_owned() } else { innermost(error) };
-        if error.is_connect() {
+        if let Some(cause) = tls::identity_problem(error).filter(|_| error.is_connect()) {
+            Self::Untrusted { address, cause }
+        } else if error.is_connect() {
             Self::Unreachable { address, cause }
         } else {
             Self::Lost { address, cause }

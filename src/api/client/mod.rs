@@ -7,6 +7,7 @@
 //! caller's choice ([`Patience`]).
 
 mod address;
+mod backup;
 mod error;
 mod events;
 mod routes;
@@ -17,7 +18,8 @@ mod tests;
 mod transport;
 
 pub use address::{AddressError, DEFAULT_PORT, ServerAddress};
+pub use backup::BackupStream;
 pub use error::ClientError;
 pub use events::EventStream;
 pub use routes::{Client, OutputPiece};
-pub use transport::{ClientConfig, Notice, Patience};
+pub use transport::{ClientConfig, Notice, Patience, identity, unreachable};

@@ -1,5 +1,6 @@
 //! Sending a request until it is answered, or patience is at its end.
 
+use std::error::Error as _;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,6 +14,9 @@ use tokio::time::Instant;
 
 use super::address::ServerAddress;
 use super::error::ClientError;
+use crate::api::fingerprint::{Fingerprint, TokenParts};
+use crate::api::ssh::{SshError, Tunnel};
+use crate::api::tls::{self, Identity};
 use crate::api::{ErrorBody, ErrorCode, IDEMPOTENCY_KEY};
 
 /// How long a connection may take to be made.
@@ -83,6 +87,8 @@ pub(super) struct Transport {
     http: reqwest::Client,
     address: ServerAddress,
     patience: Patience,
+    /// The way to a server that is reached by SSH.
+    tunnel: Option<Arc<Tunnel>>,
     /// Whether an outage was told and no answer has come since; clones share it.
     outage: Arc<AtomicBool>,
 }
@@ -90,20 +96,34 @@ pub(super) struct Transport {
 impl Transport {
     pub(super) fn new(config: ClientConfig) -> Result<Self, ClientError> {
         let mut headers = HeaderMap::new();
-        if let Some(token) = &config.token {
-            let mut value = HeaderValue::try_from(format!("Bearer {token}"))
+        let token = config.token.as_deref().map(TokenParts::of).transpose()?;
+        let fingerprint = token.and_then(|token| token.fingerprint);
+        let identity = identity(&config.address, fingerprint)?;
+        if let Some(token) = token {
+            let mut value = HeaderValue::try_from(format!("Bearer {}", token.secret))
                 .map_err(|_| ClientError::BadToken)?;
             value.set_sensitive(true);
             headers.insert(AUTHORIZATION, value);
         }
-        crate::api::tls::install_crypto();
-        let http = reqwest::Client::builder()
+        let tls = tls::client_config(identity).map_err(|error| ClientError::NoTls {
+            address: config.address.to_string(),
+            cause: error.source().map_or_else(|| error.to_string(), ToString::to_string),
+        })?;
+        let tunnel = config
+            .address
+            .ssh()
+            .map(|host| Tunnel::open(host, config.address.port()))
+            .transpose()
+            .map_err(|error| unreachable(&config.address, &error))?;
+        let mut builder = reqwest::Client::builder();
+        if let Some(tunnel) = &tunnel {
+            builder = builder.unix_socket(tunnel.socket());
+        }
+        let http = builder
+            .tls_backend_preconfigured(tls)
             .user_agent(concat!("scitq/", env!("CARGO_PKG_VERSION")))
             .default_headers(headers)
             .no_proxy()
-            // Reading a machine's certificates takes longer than the request, which is
-            // not encrypted.
-            .tls_certs_only([])
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
             .http1_only()
@@ -119,6 +139,7 @@ impl Transport {
             http,
             address: config.address,
             patience: config.patience,
+            tunnel: tunnel.map(Arc::new),
             outage: Arc::default(),
         })
     }
@@ -238,11 +259,42 @@ impl Transport {
     }
 
     fn broken(&self, error: &reqwest::Error) -> ClientError {
+        // A connection that ssh could not make looks like one that was closed.
+        if let Some(cause) = self.tunnel.as_ref().and_then(|tunnel| tunnel.problem()) {
+            return ClientError::Unreachable { address: self.address.to_string(), cause };
+        }
         ClientError::from_transport(self.address.to_string(), error)
     }
 
     pub(super) fn protocol(&self, reason: String) -> ClientError {
         ClientError::Protocol { address: self.address.to_string(), reason }
+    }
+}
+
+/// No way by SSH.
+pub fn unreachable(address: &ServerAddress, error: &SshError) -> ClientError {
+    let cause = match error.source() {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    };
+    ClientError::Unreachable { address: address.to_string(), cause }
+}
+
+/// Whom to expect at an address.
+///
+/// # Errors
+/// The token names a certificate, and would travel in plain.
+pub fn identity(
+    address: &ServerAddress,
+    fingerprint: Option<Fingerprint>,
+) -> Result<Identity, ClientError> {
+    match fingerprint {
+        Some(_) if !address.is_private() => {
+            Err(ClientError::Exposed { address: address.to_string() })
+        }
+        _ if !address.is_encrypted() => Ok(Identity::Plain),
+        Some(fingerprint) => Ok(Identity::Pinned(fingerprint)),
+        None => Ok(Identity::Vouched),
     }
 }
 

@@ -14,6 +14,7 @@ pub mod states;
 mod stdin;
 mod task;
 mod token;
+mod units;
 mod uris;
 mod worker;
 
@@ -34,6 +35,7 @@ pub struct ManageArgs {
 enum Object {
     File(file::FileArgs),
     Config(config::ConfigArgs),
+    Server(server::ServerArgs),
     #[command(flatten)]
     OfServer(ObjectOfServer),
 }
@@ -45,7 +47,6 @@ enum ObjectOfServer {
     Worker(worker::WorkerArgs),
     Batch(batch::BatchArgs),
     Execution(execution::ExecutionArgs),
-    Server(server::ServerArgs),
     Token(token::TokenArgs),
     Debug(debug::DebugArgs),
 }
@@ -54,6 +55,7 @@ pub async fn cmd_manage(global: &GlobalArgs, args: ManageArgs) -> Result<u8, Cli
     let object = match args.object {
         Object::File(args) => return file::cmd_file(global, args).await,
         Object::Config(args) => return config::cmd_config(global, args),
+        Object::Server(args) => return server::cmd_server(global, args).await,
         Object::OfServer(object) => object,
     };
     let session = Session::open(global)?;
@@ -63,7 +65,6 @@ pub async fn cmd_manage(global: &GlobalArgs, args: ManageArgs) -> Result<u8, Cli
         ObjectOfServer::Worker(args) => worker::cmd_worker(&session, args).await?,
         ObjectOfServer::Batch(args) => batch::cmd_batch(&session, args).await?,
         ObjectOfServer::Execution(args) => execution::cmd_execution(&session, args).await?,
-        ObjectOfServer::Server(args) => server::cmd_server(&session, args).await?,
         ObjectOfServer::Debug(args) => code = debug::cmd_debug(global, &session, args).await?,
         ObjectOfServer::Token(args) => token::cmd_token(&session, args).await?,
     }

@@ -175,6 +175,9 @@ pub struct TokenRow {
     pub hash: [u8; 32],
     pub created_at: Timestamp,
     pub created_by: Arc<str>,
+    /// None: never.
+    pub expires_at: Option<Timestamp>,
+    pub last_used_at: Option<Timestamp>,
 }
 
 /// One line of the audit table.
@@ -226,6 +229,8 @@ pub struct ChangeSet {
     pub workers: FxHashMap<WorkerId, Option<WorkerRow>>,
     /// None: the token is revoked.
     pub tokens: FxHashMap<TokenId, Option<TokenRow>>,
+    /// Tokens that were used since they were last written, and when.
+    pub used_tokens: FxHashMap<TokenId, Timestamp>,
     pub audit: Vec<AuditRow>,
     pub replies: Vec<ReplyRow>,
     /// Executions of deleted tasks whose output is gone.
@@ -254,6 +259,7 @@ impl ChangeSet {
             && self.purged_batches.is_empty()
             && self.workers.is_empty()
             && self.tokens.is_empty()
+            && self.used_tokens.is_empty()
             && self.audit.is_empty()
             && self.replies.is_empty()
             && self.collected_garbage.is_empty()

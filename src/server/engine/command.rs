@@ -116,8 +116,17 @@ pub enum Command {
         name: String,
         role: Role,
         hash: [u8; 32],
+        /// None: never.
+        expires_at: Option<Timestamp>,
     },
+    /// When tokens were last used.
+    UseTokens(Vec<(TokenId, Timestamp)>),
     RevokeToken(TokenId),
+    /// Records what somebody did that changes nothing here.
+    Note {
+        action: &'static str,
+        detail: String,
+    },
     Connect(Box<Connect>),
     Disconnect {
         worker: WorkerId,

@@ -252,6 +252,8 @@ impl State {
             hash,
             created_at: context.now.wall,
             created_by: context.actor.clone(),
+            expires_at: None,
+            last_used_at: None,
         };
         (self.add_token(context, row), revoked)
     }

@@ -112,10 +112,15 @@ impl State {
             Command::AbandonOrphans { worker, executions } => {
                 self.abandon_orphans(context, worker, &executions)
             }
-            Command::CreateToken { name, role, hash } => {
-                Ok(self.create_token(context, name, role, hash))
+            Command::CreateToken { name, role, hash, expires_at } => {
+                Ok(self.create_token(context, name, role, hash, expires_at))
             }
+            Command::UseTokens(used) => Ok(self.use_tokens(context, used)),
             Command::RevokeToken(token) => self.revoke_token(context, token),
+            Command::Note { action, detail } => {
+                track::audit(context, action, detail);
+                Ok(Reply::Done)
+            }
             Command::Connect(connect) => self.connect(context, &connect),
             Command::Disconnect { worker, link } => Ok(self.disconnect(context, worker, link)),
             Command::Heartbeat { worker, link, pulse } => {

@@ -1,7 +1,7 @@
 //! Tokens: made, bound to workers, revoked.
 
 use crate::api::token::Role;
-use crate::domain::{TokenId, WorkerId};
+use crate::domain::{Timestamp, TokenId, WorkerId};
 
 use super::change::TokenRow;
 use super::state::State;
@@ -15,6 +15,7 @@ impl State {
         name: String,
         role: Role,
         hash: [u8; 32],
+        expires_at: Option<Timestamp>,
     ) -> Reply {
         let row = TokenRow {
             name,
@@ -23,6 +24,8 @@ impl State {
             hash,
             created_at: context.now.wall,
             created_by: context.actor.clone(),
+            expires_at,
+            last_used_at: None,
         };
         let detail = format!("{role} {}", row.name);
         let id = self.add_token(context, row);
@@ -42,6 +45,17 @@ impl State {
         context.changes.tokens.insert(id, None);
         context.effects.push(Effect::TokensRevoked(vec![id]));
         Ok(Reply::Token(id))
+    }
+
+    /// Records when tokens were used; those that were revoked since are gone.
+    pub(super) fn use_tokens(
+        &self,
+        context: &mut Context<'_>,
+        used: Vec<(TokenId, Timestamp)>,
+    ) -> Reply {
+        let known = used.into_iter().filter(|(id, _)| self.tokens.contains_key(id));
+        context.changes.used_tokens.extend(known);
+        Reply::Done
     }
 
     pub(super) fn add_token(&mut self, context: &mut Context<'_>, row: TokenRow) -> TokenId {

@@ -5,21 +5,39 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::Router;
-use axum::extract::{ConnectInfo, FromRequestParts, Request, State};
+use axum::extract::{FromRequestParts, Request, State};
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 
 use crate::api::error::ErrorCode;
 
 use super::super::auth::{AuthError, Need, Principal, allows};
+use super::super::config::PlainTokens;
+use super::super::failures::Judgement;
 use super::App;
 use super::error::{ApiError, ApiResult};
 
 /// Header under which a reply names its request in the log.
 const REQUEST_ID: &str = "x-request-id";
+
+/// The other end of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Peer {
+    pub(super) address: SocketAddr,
+    pub(super) privacy: Privacy,
+}
+
+/// Who else can read what is sent on a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Privacy {
+    /// Nobody: it is encrypted, or does not leave this machine.
+    Private,
+    /// Everybody on the way.
+    Exposed,
+}
 
 /// The one who asks, known and allowed to.
 #[derive(Debug, Clone)]
@@ -71,8 +89,8 @@ pub(super) fn number(routes: Router) -> Router {
 }
 
 async fn admit(app: Arc<App>, need: Need, mut request: Request, next: Next) -> Response {
-    let address = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
-    match identify(&app, request.headers(), address, need) {
+    let peer = request.extensions().get::<Peer>().copied();
+    match identify(&app, request.headers(), peer, need) {
         Ok(caller) => {
             request.extensions_mut().insert(caller);
             next.run(request).await
@@ -81,13 +99,12 @@ async fn admit(app: Arc<App>, need: Need, mut request: Request, next: Next) -> R
     }
 }
 
-fn identify(
-    app: &App,
-    headers: &HeaderMap,
-    address: Option<SocketAddr>,
-    need: Need,
-) -> ApiResult<Caller> {
+fn identify(app: &App, headers: &HeaderMap, peer: Option<Peer>, need: Need) -> ApiResult<Caller> {
+    let ip = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.address.ip());
     let unauthenticated = |error: AuthError| {
+        if error != AuthError::Missing && is_one_of_many(app, ip) {
+            return too_many();
+        }
         ApiError::new(ErrorCode::Unauthenticated, error.to_string()).hint(match error {
             AuthError::Missing => {
                 "set SCITQ_TOKEN or SCITQ_TOKEN_FILE; `scitq manage token create` makes one"
@@ -100,9 +117,13 @@ fn identify(
         Some(Ok(text)) => Some(text),
         Some(Err(_)) => return Err(unauthenticated(AuthError::Malformed)),
     };
-    let address = address.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |address| address.ip());
+    let is_exposed = peer.is_none_or(|peer| peer.privacy == Privacy::Exposed);
+    if header.is_some() && is_exposed && app.plain_tokens == PlainTokens::OfThisMachine {
+        return Err(exposed(app));
+    }
+    let now = app.clock.now().wall;
     let principal =
-        app.tokens.authenticate(&app.trust, header, address).map_err(unauthenticated)?;
+        app.tokens.authenticate(&app.trust, header, ip, now).map_err(unauthenticated)?;
     if !allows(principal.role, need) {
         let role = principal.role;
         return Err(ApiError::new(
@@ -112,6 +133,35 @@ fn identify(
     }
     let name = principal.name.as_str().into();
     Ok(Caller { principal, name })
+}
+
+/// Counts a wrong token, and says whether too many came from there.
+fn is_one_of_many(app: &App, address: IpAddr) -> bool {
+    let judgement = app.failures.note(address, app.clock.now().monotonic);
+    if judgement == Judgement::Begin {
+        tracing::warn!(%address, "too many wrong tokens came from there within a minute");
+    }
+    judgement != Judgement::Tell
+}
+
+fn too_many() -> ApiError {
+    ApiError::new(ErrorCode::Unauthenticated, "too many wrong tokens came from this address")
+        .status(StatusCode::TOO_MANY_REQUESTS)
+        .hint("a right token is taken at once; a wrong one is answered again in a minute")
+}
+
+/// A token that everybody on the way could read, valid or not.
+fn exposed(app: &App) -> ApiError {
+    let hint = if app.tls.is_some() {
+        "write https:// in front of the server's name, and replace this token"
+    } else {
+        "start the server with `--tls self`, or reach it by ssh://; with `--insecure` it takes such tokens"
+    };
+    ApiError::new(
+        ErrorCode::Unauthenticated,
+        "the token came over the network without encryption, and is not taken",
+    )
+    .hint(hint)
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Caller {

@@ -124,7 +124,7 @@ async fn welcome(
     let Ok(sizes) = app.output.sizes_of(held.clone()).await else { return Ok(None) };
     let identity = app.engine.query(|state| (state.store.clone(), state.epoch)).await;
     let Ok(identity) = identity else { return Ok(None) };
-    let token = secret.map(|secret| secret.expose().to_owned());
+    let token = secret.map(|secret| app.handed_out(&secret));
     let output = held.into_iter().zip(sizes).collect();
     let welcome = Welcome { storage: news, ..link::welcome(connected, token, identity, output) };
     Ok(Some((session, welcome)))

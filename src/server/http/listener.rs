@@ -1,4 +1,4 @@
-//! The accept loop: HTTP/1.1 with upgrades on one port.
+//! The accept loop: HTTP/1.1 with upgrades on one port, plain or within TLS.
 
 use std::io;
 use std::net::SocketAddr;
@@ -9,15 +9,20 @@ use axum::extract::ConnectInfo;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
+use tokio_rustls::server::TlsStream;
 use tower::ServiceExt;
 
 use super::App;
 use super::error::HangUp;
+use super::gate::{Peer, Privacy};
 use super::openapi::router;
 
-/// How long a client may take to send the head of a request.
+/// The first byte of TLS, with which no request in plain begins (RFC 8446, section 5.1).
+const HANDSHAKE: u8 = 22;
+/// How long a client may take to send the head of a request, and to agree on TLS.
 const HEAD_WITHIN: Duration = Duration::from_secs(30);
 /// How long requests under way may take when the server stops.
 const STOP_WITHIN: Duration = Duration::from_millis(400);
@@ -57,8 +62,54 @@ async fn connection(stream: TcpStream, address: SocketAddr, router: axum::Router
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "no TCP_NODELAY");
     }
+    let Some(tls) = &app.tls else {
+        let peer = Peer { address, privacy: privacy(&stream, address) };
+        return converse(stream, peer, router, app).await;
+    };
+    let opened = async {
+        let mut first = [0];
+        stream.peek(&mut first).await?;
+        if first[0] == HANDSHAKE {
+            return Ok(Opened::Encrypted(Box::new(tls.accept(stream).await?)));
+        }
+        io::Result::Ok(Opened::Plain(stream))
+    };
+    let opened = tokio::select! {
+        opened = tokio::time::timeout(HEAD_WITHIN, opened) => opened,
+        () = app.stop_asked() => return,
+    };
+    match opened.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+        Ok(Opened::Encrypted(stream)) => {
+            converse(stream, Peer { address, privacy: Privacy::Private }, router, app).await;
+        }
+        Ok(Opened::Plain(stream)) => {
+            let peer = Peer { address, privacy: privacy(&stream, address) };
+            converse(stream, peer, router, app).await;
+        }
+        Err(error) => tracing::debug!(%error, %address, "no connection came about"),
+    }
+}
+
+/// A connection of which the first byte is known.
+enum Opened {
+    Plain(TcpStream),
+    Encrypted(Box<TlsStream<TcpStream>>),
+}
+
+/// What comes from this machine itself is seen by nobody on the way.
+fn privacy(stream: &TcpStream, peer: SocketAddr) -> Privacy {
+    let peer = peer.ip().to_canonical();
+    let is_own = || stream.local_addr().is_ok_and(|own| own.ip().to_canonical() == peer);
+    if peer.is_loopback() || is_own() { Privacy::Private } else { Privacy::Exposed }
+}
+
+async fn converse<S>(stream: S, peer: Peer, router: axum::Router, app: Arc<App>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
-        request.extensions_mut().insert(ConnectInfo(address));
+        request.extensions_mut().insert(peer);
+        request.extensions_mut().insert(ConnectInfo(peer.address));
         let answer = router.clone().oneshot(request.map(axum::body::Body::new));
         async move {
             let Ok(response) = answer.await;
@@ -82,6 +133,6 @@ async fn connection(stream: TcpStream, address: SocketAddr, router: axum::Router
         }
     };
     if let Err(error) = ended {
-        tracing::debug!(%error, %address, "connection ended");
+        tracing::debug!(%error, address = %peer.address, "connection ended");
     }
 }

@@ -3,6 +3,8 @@
 //! One file per resource. A handler checks what came in, asks the engine or the
 //! database, and shapes the reply; it decides nothing.
 
+mod audit;
+mod backup;
 mod batches;
 mod describe;
 pub(super) mod error;
@@ -39,13 +41,16 @@ use tokio::sync::watch;
 use crate::domain::Timestamp;
 use crate::domain::time::Clock;
 
-use super::auth::TokenTable;
+use super::auth::{Secret, TokenTable};
+use super::config::PlainTokens;
 use super::data_dir::DataDir;
 use super::engine::service::Engine;
 use super::engine::state::{LinkId, Policy};
 use super::events::EventHub;
+use super::failures::Failures;
 use super::output::OutputStore;
 use super::store::Store;
+use super::tls::Tls;
 use super::trust::Trust;
 use super::v1::V1;
 
@@ -64,6 +69,11 @@ pub struct App {
     pub waits: Arc<Waits>,
     pub tokens: Arc<TokenTable>,
     pub trust: Trust,
+    pub failures: Failures,
+    pub tls: Option<Arc<Tls>>,
+    pub plain_tokens: PlainTokens,
+    /// Held by the one who takes a backup.
+    pub backup_turn: Arc<tokio::sync::Mutex<()>>,
     /// None: clients of the original are not served.
     pub v1: Option<V1>,
     pub clock: Arc<dyn Clock>,
@@ -82,6 +92,15 @@ impl App {
         let mut stopping = self.stopping.clone();
         // When the sender is gone the server has stopped.
         let _ = stopping.wait_for(|stopping| *stopping).await;
+    }
+
+    /// A new token in clear, for the one who is to have it: with the fingerprint
+    /// of our certificate where nobody else vouches for that.
+    pub fn handed_out(&self, secret: &Secret) -> String {
+        match self.tls.as_ref().and_then(|tls| tls.fingerprint()) {
+            Some(fingerprint) => fingerprint.in_token(secret.expose()),
+            None => secret.expose().to_owned(),
+        }
     }
 
     pub(super) fn next_link_id(&self) -> LinkId {

@@ -15,8 +15,8 @@ use super::super::auth::Need;
 use super::error::ApiError;
 use super::request::MAX_BODY;
 use super::{
-    App, batches, describe, events, executions, gate, glance, imports, link, output, status,
-    task_changes, task_list, tasks, tokens, ui, workers,
+    App, audit, backup, batches, describe, events, executions, gate, glance, imports, link, output,
+    status, task_changes, task_list, tasks, tokens, ui, workers,
 };
 
 #[derive(OpenApi)]
@@ -84,6 +84,8 @@ fn changing() -> Routes {
 
 fn administering() -> Routes {
     OpenApiRouter::new()
+        .routes(routes!(backup::take))
+        .routes(routes!(audit::list))
         .routes(routes!(tokens::list))
         .routes(routes!(tokens::create))
         .routes(routes!(tokens::revoke))
@@ -119,11 +121,17 @@ pub(super) fn router(app: &Arc<App>) -> Router {
     }
     let text: Arc<str> = document().to_json().unwrap_or_default().into();
     let describe = async move || ([(CONTENT_TYPE, "application/json")], text.to_string());
+    let healthy = Arc::clone(app);
+    let health = move || {
+        let app = Arc::clone(&healthy);
+        async move { status::health(&app) }
+    };
     let mut router = router.with_state(Arc::clone(app));
     if let Some(routes) = super::super::v1::router(app) {
         router = router.merge(routes);
     }
     let router = router
+        .route("/healthz", axum::routing::get(health))
         .route("/api/v2/openapi.json", axum::routing::get(describe))
         .route("/ui", axum::routing::get(ui::page))
         .route("/ui/", axum::routing::get(ui::page))
@@ -146,7 +154,70 @@ async fn no_method(method: Method, uri: Uri) -> ApiError {
 
 #[cfg(test)]
 mod tests {
+    use strum::IntoEnumIterator;
+    use utoipa::openapi::path::{Operation, PathItem};
+
     use super::*;
+    use crate::api::token::Role;
+    use crate::server::auth::allows;
+
+    fn operations(item: &PathItem) -> Vec<(&'static str, &Operation)> {
+        let all = [
+            ("GET", &item.get),
+            ("POST", &item.post),
+            ("PUT", &item.put),
+            ("PATCH", &item.patch),
+            ("DELETE", &item.delete),
+        ];
+        all.into_iter().filter_map(|(method, found)| Some((method, found.as_ref()?))).collect()
+    }
+
+    /// Which role may use which route.
+    fn table_of_roles() -> String {
+        let mut rows = Vec::new();
+        for (routes, need) in [
+            (reading(), Need::Read),
+            (changing(), Need::Change),
+            (administering(), Need::Administer),
+            (joining(), Need::JoinWorker),
+        ] {
+            for (path, item) in routes.split_for_parts().1.paths.paths {
+                for (method, operation) in operations(&item) {
+                    let may = Role::iter().map(|role| if allows(role, need) { "yes" } else { "" });
+                    let may: Vec<&str> = may.collect();
+                    let what = operation.summary.as_deref().unwrap_or_default();
+                    let row = format!("| `{method} {path}` | {what} | {} |", may.join(" | "));
+                    rows.push((path.clone(), row));
+                }
+            }
+        }
+        rows.sort();
+        let roles: Vec<String> = Role::iter().map(|role| format!("`{role}`")).collect();
+        let head = format!(
+            "| route | | {} |\n|---|---|{}\n",
+            roles.join(" | "),
+            "---|".repeat(roles.len())
+        );
+        let rows: Vec<String> = rows.into_iter().map(|(_, row)| row + "\n").collect();
+        head + &rows.concat()
+    }
+
+    /// `SCITQ_BLESS=1` rewrites it.
+    #[test]
+    fn the_page_on_security_says_who_may_do_what() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/security.md");
+        let text = std::fs::read_to_string(path).unwrap();
+        let (before, rest) = text.split_once("<!-- routes -->\n").unwrap();
+        let (table, after) = rest.split_once("<!-- end of routes -->\n").unwrap();
+        let expected = table_of_roles();
+        if std::env::var_os("SCITQ_BLESS").is_some() {
+            let whole =
+                format!("{before}<!-- routes -->\n{expected}<!-- end of routes -->\n{after}");
+            std::fs::write(path, whole).unwrap();
+            return;
+        }
+        assert!(table == expected, "docs/security.md is stale: run the tests with SCITQ_BLESS=1");
+    }
 
     /// `docs/openapi.json` is the contract that clients read; `SCITQ_BLESS=1` rewrites it.
     #[test]

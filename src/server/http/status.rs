@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::StatusCode;
 
 use crate::api::error::ErrorBody;
 use crate::api::server::ServerStatus;
@@ -44,4 +45,13 @@ pub(super) async fn show(State(app): State<Arc<App>>) -> ApiResult<Json<ServerSt
         disk_free_bytes,
         commit_failure: app.engine.outage().map(|reason| reason.to_string()),
     }))
+}
+
+/// `/healthz`: whether the server takes changes, for those who watch over it.
+/// Tells nothing that needs a token.
+pub(super) fn health(app: &App) -> (StatusCode, &'static str) {
+    match app.engine.outage() {
+        None => (StatusCode::OK, "ok\n"),
+        Some(_) => (StatusCode::SERVICE_UNAVAILABLE, "changes are refused\n"),
+    }
 }

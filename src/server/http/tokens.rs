@@ -8,9 +8,9 @@ use axum::http::StatusCode;
 
 use crate::api::error::ErrorBody;
 use crate::api::token::{CreateToken, CreatedToken, TokenList, TokenView};
-use crate::domain::TokenId;
+use crate::domain::{Timestamp, TokenId};
 
-use super::super::auth::{Principal, Secret, TokenHash};
+use super::super::auth::{Principal, Secret, TokenHash, TokenLife};
 use super::super::engine::command::{Command, Reply};
 use super::App;
 use super::error::{ApiError, ApiResult};
@@ -18,6 +18,8 @@ use super::gate::Caller;
 use super::request::{Change, Id};
 use super::tasks::unexpected;
 
+/// Longest life of a token that ends, seconds.
+const MAX_LIFE: u64 = 3_155_760_000;
 /// Longest name of a token, bytes.
 pub(super) const MAX_NAME: usize = 255;
 
@@ -26,6 +28,7 @@ pub(super) const MAX_NAME: usize = 255;
     responses((status = 200, body = TokenList), (status = "4XX", body = ErrorBody)))]
 pub(super) async fn list(State(app): State<Arc<App>>) -> ApiResult<Json<TokenList>> {
     let rows = app.store.readers.list_tokens().await?;
+    let uses = app.tokens.last_uses();
     let tokens = rows
         .into_iter()
         .map(|(id, row)| TokenView {
@@ -35,6 +38,8 @@ pub(super) async fn list(State(app): State<Arc<App>>) -> ApiResult<Json<TokenLis
             worker: row.worker,
             created_at: row.created_at,
             created_by: row.created_by.to_string(),
+            expires_at: row.expires_at,
+            last_used_at: uses.get(&id).copied().or(row.last_used_at),
         })
         .collect();
     Ok(Json(TokenList { tokens }))
@@ -52,7 +57,9 @@ pub(super) async fn create(
     caller: Caller,
     Change { value, key }: Change<CreateToken>,
 ) -> ApiResult<(StatusCode, Json<CreatedToken>)> {
-    let CreateToken { name, role } = value;
+    let CreateToken { name, role, expires_in_seconds } = value;
+    let expires_at =
+        expires_in_seconds.map(|life| end_of(life, app.clock.now().wall)).transpose()?;
     if name.is_empty() || name.len() > MAX_NAME || name.chars().any(char::is_control) {
         return Err(ApiError::invalid(format!(
             "a token's name is 1 to {MAX_NAME} bytes without control characters"
@@ -62,7 +69,7 @@ pub(super) async fn create(
         ApiError::new(crate::api::ErrorCode::Internal, format!("no randomness: {error}"))
     })?;
     let hash = secret.hash().0;
-    let command = Command::CreateToken { name: name.clone(), role, hash };
+    let command = Command::CreateToken { name: name.clone(), role, hash, expires_at };
     let id = match app.engine.apply(&caller.name, command, key).await? {
         Reply::Token(id) => id,
         other => return Err(unexpected(&other)),
@@ -77,12 +84,24 @@ pub(super) async fn create(
         )
         .hint(format!("revoke it (scitq manage token revoke {id}) and make another")));
     }
-    app.tokens.insert(
+    app.tokens.insert_with(
         TokenHash(hash),
         Principal { token: Some(id), name: name.clone(), role, worker: None },
+        TokenLife { expires_at, last_used_at: None },
     );
-    let token = secret.expose().to_owned();
+    let token = app.handed_out(&secret);
     Ok((StatusCode::CREATED, Json(CreatedToken { id, name, role, token })))
+}
+
+/// When a token ends that lives for so many seconds from now on.
+fn end_of(life: u64, now: Timestamp) -> ApiResult<Timestamp> {
+    if !(1..=MAX_LIFE).contains(&life) {
+        return Err(ApiError::invalid(format!(
+            "expires_in_seconds {life} is not between 1 and {MAX_LIFE} (a hundred years)"
+        )));
+    }
+    let life = i64::try_from(life).unwrap_or(i64::MAX).saturating_mul(1_000_000);
+    Ok(Timestamp(now.0.saturating_add(life)))
 }
 
 /// Revoke a token

@@ -11,6 +11,7 @@
 //! One thread writes (`writer.rs`); everyone else talks to it through
 //! [`OutputStore`] and reads beside it.
 
+mod backup;
 mod error;
 mod index;
 mod read;

@@ -20,7 +20,7 @@ use crate::domain::execution::{OutputSizes, Stream};
 use crate::domain::{Clock, ExecutionId, Timestamp};
 
 /// Name of the index within the directory.
-const INDEX: &str = "index.db";
+pub(super) const INDEX: &str = "index.db";
 
 /// What one append takes of the queue on top of its bytes.
 const APPEND_OVERHEAD: u32 = 256;
@@ -297,6 +297,10 @@ impl OutputStore {
             Err(OutputError::Stopped) => Ok(()),
             result => result,
         }
+    }
+
+    pub(super) fn directory(&self) -> &Path {
+        &self.shared.directory
     }
 
     #[cfg(test)]

@@ -73,7 +73,8 @@ const RULES: &[Rule] = &[
     },
     Rule {
         breach: "D10: a token of a worker that does not exist",
-        sql: "SELECT id FROM token WHERE worker NOT IN (SELECT id FROM worker)",
+        sql: "SELECT id FROM token
+              WHERE worker IS NOT NULL AND worker NOT IN (SELECT id FROM worker)",
     },
     Rule {
         breach: "D14: a task that is paused and held by nobody, or held and not paused",

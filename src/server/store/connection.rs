@@ -57,6 +57,17 @@ pub(super) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
+/// Writes the database as the last commit left it to a new file. It is read as
+/// any reader reads: no commit waits for it.
+pub(super) fn copy(path: &Path, to: &Path) -> rusqlite::Result<()> {
+    let connection = Connection::open_with_flags(
+        path,
+        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )?;
+    connection.busy_timeout(PATIENCE)?;
+    connection.execute("VACUUM INTO ?1", [to.to_string_lossy()]).map(drop)
+}
+
 /// Whether a task fits the filter in the first argument, which is read once for
 /// a statement.
 fn fits_words(context: &FunctionContext<'_>) -> rusqlite::Result<bool> {

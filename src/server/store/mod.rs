@@ -59,7 +59,7 @@ pub use writer::{CommitDone, CommitError, CommitJob, SteppedWriter, Writer};
 pub enum StoreError {
     #[error("the database {path} has schema {found}, this scitq knows {known}: it was written by a newer one", path = .path.display())]
     NewerSchema { path: PathBuf, found: u32, known: u32 },
-    #[error("cannot copy the database to {copy} before its migration", copy = .copy.display())]
+    #[error("cannot copy the database to {copy}", copy = .copy.display())]
     Copy { copy: PathBuf, source: rusqlite::Error },
     #[error("cannot replace the copy {copy} of an earlier try", copy = .copy.display())]
     OldCopy { copy: PathBuf, source: std::io::Error },
@@ -125,6 +125,13 @@ impl Store {
     /// A connection for the engine's own point reads.
     pub fn engine_reader(&self) -> Result<EngineReader, StoreError> {
         Ok(EngineReader::new(connection::open_reader(&self.path)?))
+    }
+
+    /// Writes the database as the last commit left it to a new file. Blocks, and
+    /// no commit waits for it.
+    pub fn copy_to(&self, to: &Path) -> Result<(), StoreError> {
+        connection::copy(&self.path, to)
+            .map_err(|source| StoreError::Copy { copy: to.to_owned(), source })
     }
 
     /// Size of the database with its log, bytes.

@@ -10,6 +10,7 @@ use rustc_hash::FxHashMap;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
+use crate::api::audit::{AuditEntry, ListAudit};
 use crate::api::batch::FailureGroup;
 use crate::api::cache::{CacheHit, CacheKey};
 use crate::api::execution::{ExecutionView, ListExecutions};
@@ -27,8 +28,8 @@ use super::task_list::{self, FoundTasks, TaskQuery};
 use super::task_view::FoundTask;
 use super::whole_list::{self, PlainExecution, PlainFilter, PlainTask, WorkerCount};
 use super::{
-    StoreError, cached, connection, execution, reply, requirement, task, task_failure, task_view,
-    token,
+    StoreError, audit, cached, connection, execution, reply, requirement, task, task_failure,
+    task_view, token,
 };
 
 /// Reads at the same time; more wait for their turn.
@@ -180,6 +181,15 @@ impl Readers {
 
     pub async fn list_tokens(self: &Arc<Self>) -> Result<Vec<(TokenId, TokenRow)>, StoreError> {
         self.read(token::load).await
+    }
+
+    /// What was done, the latest first.
+    pub async fn list_audit(
+        self: &Arc<Self>,
+        query: ListAudit,
+        limit: u32,
+    ) -> Result<Vec<AuditEntry>, StoreError> {
+        self.read(move |connection| Ok(audit::list(connection, &query, limit)?)).await
     }
 
     /// Executions of deleted tasks whose output may still be there.

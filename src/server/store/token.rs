@@ -18,8 +18,8 @@ pub(super) fn write(
             continue;
         };
         transaction.execute(
-            "INSERT INTO token (id, name, role, worker, hash, created_at, created_by)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            "INSERT INTO token (id, name, role, worker, hash, created_at, created_by, expires_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
             params![
                 id.to_sql(),
                 row.name,
@@ -28,15 +28,33 @@ pub(super) fn write(
                 row.hash,
                 row.created_at.0,
                 &*row.created_by,
+                row.expires_at.map(|at| at.0),
             ],
         )?;
     }
     Ok(())
 }
 
+/// Records when tokens were last used.
+pub(super) fn note_use(
+    transaction: &Transaction<'_>,
+    used: &FxHashMap<TokenId, Timestamp>,
+) -> rusqlite::Result<()> {
+    if used.is_empty() {
+        return Ok(());
+    }
+    let mut statement =
+        transaction.prepare_cached("UPDATE token SET last_used_at = ?2 WHERE id = ?1")?;
+    for (id, at) in used {
+        statement.execute((id.to_sql(), at.0))?;
+    }
+    Ok(())
+}
+
 pub(super) fn load(connection: &Connection) -> Result<Vec<(TokenId, TokenRow)>, StoreError> {
     let mut statement = connection.prepare(
-        "SELECT id, name, role, worker, hash, created_at, created_by FROM token ORDER BY id",
+        "SELECT id, name, role, worker, hash, created_at, created_by, expires_at, last_used_at
+         FROM token ORDER BY id",
     )?;
     let mut rows = statement.query([])?;
     let mut tokens = Vec::new();
@@ -52,6 +70,8 @@ pub(super) fn load(connection: &Connection) -> Result<Vec<(TokenId, TokenRow)>, 
                 hash: row.get(4)?,
                 created_at: Timestamp(row.get(5)?),
                 created_by: created_by.into(),
+                expires_at: row.get::<_, Option<i64>>(7)?.map(Timestamp),
+                last_used_at: row.get::<_, Option<i64>>(8)?.map(Timestamp),
             },
         ));
     }

@@ -260,6 +260,7 @@ fn write(
     execution::forget_garbage(&transaction, &changes.collected_garbage)?;
     worker::write(&transaction, &changes.workers)?;
     token::write(&transaction, &changes.tokens)?;
+    token::note_use(&transaction, &changes.used_tokens)?;
     audit::write(&transaction, &changes.audit)?;
     reply::write(&transaction, &changes.replies, changes.forget_replies_before)?;
     if let Some(next) = &changes.next_ids {

@@ -8,6 +8,8 @@ mod movement;
 mod sync;
 mod tree;
 
+pub use movement::{local_path, parse_place, send_folder};
+
 use clap::{Args, Subcommand};
 
 use crate::cli::app::GlobalArgs;

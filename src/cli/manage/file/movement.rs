@@ -86,6 +86,14 @@ pub async fn show<T>(
     done.map_err(on_error)
 }
 
+/// Sends what is in a folder of this machine to a folder elsewhere.
+pub async fn send_folder(output: &Output, folder: &Path, to: &Uri) -> Result<(), CliError> {
+    storage::check_output(to).map_err(on_error)?;
+    let transfer = Transfer::default();
+    let work = storage::send(folder, to, &transfer);
+    show(output, &transfer, Box::pin(work)).await.map(drop)
+}
+
 /// Says what was done, and what was left out.
 pub fn tell(voice: Voice, verb: &str, moved: &Moved) {
     for note in &moved.notes {

@@ -40,6 +40,15 @@ fn fields() -> Vec<Field<TokenView>> {
             format::date(token.created_at, &moment.zone).into()
         })
         .sorted(|a, b| a.created_at.cmp(&b.created_at)),
+        Field::new(text("EXPIRES"), |token: &TokenView, moment| {
+            token.expires_at.map(|at| format::date(at, &moment.zone)).unwrap_or_default().into()
+        })
+        .sorted(|a, b| a.expires_at.cmp(&b.expires_at)),
+        Field::new(text("USED"), |token: &TokenView, moment| {
+            let used = token.last_used_at.map(|at| format::date(at, &moment.zone));
+            used.unwrap_or_else(|| "never".to_owned()).into()
+        })
+        .sorted(|a, b| a.last_used_at.cmp(&b.last_used_at)),
         Field::new(optional(elastic("BY")), |token: &TokenView, _| {
             token.created_by.as_str().into()
         }),

@@ -10,6 +10,7 @@ mod restart;
 mod resume;
 mod select;
 mod show;
+mod unit;
 mod update;
 mod want;
 mod why;
@@ -41,6 +42,7 @@ enum Verb {
     Delete(delete::DeleteArgs),
     AdoptOrphans(orphans::AdoptArgs),
     AbandonOrphans(orphans::AbandonArgs),
+    Unit(unit::UnitArgs),
 }
 
 pub async fn cmd_worker(session: &Session, args: WorkerArgs) -> Result<(), CliError> {
@@ -56,5 +58,6 @@ pub async fn cmd_worker(session: &Session, args: WorkerArgs) -> Result<(), CliEr
         Verb::Delete(args) => delete::cmd_delete(session, args).await,
         Verb::AdoptOrphans(args) => orphans::cmd_adopt(session, args).await,
         Verb::AbandonOrphans(args) => orphans::cmd_abandon(session, args).await,
+        Verb::Unit(args) => unit::cmd_unit(&session.output, &args),
     }
 }

@@ -1,48 +1,30 @@
-//! `scitq manage server VERB`.
+//! `scitq manage server status`.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
 
-use clap::{Args, Subcommand};
+use clap::Args;
 use jiff::tz::TimeZone;
 
 use crate::api::server::ServerStatus;
 use crate::cli::details::Details;
 use crate::cli::error::CliError;
 use crate::cli::format;
-use crate::cli::manage::import::{ImportArgs, cmd_import};
 use crate::cli::output::Paint;
 use crate::cli::session::Session;
-
-/// Look at the server itself, and import what another one had
-#[derive(Debug, Args)]
-pub struct ServerArgs {
-    #[command(subcommand)]
-    verb: Verb,
-}
-
-#[derive(Debug, Subcommand)]
-enum Verb {
-    Status(StatusArgs),
-    Import(ImportArgs),
-}
 
 /// Show how the server is
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
   scitq manage server status --json | jq .tasks.pending")]
-struct StatusArgs {
+pub struct StatusArgs {
     /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
-pub async fn cmd_server(session: &Session, args: ServerArgs) -> Result<(), CliError> {
-    let args = match args.verb {
-        Verb::Status(args) => args,
-        Verb::Import(args) => return cmd_import(session, args).await,
-    };
+pub async fn cmd_status(session: &Session, args: StatusArgs) -> Result<(), CliError> {
     let status = session.client.server_status().await.map_err(|e| session.explain(e))?;
     if args.json {
         return session.output.json(&status);
