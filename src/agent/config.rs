@@ -36,6 +36,9 @@ pub struct AgentConfig {
     pub notice: Option<Notice>,
     /// Bytes that all transfers together may move in a second; none: no limit.
     pub bandwidth: Option<u64>,
+    /// The control group below which commands get groups of their own; none: the
+    /// one that was delegated to the agent, if one was.
+    pub cgroup: Option<PathBuf>,
     /// The program to run as the supervisor: this one.
     pub program: PathBuf,
 }

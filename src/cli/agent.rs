@@ -100,6 +100,11 @@ struct AgentOptions {
     /// Log to the end of this file, which SIGHUP opens anew [default: standard error]
     #[arg(long, value_name = "FILE")]
     log_file: Option<PathBuf>,
+    /// Run each command in a control group of its own below this one, which keeps
+    /// it within its --mem and counts its memory [default: the group delegated to
+    /// the agent, if one is]
+    #[arg(long, value_name = "DIR")]
+    cgroup: Option<PathBuf>,
 }
 
 pub async fn cmd_agent(global: &GlobalArgs, args: AgentArgs) -> Result<u8, CliError> {
@@ -143,6 +148,7 @@ pub async fn cmd_agent(global: &GlobalArgs, args: AgentArgs) -> Result<u8, CliEr
             .map_or(Ok(UPLOAD_PATIENCE), upload_patience)?,
         bandwidth: options.bandwidth.as_deref().map(bandwidth).transpose()?,
         notice: options.eviction_notice.as_deref().map(eviction_notice).transpose()?,
+        cgroup: options.cgroup,
         program: std::env::current_exe()
             .map_err(|error| CliError::internal("cannot find this program").caused_by(&error))?,
     };
@@ -218,6 +224,7 @@ fn merged(flags: AgentOptions, file: AgentOptions) -> AgentOptions {
         eviction_notice: flags.eviction_notice.or(file.eviction_notice),
         log_format: flags.log_format.or(file.log_format),
         log_file: flags.log_file.or(file.log_file),
+        cgroup: flags.cgroup.or(file.cgroup),
     }
 }
 

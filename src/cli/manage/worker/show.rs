@@ -19,7 +19,7 @@ use crate::cli::manage::states::{self, worker_paint};
 use crate::cli::session::Session;
 use crate::domain::BatchName;
 use crate::domain::execution::ExecutionState;
-use crate::domain::worker::{Rate, WorkerStats};
+use crate::domain::worker::{MemoryLimit, Rate, WorkerStats};
 
 /// Show all about workers: machine, load, what they hold, why they take nothing
 #[derive(Debug, Args)]
@@ -138,7 +138,8 @@ fn describe(worker: &WorkerView, batch: Option<&BatchView>, moment: &Moment) -> 
         .maybe("region", machine.region.as_deref())
         .maybe("provider", machine.provider.as_deref())
         .maybe("hired", worker.hire.as_ref().map(|hire| describe_hire(hire, moment)))
-        .add("containers", machine.engine.as_deref().unwrap_or("no engine"));
+        .add("containers", machine.engine.as_deref().unwrap_or("no engine"))
+        .maybe("memory limits", machine.memory_limit.as_ref().map(describe_limit));
     if let Some(stats) = &worker.stats {
         add_stats(&mut lines, stats);
     }
@@ -156,6 +157,15 @@ fn lost_after(worker: &WorkerView) -> String {
         || "never".to_owned(),
         |limit| format!("{} of silence", format::duration(limit)),
     )
+}
+
+fn describe_limit(limit: &MemoryLimit) -> String {
+    match limit {
+        MemoryLimit::Cgroup { version } => {
+            format!("kept by the kernel, peaks are exact (control groups, version {version})")
+        }
+        MemoryLimit::None { reason } => format!("not kept by the kernel: {reason}"),
+    }
 }
 
 fn describe_orphan(orphan: &Orphan, moment: &Moment) -> String {
