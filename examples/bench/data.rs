@@ -146,23 +146,23 @@ impl Stage {
         let [up, down, local] = load.at_once;
         let ours = self.scitq(&here, &format!("store://bucket/{}/", to("ours")))?;
         let theirs = self.rclone(&here, &format!("store:bucket/{}", to("theirs")), up)?;
-        self.tell("to S3", load, up, [ours, theirs], table);
+        Self::tell("to S3", load, up, [ours, theirs], table);
         let there = to("theirs");
         let ours = self.scitq(&format!("store://bucket/{there}/"), &format!("{}/", to("ours")))?;
         self.check_and_remove(&source, &to("ours"))?;
         let theirs = self.rclone(&format!("store:bucket/{there}"), &to("theirs"), down)?;
         self.check_and_remove(&source, &to("theirs"))?;
-        self.tell("from S3", load, down, [ours, theirs], table);
+        Self::tell("from S3", load, down, [ours, theirs], table);
         let ours = self.scitq(&here, &format!("{}/", to("ours")))?;
         self.check_and_remove(&source, &to("ours"))?;
         let theirs = self.rclone(&here, &to("theirs"), local)?;
         self.check_and_remove(&source, &to("theirs"))?;
-        self.tell("on this machine", load, local, [ours, theirs], table);
+        Self::tell("on this machine", load, local, [ours, theirs], table);
         fs::remove_dir_all(source)?;
         Ok(())
     }
 
-    fn tell(&self, way: &str, load: Load, at_once: u32, took: [Took; 2], table: &mut Table) {
+    fn tell(way: &str, load: Load, at_once: u32, took: [Took; 2], table: &mut Table) {
         let [ours, theirs] = took;
         table.beside(
             format!("{} {way}, {at_once} at once; bare: `rclone copy`", load.describe()),
@@ -252,9 +252,10 @@ fn bytes_below(folder: &Path) -> anyhow::Result<u64> {
     let mut sum = 0;
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
-        sum += match entry.file_type()?.is_dir() {
-            true => bytes_below(&entry.path())?,
-            false => entry.metadata()?.len(),
+        sum += if entry.file_type()?.is_dir() {
+            bytes_below(&entry.path())?
+        } else {
+            entry.metadata()?.len()
         };
     }
     Ok(sum)

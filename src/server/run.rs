@@ -225,11 +225,7 @@ async fn open(
         policy.clone(),
     )
     .map_err(store_error)?;
-    let left = store.readers.list_garbage().await.map_err(store_error)?;
-    if !left.is_empty() {
-        // The receiver is in our hands.
-        let _ = garbage.send(left);
-    }
+    tell_garbage(&store, &garbage).await.map_err(store_error)?;
     let folder = data_dir.path().join("hiring");
     let place = start_hiring::Place {
         address: reachable(address),
@@ -265,6 +261,19 @@ async fn open(
         next_link: AtomicU64::new(1),
     });
     Ok((app, thread, Signs { stop, fatal: fatal_signs, garbage: garbage_signs }))
+}
+
+/// Tells whose output was to be thrown away when the server ended.
+async fn tell_garbage(
+    store: &Store,
+    garbage: &mpsc::UnboundedSender<Vec<ExecutionId>>,
+) -> Result<(), StoreError> {
+    let left = store.readers.list_garbage().await?;
+    if !left.is_empty() {
+        // The receiver is in the caller's hands.
+        let _ = garbage.send(left);
+    }
+    Ok(())
 }
 
 fn say_where_from(origin: Origin) {

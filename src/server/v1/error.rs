@@ -70,13 +70,14 @@ impl From<Refusal> for V1Error {
             Refusal::Unavailable(_) | Refusal::NoRoom(_) => Self::HangUp,
             Refusal::NoTask(id) => Self::not_found(format!("Task {id} doesn't exist")),
             Refusal::NoWorker(id) => Self::not_found(format!("Worker {id} doesn't exist")),
-            Refusal::NoBatch(_) => Self::not_found(refusal.to_string()),
+            Refusal::NoBatch(_) | Refusal::NoRecruiter { .. } => {
+                Self::not_found(refusal.to_string())
+            }
             Refusal::Circle { .. } | Refusal::ManyRequirements { .. } => {
                 Self::invalid(refusal.to_string())
             }
             // Old clients read one text.
             Refusal::NoMachine { message, hint } => Self::conflict(format!("{message}: {hint}")),
-            Refusal::NoRecruiter { .. } => Self::not_found(refusal.to_string()),
             other => Self::conflict(other.to_string()),
         }
     }

@@ -88,6 +88,28 @@ pub(super) fn on_reply(state: &mut State, reply: Reply, effects: &mut Vec<Effect
                 latest.extend(counts);
             }
         }
+        Reply::Jobs(_) | Reply::Recruiters(_) | Reply::Flavors(_) | Reply::JobLog { .. } => {
+            on_hiring(state, reply);
+        }
+        Reply::Files { task, result } => {
+            if let Files::Asked(execution) = state.detail.files
+                && state.detail.task == Some(task)
+            {
+                state.detail.files = Files::Found(execution, result);
+            }
+        }
+        Reply::Output { request, result } => log::on_output(state, request, result),
+        Reply::Found { search, result } => log::on_found(state, &search, result, effects),
+        Reply::Changed(result) => on_changed(state, result),
+        Reply::Edited { task, revision, text } => {
+            editor::on_edited_outside(state, task, revision, text, effects);
+        }
+    }
+}
+
+/// What is told of machines that are hired.
+fn on_hiring(state: &mut State, reply: Reply) {
+    match reply {
         Reply::Jobs(result) => {
             if let Some(list) = answered(state, Source::Jobs, result) {
                 state.jobs.replace(list.jobs);
@@ -116,19 +138,7 @@ pub(super) fn on_reply(state: &mut State, reply: Reply, effects: &mut Vec<Effect
                 log.is_complete = piece.complete;
             }
         }
-        Reply::Files { task, result } => {
-            if let Files::Asked(execution) = state.detail.files
-                && state.detail.task == Some(task)
-            {
-                state.detail.files = Files::Found(execution, result);
-            }
-        }
-        Reply::Output { request, result } => log::on_output(state, request, result),
-        Reply::Found { search, result } => log::on_found(state, &search, result, effects),
-        Reply::Changed(result) => on_changed(state, result),
-        Reply::Edited { task, revision, text } => {
-            editor::on_edited_outside(state, task, revision, text, effects);
-        }
+        _ => {}
     }
 }
 

@@ -418,7 +418,7 @@ fn a_day_of_batches_is_worked_off_within_all_limits_and_leaves_no_machine() {
         for (number, name) in names.iter().enumerate() {
             let begins = number as u64 * HOUR / 2;
             let part = (day.second.saturating_sub(begins)) / 600;
-            let is_time = day.second >= begins && day.second % 600 == 0 && part < 10;
+            let is_time = day.second >= begins && day.second.is_multiple_of(600) && part < 10;
             if is_time {
                 let text = name.as_str();
                 let tasks = (0..per_batch / 10).map(|_| new_task(text, 0, &[])).collect();

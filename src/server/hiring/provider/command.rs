@@ -291,13 +291,13 @@ impl Programs {
         };
         let all = async { tokio::join!(writing, reading, listening, child.wait()).3 };
         let status = tokio::select! {
-            ended = tokio::time::timeout(self.limit, all) => match ended {
-                Ok(status) => status.map_err(|error| failed("cannot wait for", &error))?,
-                Err(_) => {
+            ended = tokio::time::timeout(self.limit, all) => {
+                let Ok(status) = ended else {
                     let limit = format!("it took longer than {} s", self.limit.as_secs());
                     return Err(failed("gave up", &limit));
-                }
-            },
+                };
+                status.map_err(|error| failed("cannot wait for", &error))?
+            }
             () = journal.cancelled() => return Err(ProviderError::cancelled()),
         };
         match status.code() {
