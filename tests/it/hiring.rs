@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::harness::{Server, until};
+use crate::harness::{Ran, Server, World, until};
 
 /// Settings under which everything is quick.
 const QUICK: &str = "\
@@ -17,7 +17,7 @@ sweep_minutes = 0.01
 ";
 
 pub fn server_with(toml: &str) -> Server {
-    let world = crate::harness::World::new();
+    let world = World::new();
     let file = world.path().join("server.toml");
     fs::write(&file, toml).unwrap();
     let file = file.to_str().unwrap().to_owned();
@@ -148,4 +148,41 @@ fn a_recruiter_hires_for_a_batch_and_says_why() {
     assert!((1..=2).contains(&hired), "{hired}");
     server.scitq(&["manage", "recruiter", "delete", "-b", "test"]).ok();
     assert!(list(&server, "recruiter").is_empty());
+}
+
+#[test]
+fn a_mistake_in_server_toml_is_told_with_its_place() {
+    let world = World::new();
+    let file = world.path().join("server.toml");
+    fs::write(&file, "[hiring]\nadress = \"http://head:5000\"\n").unwrap();
+    let mut command = Server::serve_command(&world, "127.0.0.1:0", &world.path().join("data"));
+    command.arg("--config").arg(&file);
+    Ran::of(command).refused(78, "unknown field `adress`");
+    // A provider that is wrong does not keep the others from working.
+    let server = server_with(
+        "[providers.one]\nkind = \"cloudy\"\n[providers.two]\nkind = \"command\"\nmake = [\"x\"]\n",
+    );
+    let providers = list(&server, "provider");
+    let error = |name: &str| {
+        let found = providers.iter().find(|provider| provider["name"] == name).unwrap();
+        found["error"].as_str().unwrap_or_default().to_owned()
+    };
+    assert!(error("one").contains("`cloudy` is no kind of provider: local"), "{}", error("one"));
+    assert!(error("two").contains("unknown field `make`"), "{}", error("two"));
+    until("the others to be known", || (!list(&server, "flavor").is_empty()).then_some(()));
+}
+
+#[test]
+fn prices_are_imported_for_what_a_provider_lists() {
+    let server = server_with("[providers.local]\nkind = \"local\"\n");
+    until("the flavors to be known", || (!list(&server, "flavor").is_empty()).then_some(()));
+    let file = server.path().join("prices.csv");
+    fs::write(&file, "provider,name,cost,currency\nlocal,local-1,0.25,EUR\n").unwrap();
+    let path = file.to_str().unwrap();
+    server.scitq(&["manage", "flavor", "import", path]).ok();
+    let flavors = server.scitq(&["manage", "flavor", "list", "local-1", "--json"]).ok().json();
+    assert_eq!((&flavors[0]["cost"], &flavors[0]["currency"]), (&0.25.into(), &"EUR".into()));
+    fs::write(&file, "provider,name,cost\nlocla,local-1,0.25\n").unwrap();
+    let refused = server.scitq(&["manage", "flavor", "import", path]);
+    refused.refused(1, "did you mean local?");
 }
