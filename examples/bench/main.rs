@@ -1,19 +1,25 @@
 //! What scitq costs, next to what the machine can do without it.
 //!
 //! ```text
-//! cargo build --release && cargo run --release --example bench [-- --tasks N --lines N --only PART]
+//! cargo build --release && cargo run --release --example bench [-- --tasks N --lines N --files N --mebibytes N --only PART]
 //! ```
 //!
 //! Starts the release binary on free ports and in temporary directories, loads
 //! it, and prints one table. The load runs on the same cores as scitq: the
 //! figures are lower bounds. PART is one of `launch`, `queue`, `agents`,
-//! `hyperqueue` (where its `hq` is in the search path), `tui`, `log` and `legacy`;
-//! `--lines` is how many lines the log of `log` has, 110,000,000 (a gigabyte) where
+//! `hyperqueue` (where its `hq` is in the search path), `tui`, `log`, `hiring`, `containers`
+//! (where an engine answers), `data` (where `rclone` is, and what `tests/peers`
+//! installs) and `legacy`; `data` moves `--files` files of 100 KB, 2,000 where nothing
+//! is said, and four of `--mebibytes`, 1,024 where nothing is said; `--lines` is how
+//! many lines the log of `log` has, 110,000,000 (a gigabyte) where
 //! nothing is said.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a table is what it is for")]
 
 mod agents;
+mod containers;
+mod data;
+mod hiring;
 mod hyperqueue;
 mod launch;
 mod legacy;
@@ -36,6 +42,8 @@ struct Options {
     tasks: u64,
     /// Lines in the long log.
     lines: u64,
+    /// Data that are moved.
+    amounts: data::Amounts,
     /// The only part to run; all where none is named.
     only: Option<String>,
 }
@@ -65,8 +73,17 @@ fn main() -> anyhow::Result<()> {
         if is_wanted("log") {
             watch::measure_log(&program, options.lines, &mut table).await.context("log")?;
         }
+        if is_wanted("containers") {
+            containers::measure(&program, &mut table).await.context("containers")?;
+        }
         anyhow::Ok(())
     })?;
+    if is_wanted("hiring") {
+        hiring::measure(&mut table).context("hiring")?;
+    }
+    if is_wanted("data") {
+        data::measure(&program, options.amounts, &mut table).context("data")?;
+    }
     if is_wanted("legacy") {
         legacy::measure(&program, &mut table).context("legacy")?;
     }
@@ -77,15 +94,20 @@ fn main() -> anyhow::Result<()> {
 }
 
 fn options() -> anyhow::Result<Options> {
-    let mut options = Options { tasks: 1_000_000, lines: 110_000_000, only: None };
+    let amounts = data::Amounts { files: 2_000, mebibytes: 1_024 };
+    let mut options = Options { tasks: 1_000_000, lines: 110_000_000, amounts, only: None };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         let value = words.next().with_context(|| format!("`{word}` needs a value"))?;
         match word.as_str() {
             "--tasks" => options.tasks = value.parse().context("--tasks needs a number")?,
             "--lines" => options.lines = value.parse().context("--lines needs a number")?,
+            "--files" => options.amounts.files = value.parse().context("--files needs a number")?,
+            "--mebibytes" => {
+                options.amounts.mebibytes = value.parse().context("--mebibytes needs a number")?;
+            }
             "--only" => options.only = Some(value),
-            _ => bail!("`{word}` is none of --tasks, --lines and --only"),
+            _ => bail!("`{word}` is none of --tasks, --lines, --files, --mebibytes and --only"),
         }
     }
     Ok(options)

@@ -197,7 +197,8 @@ fn spawn_server(folder: &Path, program: &Path, agent: Option<u32>) -> anyhow::Re
     command.spawn().with_context(|| format!("cannot start `{}`", program.display()))
 }
 
-/// A command that sees of the environment only the search path.
+/// A command that sees of the environment only the search path and the engine of
+/// containers.
 pub fn command(folder: &Path, program: &OsStr) -> Command {
     let mut command = Command::new(program);
     command
@@ -206,6 +207,8 @@ pub fn command(folder: &Path, program: &OsStr) -> Command {
         .env("HOME", folder.join("home"))
         .env("TMPDIR", folder.join("tmp"))
         .env("XDG_RUNTIME_DIR", folder.join("run"))
+        // Where the engine of containers is, if it is somewhere else than usual.
+        .envs(std::env::var_os("DOCKER_HOST").map(|address| ("DOCKER_HOST", address)))
         .current_dir(folder)
         .stdin(Stdio::null());
     command

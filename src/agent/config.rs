@@ -32,10 +32,13 @@ pub struct AgentConfig {
     pub max_used_percent: f64,
     /// For how long a failed upload is tried again.
     pub upload_patience: Duration,
-    /// Bytes that all transfers together may move in a second; none: no limit.
-    pub bandwidth: Option<u64>,
     /// By what the agent learns that its machine is taken away, besides SIGUSR2.
     pub notice: Option<Notice>,
+    /// Bytes that all transfers together may move in a second; none: no limit.
+    pub bandwidth: Option<u64>,
+    /// The control group below which commands get groups of their own; none: the
+    /// one that was delegated to the agent, if one was.
+    pub cgroup: Option<PathBuf>,
     /// The program to run as the supervisor: this one.
     pub program: PathBuf,
 }

@@ -31,7 +31,7 @@ pub use config::{AgentConfig, Departure, Stop};
 pub use error::AgentError;
 pub use fsm::Secret;
 pub use notice::Notice;
-pub use run::{run, stops_from_signals};
+pub use run::{HangUp, run, stops_from_signals};
 
 #[cfg(test)]
 mod tests;

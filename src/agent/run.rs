@@ -13,7 +13,7 @@ use tokio::sync::mpsc::{Receiver, Sender, channel, unbounded_channel};
 use crate::api::ssh::Tunnel;
 use crate::clock::SystemClock;
 use crate::domain::Clock;
-use crate::domain::worker::Machine;
+use crate::domain::worker::{Machine, MemoryLimit};
 use crate::storage::RateLimit;
 
 use super::cache::ResourceCache;
@@ -30,6 +30,7 @@ use super::link::{Channels, Link, Patience};
 use super::logs::LogReader;
 use super::notice::Notice;
 use super::outbox::Outbox;
+use super::runner::group::{self, TaskGroups};
 use super::runner::{UserEnvironment, WorkerFacts};
 use super::stage::KnownSums;
 use super::telemetry::{Sampler, boot_id, detect_machine};
@@ -60,13 +61,22 @@ pub async fn run(config: AgentConfig, mut stops: Receiver<Stop>) -> Result<Depar
     outcome
 }
 
-/// The process's signals as words to the agent: TERM, INT and HUP detach, USR1
-/// drains, USR2 says that the machine is taken away. In a job of a batch system
-/// TERM says so too. The notice is waited for as well.
+/// What SIGHUP means to an agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HangUp {
+    /// The terminal on which it was started is gone.
+    Detach,
+    /// Something for others, who listen to it themselves.
+    Other,
+}
+
+/// The process's signals as words to the agent: TERM and INT detach, and HUP where
+/// it means that, USR1 drains, USR2 says that the machine is taken away. In a job of
+/// a batch system TERM says so too. The notice is waited for as well.
 ///
 /// # Errors
 /// The signals cannot be received.
-pub fn stops_from_signals(notice: Option<Notice>) -> io::Result<Receiver<Stop>> {
+pub fn stops_from_signals(hang_up: HangUp, notice: Option<Notice>) -> io::Result<Receiver<Stop>> {
     let (sender, stops) = channel(8);
     let terminate = match notice {
         Some(Notice::Slurm) => Stop::Evict("the batch system ends its job".to_owned()),
@@ -75,11 +85,13 @@ pub fn stops_from_signals(notice: Option<Notice>) -> io::Result<Receiver<Stop>> 
     for (kind, stop) in [
         (SignalKind::terminate(), terminate),
         (SignalKind::interrupt(), Stop::Detach),
-        (SignalKind::hangup(), Stop::Detach),
         (SignalKind::user_defined1(), Stop::Drain),
         (SignalKind::user_defined2(), Stop::Evict("it was sent SIGUSR2".to_owned())),
     ] {
         forward(kind, stop, sender.clone())?;
+    }
+    if hang_up == HangUp::Detach {
+        forward(SignalKind::hangup(), Stop::Detach, sender.clone())?;
     }
     if let Some(notice) = notice {
         tokio::spawn(notice.watch(sender));
@@ -115,6 +127,7 @@ fn limits(config: &AgentConfig) -> Limits {
 async fn start(config: AgentConfig, workdir: PathBuf) -> Result<(Driver, Event), AgentError> {
     let mut machine = detect_machine(&workdir, config.kind.clone())?;
     machine.engine = describe_engine().await;
+    let groups = find_groups(&config, &workdir, &mut machine);
     let store = files::read_store(&workdir)?;
     let token_path = files::token(&workdir);
     let bound = token::read(&token_path).map_err(|source| AgentError::File {
@@ -147,7 +160,8 @@ async fn start(config: AgentConfig, workdir: PathBuf) -> Result<(Driver, Event),
 
     let facts = worker_facts(&config, &machine);
     let (commands, first) =
-        Commands::connect(workdir.clone(), config.program, facts, events_sender.clone()).await?;
+        Commands::connect(workdir.clone(), config.program, facts, groups, events_sender.clone())
+            .await?;
     let (frames_sender, frames) = unbounded_channel();
     let (output_sender, output) = channel(OUTPUT_QUEUE);
     let (logs_sender, orders) = unbounded_channel();
@@ -201,6 +215,27 @@ fn restore(state: &mut AgentState, records: Vec<Record>) {
         tracing::info!("taking over the executions of the agent before this one");
     }
     state.restore(records);
+}
+
+/// Finds a place for the groups of commands, and says what became of it.
+fn find_groups(config: &AgentConfig, workdir: &Path, machine: &mut Machine) -> Option<TaskGroups> {
+    match group::find(config.cgroup.as_deref(), workdir, &config.program) {
+        Ok(groups) => {
+            tracing::info!(base = %groups.base().display(), "each command has a control group");
+            machine.memory_limit = Some(MemoryLimit::Cgroup { version: groups.version().number() });
+            Some(groups)
+        }
+        Err(error) => {
+            let reason = error.to_string();
+            if config.cgroup.is_some() {
+                tracing::error!(%reason, "the kernel does not keep commands within their memory");
+            } else {
+                tracing::info!(%reason, "the kernel does not keep commands within their memory");
+            }
+            machine.memory_limit = Some(MemoryLimit::None { reason });
+            None
+        }
+    }
 }
 
 fn worker_facts(config: &AgentConfig, machine: &Machine) -> WorkerFacts {

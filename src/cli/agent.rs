@@ -1,7 +1,7 @@
 //! `scitq agent`: run commands on this machine.
 
 use std::fs;
-use std::io;
+use std::io::{self, IsTerminal};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
@@ -13,11 +13,12 @@ use tokio::sync::mpsc::{Receiver, channel};
 
 use super::app::GlobalArgs;
 use super::error::{CliError, ErrorKind};
+use super::logging::{self, LogFormat, log_format};
 use super::parse;
 use super::settings;
 use crate::agent::config::{KEEP_FAILED, MAX_USED_PERCENT, UPLOAD_PATIENCE};
 use crate::agent::telemetry::MachineKind;
-use crate::agent::{self, AgentConfig, Departure, Notice, Secret, Stop};
+use crate::agent::{self, AgentConfig, Departure, HangUp, Notice, Secret, Stop};
 use crate::api::ssh;
 use crate::domain::BatchName;
 use crate::domain::worker::WorkerSettings;
@@ -93,6 +94,17 @@ struct AgentOptions {
     /// Learn that this machine is taken away by `file:PATH` (it appears), `command:COMMAND` (it succeeds), `azure` (its scheduled events) or `slurm` (the agent is a job), and give all back
     #[arg(long, value_name = "NOTICE")]
     eviction_notice: Option<String>,
+    /// Log in this form: text or json [default: text]
+    #[arg(long, value_name = "FORMAT", value_parser = log_format)]
+    log_format: Option<LogFormat>,
+    /// Log to the end of this file, which SIGHUP opens anew [default: standard error]
+    #[arg(long, value_name = "FILE")]
+    log_file: Option<PathBuf>,
+    /// Run each command in a control group of its own below this one, which keeps
+    /// it within its --mem and counts its memory [default: the group delegated to
+    /// the agent, if one is]
+    #[arg(long, value_name = "DIR")]
+    cgroup: Option<PathBuf>,
 }
 
 pub async fn cmd_agent(global: &GlobalArgs, args: AgentArgs) -> Result<u8, CliError> {
@@ -111,6 +123,8 @@ pub async fn cmd_agent(global: &GlobalArgs, args: AgentArgs) -> Result<u8, CliEr
         voice.warning(format_args!("cannot reach {} yet: {error}", found.address));
     }
     let options = merged(args.options, file);
+    let format = options.log_format.unwrap_or_default();
+    let log = logging::start_with(format, options.log_file.as_deref())?;
     let config = AgentConfig {
         server: found.address,
         token: found.token.map(Secret),
@@ -134,12 +148,19 @@ pub async fn cmd_agent(global: &GlobalArgs, args: AgentArgs) -> Result<u8, CliEr
             .map_or(Ok(UPLOAD_PATIENCE), upload_patience)?,
         bandwidth: options.bandwidth.as_deref().map(bandwidth).transpose()?,
         notice: options.eviction_notice.as_deref().map(eviction_notice).transpose()?,
+        cgroup: options.cgroup,
         program: std::env::current_exe()
             .map_err(|error| CliError::internal("cannot find this program").caused_by(&error))?,
     };
     super::site::use_storage_settings();
-    super::logging::start();
-    let mut stops = agent::stops_from_signals(config.notice.clone())
+    let hang_up = match log {
+        Some(log) if !io::stdin().is_terminal() => {
+            log.reopen_on_hang_up();
+            HangUp::Other
+        }
+        _ => HangUp::Detach,
+    };
+    let mut stops = agent::stops_from_signals(hang_up, config.notice.clone())
         .map_err(|error| CliError::internal("cannot receive signals").caused_by(&error))?;
     if args.until_stdin_closes {
         stops = with_end_of_stdin(stops)
@@ -201,6 +222,9 @@ fn merged(flags: AgentOptions, file: AgentOptions) -> AgentOptions {
         bandwidth: flags.bandwidth.or(file.bandwidth),
         disk_limit: flags.disk_limit.or(file.disk_limit),
         eviction_notice: flags.eviction_notice.or(file.eviction_notice),
+        log_format: flags.log_format.or(file.log_format),
+        log_file: flags.log_file.or(file.log_file),
+        cgroup: flags.cgroup.or(file.cgroup),
     }
 }
 
@@ -209,6 +233,10 @@ fn keep_failed(text: &str) -> Result<Duration, CliError> {
         CliError::configuration(format!("cannot keep failed tasks for `{text}`: {reason}"))
     };
     parse::duration(text).map_err(error)
+}
+
+fn eviction_notice(text: &str) -> Result<Notice, CliError> {
+    text.parse::<Notice>().map_err(|error| CliError::configuration(error.to_string()))
 }
 
 fn bandwidth(text: &str) -> Result<u64, CliError> {
@@ -220,10 +248,6 @@ fn upload_patience(text: &str) -> Result<Duration, CliError> {
     let error =
         |reason| CliError::configuration(format!("cannot send outputs for `{text}`: {reason}"));
     parse::duration(text).map_err(error)
-}
-
-fn eviction_notice(text: &str) -> Result<Notice, CliError> {
-    text.parse::<Notice>().map_err(|error| CliError::configuration(error.to_string()))
 }
 
 /// Where an agent of this user is configured.

@@ -10,6 +10,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use super::agent::{AgentArgs, cmd_agent};
 use super::complete::{CompleteArgs, CompletionsArgs, cmd_complete, cmd_completions};
+use super::enter_group::{EnterGroupArgs, cmd_enter_group};
 use super::error::{self, CliError};
 use super::launch::{LaunchArgs, cmd_launch};
 use super::man::{ManArgs, cmd_man};
@@ -106,6 +107,8 @@ pub enum CliCommand {
     Supervise(SuperviseArgs),
     #[command(hide = true)]
     WatchContainer(WatchContainerArgs),
+    #[command(hide = true)]
+    EnterGroup(EnterGroupArgs),
 }
 
 impl CliCommand {
@@ -193,6 +196,7 @@ fn dispatch(cli: Cli) -> Result<u8, CliError> {
         CliCommand::Man(args) => cmd_man(&global, &args),
         CliCommand::Supervise(args) => cmd_supervise(&args),
         CliCommand::WatchContainer(args) => wait_for(cmd_watch_container(args)),
+        CliCommand::EnterGroup(args) => Ok(cmd_enter_group(args)),
     }
 }
 

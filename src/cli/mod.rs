@@ -11,6 +11,7 @@ mod columns;
 mod complete;
 mod details;
 mod editor;
+mod enter_group;
 mod error;
 mod exit;
 mod facts;

@@ -138,6 +138,10 @@ pub struct Machine {
     /// What runs containers there, with its version; absent where nothing does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub engine: Option<String>,
+    /// Whether the kernel keeps commands within their memory; absent where the
+    /// agent does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_limit: Option<MemoryLimit>,
     #[serde(default, skip_serializing_if = "Protocol::is_link")]
     pub protocol: Protocol,
 }
@@ -156,6 +160,17 @@ impl Machine {
             ..Self::default()
         }
     }
+}
+
+/// Whether the kernel keeps a command within the memory that its task asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum MemoryLimit {
+    /// By a control group for each command; what it used is counted exactly.
+    Cgroup { version: u8 },
+    /// It does not, for this reason. Memory is set apart when work is given out,
+    /// and nothing more.
+    None { reason: String },
 }
 
 /// How a worker's agent speaks with the server.

@@ -109,7 +109,7 @@ pub fn connect(
 #[must_use]
 pub fn on_refusal(refusal: &Refusal) -> Option<NotWelcome> {
     let reason = match refusal {
-        Refusal::Unavailable(_) => return None,
+        Refusal::Unavailable(_) | Refusal::NoRoom(_) => return None,
         Refusal::AlreadyConnected(_) => RefusedLink::AlreadyConnected,
         _ => RefusedLink::Forbidden,
     };

@@ -1,13 +1,14 @@
 //! A server's life: open everything, answer until told to stop, close in order.
 
 use std::convert::Infallible;
-use std::io::{self, IsTerminal};
+use std::io;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc, watch};
@@ -24,17 +25,18 @@ use super::auth::{Principal, Secret, TokenHash, TokenLife, TokenTable};
 use super::backup::{self, BackupError, Manifest};
 use super::config::{Ready, ServeConfig};
 use super::data_dir::{DataDir, DataDirError, write_private};
+use super::disk::Growth;
 use super::engine::Refusal;
 use super::engine::command::{Command, Reply};
 use super::engine::service::{Audience, Engine};
 use super::events::EventHub;
 use super::failures::Failures;
-use super::hiring::provider::HeadTag;
-use super::hiring::settings::{self, ServerToml, SettingsError};
-use super::hiring::{HiringService, Tools, TrustOfOrphans};
-use super::http::{App, Samples, Waits, keep_samples};
-use super::local_agent::LocalAgent;
+use super::hiring::settings::SettingsError;
+use super::http::{App, Counts, Samples, Waits, keep_samples};
+use super::local_agent::{LocalAgent, LocalAgentConfig};
 use super::output::{OutputError, OutputSettings, OutputStore};
+use super::signals::Signals;
+use super::start_hiring::{self, reachable};
 use super::store::{self, Origin, Store, StoreError};
 use super::tls::{Tls, TlsError};
 use super::trust::Trust;
@@ -82,6 +84,7 @@ struct Told {
     waits: Arc<Waits>,
     output: OutputStore,
     tokens: Arc<TokenTable>,
+    counts: Arc<Counts>,
     garbage: mpsc::UnboundedSender<Vec<ExecutionId>>,
     fatal: mpsc::UnboundedSender<String>,
     jobs: Arc<Notify>,
@@ -92,6 +95,7 @@ struct Told {
 /// # Errors
 /// It cannot start, or its database failed under it.
 pub async fn run(config: ServeConfig) -> Result<(), ServeError> {
+    let open_files = raise_open_files();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let data_dir = Arc::new(DataDir::open(&config.data)?);
     backup::clear_leftovers(&data_dir);
@@ -111,8 +115,15 @@ pub async fn run(config: ServeConfig) -> Result<(), ServeError> {
     let mut agent = match config.with_agent {
         None => None,
         Some(concurrency) => Some(
-            LocalAgent::start(&url, &token_file, data_dir.path(), concurrency)
-                .map_err(|error| ServeError::Agent(error.to_string()))?,
+            LocalAgent::start(LocalAgentConfig {
+                server: url.clone(),
+                token_file: &token_file,
+                data: data_dir.path(),
+                concurrency,
+                arguments: config.agent_arguments.clone(),
+                open_files,
+            })
+            .map_err(|error| ServeError::Agent(error.to_string()))?,
         ),
     };
     let serving = tokio::spawn(super::http::serve(listener, Arc::clone(&app)));
@@ -120,6 +131,8 @@ pub async fn run(config: ServeConfig) -> Result<(), ServeError> {
     tokio::spawn(keep_samples(Arc::clone(&app)));
     let noting = tokio::spawn(note_uses_for_ever(Arc::clone(&app)));
     tokio::spawn(super::v1::keep_watch(Arc::clone(&app)));
+    tokio::spawn(super::disk::keep_watch(Arc::clone(&app)));
+    tokio::spawn(super::retention::keep(Arc::clone(&app)));
     if let Some(ready) = config.ready {
         // Nobody may want to know.
         let fingerprint = app.tls.as_ref().and_then(|tls| tls.fingerprint());
@@ -175,7 +188,7 @@ async fn open(
     let store_error = |source| ServeError::Store { path: data_dir.database(), source };
     let output_error = |source| ServeError::Output { path: data_dir.output(), source };
     let id = random_store_id().map_err(|error| ServeError::FirstToken(error.to_string()))?;
-    let toml = load_settings(config.settings.as_deref(), data_dir)?;
+    let toml = start_hiring::load_settings(config.settings.as_deref(), data_dir.path())?;
     let (store, writer) = Store::open(&data_dir.database(), &id).map_err(store_error)?;
     if config.restore.is_some() {
         look_at_restored(&data_dir.database()).map_err(store_error)?;
@@ -185,24 +198,20 @@ async fn open(
     let output = OutputStore::open(&data_dir.output(), OutputSettings::new(OUTPUT_LIMIT))
         .map_err(output_error)?
         .with_clock(Arc::clone(clock));
-    let tokens = Arc::new(TokenTable::default());
-    for (id, row) in store.readers.list_tokens().await.map_err(store_error)? {
-        let principal =
-            Principal { token: Some(id), name: row.name, role: row.role, worker: row.worker };
-        let life = TokenLife { expires_at: row.expires_at, last_used_at: row.last_used_at };
-        tokens.insert_with(TokenHash(row.hash), principal, life);
-    }
+    let tokens = Arc::new(load_tokens(&store).await.map_err(store_error)?);
     let started_at = clock.now().wall;
     let (garbage, garbage_signs) = mpsc::unbounded_channel();
     let (fatal, fatal_signs) = mpsc::unbounded_channel();
     let (stop, stopping) = watch::channel(false);
     let wake = Arc::new(Notify::new());
     let (events, waits) = (Arc::new(EventHub::new(started_at)), Arc::new(Waits::default()));
+    let counts = Arc::new(Counts::default());
     let told = Told {
         events: Arc::clone(&events),
         waits: Arc::clone(&waits),
         output: output.clone(),
         tokens: Arc::clone(&tokens),
+        counts: Arc::clone(&counts),
         garbage: garbage.clone(),
         fatal,
         jobs: Arc::clone(&wake),
@@ -222,9 +231,14 @@ async fn open(
         let _ = garbage.send(left);
     }
     let folder = data_dir.path().join("hiring");
-    let tools = hiring_tools(&engine, &store, &tokens, clock, wake, address).await?;
-    let hiring = HiringService::new(tools, toml, &folder)
-        .map_err(|source| ServeError::Hiring { path: folder, source })?;
+    let place = start_hiring::Place {
+        address: reachable(address),
+        fingerprint: tls.as_ref().and_then(|tls| tls.fingerprint()),
+        clock: Arc::clone(clock),
+        wake,
+        folder,
+    };
+    let hiring = start_hiring::open(&engine, &store, &tokens, place, toml).await?;
     let app = Arc::new(App {
         engine,
         hiring: Arc::new(hiring),
@@ -234,6 +248,9 @@ async fn open(
         waits,
         tokens,
         failures: Failures::new(config.wrong_tokens),
+        retention: config.retention,
+        growth: Growth::default(),
+        counts,
         tls,
         plain_tokens: config.plain_tokens,
         backup_turn: Arc::default(),
@@ -257,6 +274,27 @@ fn say_where_from(origin: Origin) {
              they run, or are offline"
         );
     }
+}
+
+async fn load_tokens(store: &Store) -> Result<TokenTable, StoreError> {
+    let tokens = TokenTable::default();
+    for (id, row) in store.readers.list_tokens().await? {
+        let principal =
+            Principal { token: Some(id), name: row.name, role: row.role, worker: row.worker };
+        let life = TokenLife { expires_at: row.expires_at, last_used_at: row.last_used_at };
+        tokens.insert_with(TokenHash(row.hash), principal, life);
+    }
+    Ok(tokens)
+}
+
+/// Gets leave to open as many files as the system allows, so that many
+/// connections can be open; answers what it was before.
+fn raise_open_files() -> Rlimit {
+    let before = getrlimit(Resource::Nofile);
+    let most = Rlimit { current: before.maximum, maximum: before.maximum };
+    // Without leave there are fewer connections.
+    let _ = setrlimit(Resource::Nofile, most);
+    before
 }
 
 async fn note_uses_for_ever(app: Arc<App>) {
@@ -294,52 +332,6 @@ fn look_at_restored(database: &std::path::Path) -> Result<(), StoreError> {
         tracing::info!("the restored database keeps all rules");
     }
     Ok(())
-}
-
-/// What `server.toml` says: the file that is named, or the first that is there.
-fn load_settings(named: Option<&Path>, data_dir: &DataDir) -> Result<ServerToml, ServeError> {
-    let usual = [data_dir.path().join("server.toml"), PathBuf::from("/etc/scitq/server.toml")];
-    let path = named.or_else(|| usual.iter().map(PathBuf::as_path).find(|path| path.exists()));
-    let mut toml = match path {
-        None => ServerToml::default(),
-        Some(path) => settings::load(path)?,
-    };
-    if toml.hiring.name.is_empty() {
-        toml.hiring.name = short_name();
-    }
-    Ok(toml)
-}
-
-/// The first part of this machine's name.
-fn short_name() -> String {
-    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    let is_plain = |letter: &char| letter.is_ascii_alphanumeric() || *letter == '-';
-    let first = name.split('.').next().unwrap_or_default();
-    first.chars().filter(is_plain).take(40).collect()
-}
-
-async fn hiring_tools(
-    engine: &Engine,
-    store: &Store,
-    tokens: &Arc<TokenTable>,
-    clock: &Arc<dyn Clock>,
-    wake: Arc<Notify>,
-    address: SocketAddr,
-) -> Result<Tools, ServeError> {
-    let tag = engine.query(|state| state.store.0.clone()).await;
-    let tag = tag.map_err(|refusal| ServeError::Fatal(refusal.to_string()))?;
-    Ok(Tools {
-        engine: engine.clone(),
-        tokens: Arc::clone(tokens),
-        clock: Arc::clone(clock),
-        wake,
-        local_address: format!("http://{}", reachable(address)),
-        tag: HeadTag(tag.into()),
-        trust_of_orphans: match store.origin() {
-            Origin::Copy => TrustOfOrphans::PerhapsOfAnother,
-            Origin::Here => TrustOfOrphans::Own,
-        },
-    })
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
@@ -420,18 +412,6 @@ fn reload(app: &App) {
     }
 }
 
-/// The address under which this machine reaches a listener.
-fn reachable(address: SocketAddr) -> SocketAddr {
-    let mut address = address;
-    if address.ip().is_unspecified() {
-        address.set_ip(match address {
-            SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
-            SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
-        });
-    }
-    address
-}
-
 /// Deletes the output of deleted tasks. Never returns while the server runs.
 async fn collect_garbage(
     app: &App,
@@ -461,46 +441,9 @@ fn random_store_id() -> Result<StoreId, getrandom::Error> {
     Ok(StoreId(format!("{:032x}", u128::from_be_bytes(bytes))))
 }
 
-/// SIGTERM, SIGINT and SIGHUP.
-struct Signals {
-    hang_up: tokio::signal::unix::Signal,
-    /// Whether a hang-up means that the terminal on which the server was
-    /// started is gone.
-    on_terminal: bool,
-    terminate: tokio::signal::unix::Signal,
-    interrupt: tokio::signal::unix::Signal,
-}
-
-impl Signals {
-    fn new() -> io::Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
-        Ok(Self {
-            hang_up: signal(SignalKind::hangup())?,
-            on_terminal: io::stdin().is_terminal(),
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
-    }
-
-    /// Resolves when the server shall stop.
-    async fn recv(&mut self, reload: impl Fn()) {
-        loop {
-            tokio::select! {
-                _ = self.terminate.recv() => return,
-                _ = self.interrupt.recv() => return,
-                _ = self.hang_up.recv() => {
-                    if self.on_terminal {
-                        return;
-                    }
-                    reload();
-                }
-            }
-        }
-    }
-}
-
 impl Audience for Told {
     fn publish(&self, events: Vec<Event>) {
+        self.counts.note_events(&events);
         self.events.publish(events);
     }
 

@@ -26,6 +26,8 @@ pub struct Engine {
     options: Vec<&'static str>,
     /// Where it keeps its things, if it is a test's own.
     folder: Option<PathBuf>,
+    /// What it sees as `/etc`, if that is not this machine's.
+    settings: Option<PathBuf>,
 }
 
 impl Engine {
@@ -35,7 +37,8 @@ impl Engine {
         let address =
             std::env::var_os("DOCKER_HOST").unwrap_or_else(|| "unix:///var/run/docker.sock".into());
         let address = address.to_string_lossy().into_owned();
-        let engine = Self { address, process: None, options: Vec::new(), folder: None };
+        let engine =
+            Self { address, process: None, options: Vec::new(), folder: None, settings: None };
         let answers = engine.try_docker(&["version"]).is_some_and(|out| out.status.success());
         if !answers || !Path::new("/bin/busybox").exists() {
             let said = "SKIPPED: no container engine answers, or /bin/busybox is missing";
@@ -50,6 +53,25 @@ impl Engine {
 
     /// An engine of the test's own, which it may stop; none where that cannot be.
     pub fn of_its_own(world: &World, options: &[&'static str]) -> Option<Self> {
+        Self::start_its_own(world, options, None)
+    }
+
+    /// The same, whose containers have users from a range of their own.
+    pub fn with_other_users(world: &World) -> Option<Self> {
+        let settings = world.path().join("etc");
+        let mut copy = Command::new("cp");
+        assert!(copy.arg("-a").arg("/etc").arg(&settings).status().unwrap().success());
+        for file in ["subuid", "subgid"] {
+            fs::write(settings.join(file), "nobody:100000:65536\n").unwrap();
+        }
+        Self::start_its_own(world, &["--userns-remap", "nobody:nogroup"], Some(settings))
+    }
+
+    fn start_its_own(
+        world: &World,
+        options: &[&'static str],
+        settings: Option<PathBuf>,
+    ) -> Option<Self> {
         let here = Self::of_this_machine()?;
         if !rustix::process::getuid().is_root()
             || here.try_run("unshare", &["--net", "dockerd", "--version"]).is_none()
@@ -59,7 +81,8 @@ impl Engine {
         }
         let address = format!("unix://{}/engine/socket", world.path().display());
         let folder = Some(world.path().join("engine"));
-        let mut engine = Self { address, process: None, options: options.to_vec(), folder };
+        let mut engine =
+            Self { address, process: None, options: options.to_vec(), folder, settings };
         engine.start(world);
         engine.load_image();
         Some(engine)
@@ -69,12 +92,23 @@ impl Engine {
     pub fn start(&mut self, world: &World) {
         let folder = world.path().join("engine");
         fs::create_dir_all(&folder).unwrap();
+        // That of this machine's own engine may say otherwise.
+        let settings = folder.join("daemon.json");
+        fs::write(&settings, "{}").unwrap();
         // In a network of its own: without a bridge it takes away that of another engine.
         let mut command = world.command("unshare");
+        match &self.settings {
+            None => command.args(["--net", "dockerd"]),
+            Some(settings) => command
+                .args(["--net", "--mount", "sh", "-c"])
+                .arg("mount --bind \"$0\" /etc && exec dockerd \"$@\"")
+                .arg(settings),
+        };
         command
-            .args(["--net", "dockerd"])
             .args(["--host", &self.address, "--bridge", "none", "--iptables=false"])
             .args(["--ip6tables=false", "--ip-forward=false", "--ip-masq=false"])
+            .arg("--config-file")
+            .arg(settings)
             .args(&self.options)
             .arg("--data-root")
             .arg(folder.join("data"))

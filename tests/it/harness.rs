@@ -289,6 +289,22 @@ impl Server {
         terminate(self.process.take().expect("the server runs"))
     }
 
+    /// Sends a signal to the server, and to nothing else.
+    pub fn signal(&self, signal: Signal) {
+        let process = self.process.as_ref().expect("the server runs");
+        kill_process(Pid::from_child(process), signal).unwrap();
+    }
+
+    /// The process of the server, for a look at what the system knows of it.
+    pub fn pid(&self) -> u32 {
+        self.process.as_ref().expect("the server runs").id()
+    }
+
+    /// Changes the options with which the server is started the next time.
+    pub fn set_options(&mut self, options: &[&str]) {
+        self.serve_options = options.iter().map(ToString::to_string).collect();
+    }
+
     /// Starts the server again, on the same data and port.
     pub fn restart(&mut self) {
         assert!(self.process.is_none(), "the server runs");

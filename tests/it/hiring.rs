@@ -2,7 +2,7 @@
 //! the command line to a task that runs, and until nothing of it is left.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
@@ -29,15 +29,20 @@ pub fn list(server: &Server, object: &str) -> Vec<Value> {
     ran.json().as_array().unwrap().clone()
 }
 
-/// Folders of agents that the head has started.
-fn places(server: &Server) -> Vec<PathBuf> {
-    let Ok(entries) = fs::read_dir(server.data().join("hiring/local")) else { return Vec::new() };
+/// Folders of machines.
+fn places(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
     entries.flatten().map(|entry| entry.path()).collect()
 }
 
-pub fn until_nothing_is_left(server: &Server) {
+fn until_nothing_is_left(server: &Server) {
+    until_nothing_is_left_of(server, &server.data().join("hiring/local"));
+}
+
+/// Waits until there is no worker, and nothing in the folder of its machines.
+pub fn until_nothing_is_left_of(server: &Server, folder: &Path) {
     until("all hired workers to be gone", || {
-        (list(server, "worker").is_empty() && places(server).is_empty()).then_some(())
+        (list(server, "worker").is_empty() && places(folder).is_empty()).then_some(())
     });
 }
 
@@ -94,7 +99,7 @@ fn what_cannot_be_hired_is_told_with_what_may_have_been_meant() {
     until("the flavors to be known", || (!list(&server, "flavor").is_empty()).then_some(()));
     for (arguments, told) in [
         (&["--flavor", "local-1", "--provider", "locl"][..], "did you mean local?"),
-        (&["--flavor", "locall-1"], "did you mean local-1?"),
+        (&["--flavor", "locall-1"], "did you mean local-1"),
         (&["--flavor", "local-1", "--region", "hre"], "did you mean here?"),
         (&["--flavor", "auto:ram>=100000"], "ram>=100000 alone leaves out"),
         (&["--flavor", "auto:cores>=1"], "`cores` at character 6"),

@@ -12,6 +12,7 @@ use tokio::time::sleep;
 
 use crate::agent::fsm::{CommandEnd, CommandState, Event, Exit, NotStarted, Order};
 use crate::agent::runner::docker::KILL_SIGNAL;
+use crate::agent::runner::group::TaskGroups;
 use crate::agent::runner::{Job, WorkerFacts, process};
 use crate::agent::supervisor::{
     EndRecord, Exit as ProcessExit, KnownExecution, SignalError, SignalRefusal, SpawnError,
@@ -23,6 +24,7 @@ use crate::agent::waits::Waits;
 use crate::agent::workdir::TaskDirs;
 use crate::domain::ExecutionId;
 use crate::domain::signal::Signal;
+use crate::domain::task::TaskSpec;
 
 use super::containers::Containers;
 
@@ -43,6 +45,8 @@ pub struct Commands {
     told: UnboundedReceiver<SupervisorEvent>,
     oom: OomCounter,
     containers: Containers,
+    /// None: commands run without groups of their own.
+    groups: Option<TaskGroups>,
 }
 
 type Connected = (SupervisorClient, Vec<KnownExecution>, UnboundedReceiver<SupervisorEvent>);
@@ -57,6 +61,7 @@ impl Commands {
         workdir: PathBuf,
         program: PathBuf,
         facts: WorkerFacts,
+        groups: Option<TaskGroups>,
         events: UnboundedSender<Event>,
     ) -> Result<(Self, Event), SupervisorClientError> {
         let (client, known, told) = connect_or_start(&workdir, &program).await?;
@@ -73,6 +78,7 @@ impl Commands {
             told,
             oom,
             containers,
+            groups,
         };
         let event = commands.known(known);
         Ok((commands, event))
@@ -123,7 +129,7 @@ impl Commands {
                 .map_err(|error| NotStarted { exit_code: Some(127), reason: error.to_string() })
         };
         let request = match request {
-            Ok(request) => request,
+            Ok(request) => self.grouped(request, &order.spec),
             Err(failure) => {
                 return tell_not_started(&events, execution, &dirs.stderr(), failure);
             }
@@ -131,6 +137,24 @@ impl Commands {
         // Without a supervisor the next one says that it knows nothing of it.
         let Some(client) = self.client.clone() else { return };
         tokio::spawn(async move { spawn(&client, request, &events).await });
+    }
+
+    /// The same in a group of its own, where this worker has groups. Containers
+    /// have groups of their engine.
+    fn grouped(&self, mut request: SpawnRequest, spec: &TaskSpec) -> SpawnRequest {
+        let Some(groups) = &self.groups else { return request };
+        if spec.container.is_some() {
+            return request;
+        }
+        let execution = request.execution;
+        match groups.make(execution, spec.memory) {
+            Ok(group) => request.group = Some(group),
+            Err(error) => {
+                let base = groups.base().display();
+                tracing::error!(%execution, %error, %base, "a command runs without a limit on its memory");
+            }
+        }
+        request
     }
 
     /// Signals are sent in the order of the calls.
@@ -155,6 +179,9 @@ impl Commands {
 
     pub fn forget(&mut self, execution: ExecutionId) {
         self.containers.forget(execution);
+        if let Some(groups) = &mut self.groups {
+            groups.remove(execution);
+        }
         if let Some(client) = &self.client {
             client.forget(execution);
         }
@@ -169,6 +196,9 @@ impl Commands {
 
     fn known(&mut self, known: Vec<KnownExecution>) -> Event {
         self.containers.on_known(&known);
+        if let Some(groups) = &mut self.groups {
+            groups.sweep(&known.iter().map(KnownExecution::execution).collect());
+        }
         let states = known.into_iter().map(|known| {
             let execution = known.execution();
             let state = match known {
@@ -198,9 +228,28 @@ impl Commands {
         if self.containers.has(record.execution) {
             return self.containers.end(record.execution, end);
         }
-        if let Exit::Signal { number, out_of_memory } = &mut end.exit {
-            *out_of_memory = *number == SystemSignal::KILL.as_raw() && self.oom.has_moved();
+        let Some(figures) =
+            self.groups.as_ref().and_then(|groups| groups.figures(record.execution))
+        else {
+            if let Exit::Signal { number, out_of_memory } = &mut end.exit {
+                *out_of_memory = *number == SystemSignal::KILL.as_raw() && self.oom.has_moved();
+            }
+            return end;
+        };
+        if let (Some(usage), Some(peak)) = (&mut end.usage, figures.peak_bytes) {
+            usage.peak_memory_bytes = peak;
         }
+        end.exit = match end.exit {
+            Exit::Code(code) if code != 0 && figures.kills > 0 => {
+                Exit::OutOfMemory { code: Some(code), signal: None }
+            }
+            Exit::Signal { number, .. }
+                if number == SystemSignal::KILL.as_raw() && figures.kills > 0 =>
+            {
+                Exit::OutOfMemory { code: None, signal: Some(number) }
+            }
+            exit => exit,
+        };
         end
     }
 

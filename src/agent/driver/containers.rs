@@ -109,7 +109,7 @@ impl Containers {
         let usage = report.as_ref().and_then(|report| report.usage);
         let exit = match report.map(|report| report.end) {
             Some(End::Exited { code }) => Exit::Code(code),
-            Some(End::OutOfMemory { code }) => Exit::OutOfMemory { code },
+            Some(End::OutOfMemory { code }) => Exit::OutOfMemory { code: Some(code), signal: None },
             Some(End::Lost { reason }) => Exit::Lost { reason },
             Some(End::Refused { exit_code, reason }) => Exit::Refused { exit_code, reason },
             None => match watcher.exit {

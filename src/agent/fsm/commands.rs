@@ -256,7 +256,8 @@ impl AgentState {
 
 fn classify(order: &Order, stop: Option<StopReason>, end: CommandEnd) -> Outcome {
     let (exit_code, signal) = match end.exit {
-        Exit::Code(code) | Exit::OutOfMemory { code } => (Some(code), None),
+        Exit::Code(code) => (Some(code), None),
+        Exit::OutOfMemory { code, signal } => (code, signal),
         Exit::Refused { exit_code, .. } => (exit_code, None),
         Exit::Signal { number, .. } => (None, Some(number)),
         Exit::Lost { .. } => (None, None),

@@ -106,7 +106,8 @@ pub enum Exit {
     },
     /// It used more memory than it may.
     OutOfMemory {
-        code: i32,
+        code: Option<i32>,
+        signal: Option<i32>,
     },
     /// What was to watch over it could not start it.
     Refused {

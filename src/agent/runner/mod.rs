@@ -9,6 +9,7 @@
 
 pub mod docker;
 pub mod environment;
+pub mod group;
 pub mod process;
 
 use crate::agent::workdir::TaskDirs;

@@ -47,6 +47,7 @@ pub fn spawn_request(job: &Job<'_>) -> Result<SpawnRequest, CommandError> {
         stdin: job.spec.stdin.as_ref().map(|_| job.dirs.stdin()),
         uid: job.spec.uid,
         gid: job.spec.gid,
+        group: None,
     })
 }
 

@@ -28,6 +28,9 @@
 //! one kills what is left of its commands and tells them as
 //! [`Exit::Lost`].
 //!
+//! **A control group** may be named with the start: the command is in it from its
+//! first moment on ([`enter`]). Its limits and figures are the agent's business.
+//!
 //! What the kernel counts as a command's use of resources has that of its
 //! descendants in it that were waited for, and as peak memory that of the
 //! largest single process, 5 MB or so at the least: a process begins as a copy
@@ -38,6 +41,7 @@
 
 mod client;
 mod connection;
+mod enter;
 mod journal;
 mod launch;
 mod paths;
@@ -56,6 +60,7 @@ pub use client::{
     SignalError, SpawnError, Spawned, SupervisorClient, SupervisorClientError, SupervisorEvent,
     connect_or_start,
 };
+pub use enter::{ENTER_SUBCOMMAND, EnterError, Entry, enter};
 pub use protocol::{EndRecord, Exit, KnownExecution, SignalRefusal, SpawnRefusal, SpawnRequest};
 pub use server::{SupervisorError, run};
 

@@ -138,6 +138,10 @@ pub struct SpawnRequest {
     /// Run as this group. Needs root.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gid: Option<u32>,
+    /// Folder of the control group in which it runs. A supervisor that does not
+    /// know of this leaves the group empty.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "optional_path_bytes")]
+    pub group: Option<PathBuf>,
 }
 
 /// An execution that a supervisor knows of.
@@ -322,6 +326,7 @@ mod tests {
                 stdin: Some("/tmp/in".into()),
                 uid: None,
                 gid: Some(5),
+                group: Some("/sys/fs/cgroup/a".into()),
             },
         };
         let mut line = Vec::new();

@@ -17,6 +17,7 @@ use rustix::fs::{Access, FlockOperation, access, fchown, flock};
 use rustix::io::Errno;
 use rustix::process::{Gid, Uid};
 
+use super::enter::by_way_of;
 use super::protocol::{SpawnRefusal, SpawnRequest};
 use crate::domain::byte_string::ByteString;
 
@@ -29,17 +30,18 @@ const DEFAULT_PATH: &[u8] = b"/bin:/usr/bin";
 /// # Errors
 /// Nothing was started, for the reason given.
 pub(super) fn spawn(request: &SpawnRequest) -> Result<i32, SpawnRefusal> {
-    let Some((name, arguments)) = request.arguments.split_first() else {
+    let Some(name) = request.arguments.first() else {
         return Err(SpawnRefusal::ProgramNotFound { program: String::new() });
     };
     let program = find_program(name.as_os_str(), request)?;
     let stdout = open_output(&request.stdout, request)?;
     let stderr = open_output(&request.stderr, request)?;
     let stdin = open_input(request)?;
-    let mut command = Command::new(&program);
+    let mut command = match &request.group {
+        Some(group) => by_way_of(group, &program, name.as_os_str(), request),
+        None => directly(&program, name.as_os_str(), request),
+    };
     command
-        .arg0(name.as_os_str())
-        .args(arguments.iter().map(ByteString::as_os_str))
         .env_clear()
         .envs(request.environment.iter().map(|(name, value)| (name.as_os_str(), value.as_os_str())))
         .current_dir(&request.directory)
@@ -47,17 +49,23 @@ pub(super) fn spawn(request: &SpawnRequest) -> Result<i32, SpawnRefusal> {
         .stdin(stdin)
         .stdout(stdout)
         .stderr(stderr);
+    match command.spawn() {
+        Ok(child) => i32::try_from(child.id())
+            .map_err(|error| SpawnRefusal::System { message: error.to_string() }),
+        Err(error) => Err(explain(&error, &program, request)),
+    }
+}
+
+fn directly(program: &Path, name: &OsStr, request: &SpawnRequest) -> Command {
+    let mut command = Command::new(program);
+    command.arg0(name).args(request.arguments.iter().skip(1).map(ByteString::as_os_str));
     if let Some(gid) = request.gid {
         command.gid(gid);
     }
     if let Some(uid) = request.uid {
         command.uid(uid);
     }
-    match command.spawn() {
-        Ok(child) => i32::try_from(child.id())
-            .map_err(|error| SpawnRefusal::System { message: error.to_string() }),
-        Err(error) => Err(explain(&error, &program, request)),
-    }
+    command
 }
 
 /// The file that `name` means, as `execvp` finds it.

@@ -54,6 +54,7 @@ pub fn detect_machine(workdir: &Path, kind: MachineKind) -> Result<Machine, Tele
         region: kind.region,
         provider: kind.provider,
         engine: None,
+        memory_limit: None,
         protocol: Protocol::Link,
     })
 }

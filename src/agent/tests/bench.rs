@@ -110,6 +110,7 @@ impl Bench {
             max_used_percent: 100.0,
             upload_patience: Duration::from_mins(1),
             notice: None,
+            cgroup: None,
             program: self.program.clone(),
         }
     }

@@ -239,12 +239,12 @@ pub struct ChangeSet {
     pub workers: FxHashMap<WorkerId, Option<WorkerRow>>,
     /// None: the token is revoked.
     pub tokens: FxHashMap<TokenId, Option<TokenRow>>,
-    /// Tokens that were used since they were last written, and when.
-    pub used_tokens: FxHashMap<TokenId, Timestamp>,
     /// None: the job is forgotten.
     pub jobs: FxHashMap<JobId, Option<JobRow>>,
     /// None: the recruiter is gone.
     pub recruiters: FxHashMap<(BatchId, u32), Option<Recruiter>>,
+    /// Tokens that were used since they were last written, and when.
+    pub used_tokens: FxHashMap<TokenId, Timestamp>,
     pub audit: Vec<AuditRow>,
     pub replies: Vec<ReplyRow>,
     /// Executions of deleted tasks whose output is gone.
@@ -273,9 +273,9 @@ impl ChangeSet {
             && self.purged_batches.is_empty()
             && self.workers.is_empty()
             && self.tokens.is_empty()
-            && self.used_tokens.is_empty()
             && self.jobs.is_empty()
             && self.recruiters.is_empty()
+            && self.used_tokens.is_empty()
             && self.audit.is_empty()
             && self.replies.is_empty()
             && self.collected_garbage.is_empty()

@@ -404,6 +404,8 @@ pub enum Refusal {
     StaleLink,
     #[error("this idempotency key came with another request before")]
     KeyReused,
+    #[error("no new task is taken: {0}")]
+    NoRoom(Arc<str>),
     #[error("changes cannot be stored at the moment: {0}")]
     Unavailable(Arc<str>),
 }

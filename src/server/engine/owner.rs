@@ -43,6 +43,8 @@ pub(super) struct Outside {
     pub audience: Arc<dyn Audience>,
     pub messages: Sender<Message>,
     pub outage: Arc<Mutex<Option<Arc<str>>>>,
+    /// Why new tasks are refused, if they are.
+    pub shortage: Arc<Mutex<Option<Arc<str>>>>,
 }
 
 /// The owner of the live state.
@@ -155,7 +157,7 @@ impl Owner {
         }
         let outcome = match self.repeated(key.as_ref()) {
             Ok(Some(repeated)) => Ok(repeated),
-            Ok(None) => self.apply(&actor, command, link),
+            Ok(None) => self.check_room(&command).and_then(|()| self.apply(&actor, command, link)),
             Err(refusal) => Err(refusal),
         };
         match outcome {
@@ -463,6 +465,15 @@ impl Owner {
         self.state.settling = settling;
         self.state.hiring.market = market;
         Ok(())
+    }
+
+    /// Refuses what only adds to a disk that is nearly full.
+    fn check_room(&self, command: &Command) -> Result<(), Refusal> {
+        if !matches!(command, Command::CreateTasks(_) | Command::ImportTasks(_)) {
+            return Ok(());
+        }
+        let shortage = self.outside.shortage.lock().unwrap_or_else(PoisonError::into_inner);
+        shortage.clone().map_or(Ok(()), |reason| Err(Refusal::NoRoom(reason)))
     }
 
     fn current_outage(&self) -> Option<Arc<str>> {

@@ -227,8 +227,11 @@ impl HiringService {
             region: hire.region.clone(),
             agent: AgentOrder {
                 server: self.address_for(&hire.provider)?,
-                token: Secret::new(secret.expose().to_owned()),
-                fingerprint: None,
+                token: Secret::new(match self.tools.fingerprint {
+                    Some(fingerprint) => fingerprint.in_token(secret.expose()),
+                    None => secret.expose().to_owned(),
+                }),
+                fingerprint: self.tools.fingerprint.map(|known| known.in_hexadecimal()),
                 settings: task.row.order.settings.clone(),
                 provider: hire.provider.as_str().into(),
             },

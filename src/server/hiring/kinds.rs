@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::provider::{Provider, azure, local, openstack, slurm, ssh};
+use super::provider::{Provider, azure, command, local, openstack, slurm, ssh};
 use super::settings::{SettingsError, Surroundings};
 
 /// Makes a provider from its own keys of `server.toml`.
@@ -10,11 +10,12 @@ type Make = fn(Surroundings, &toml::Table) -> Result<Arc<dyn Provider>, Settings
 
 /// `kind = "…"`, and what makes such a one.
 const KINDS: &[(&str, Make)] = &[
-    ("azure", azure::make),
     ("local", local::make),
-    ("openstack", openstack::make),
-    ("slurm", slurm::make),
     ("ssh", ssh::make),
+    ("openstack", openstack::make),
+    ("azure", azure::make),
+    ("slurm", slurm::make),
+    ("command", command::make),
 ];
 
 /// Makes a provider.

@@ -5,6 +5,7 @@
 //! name of the worker, and is found again by both.
 
 pub mod azure;
+pub mod command;
 pub mod local;
 pub mod openstack;
 pub mod provision;

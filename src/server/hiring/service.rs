@@ -17,6 +17,7 @@ use super::logs::JobLogs;
 use super::provider::{HeadTag, Provider};
 use super::settings::{HiringTable, ProviderTable, ServerToml, SettingsError};
 use super::{kinds, local_rules};
+use crate::api::fingerprint::Fingerprint;
 use crate::domain::flavor::ProviderName;
 use crate::domain::hire::ProviderRules;
 use crate::domain::job::JobState;
@@ -41,6 +42,8 @@ pub struct Tools {
     pub wake: Arc<Notify>,
     /// Where workers on this machine reach the head.
     pub local_address: String,
+    /// By which they know it, where nobody else vouches for its certificate.
+    pub fingerprint: Option<Fingerprint>,
     pub tag: HeadTag,
     pub trust_of_orphans: TrustOfOrphans,
 }

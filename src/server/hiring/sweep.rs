@@ -71,6 +71,8 @@ impl HiringService {
             let Ok(provider) = self.provider(name) else { continue };
             match provider.list(&self.tools.tag).await {
                 Ok(found) => self.compare(name, &*provider, found).await,
+                // It cannot be asked, which its settings say.
+                Err(error) if error.class == super::provider::ErrorClass::Unsupported => {}
                 Err(error) => {
                     tracing::warn!(%error, provider = %name, "a provider does not list its machines");
                 }

@@ -140,6 +140,10 @@ impl From<Refusal> for ApiError {
                 .hint("there is nothing left to be done for it: scitq manage job delete"),
             Refusal::KeyReused => Self::new(ErrorCode::Conflict, message)
                 .hint("send each new request with a new idempotency key"),
+            Refusal::NoRoom(_) => Self::new(ErrorCode::Unavailable, message).hint(
+                "nothing has changed; `scitq manage task prune` makes room, or give the server's \
+                 data a larger disk",
+            ),
             Refusal::Unavailable(_) => Self::new(ErrorCode::Unavailable, message)
                 .hint("nothing has changed; try again later"),
         }

@@ -16,7 +16,8 @@ use super::error::ApiError;
 use super::request::MAX_BODY;
 use super::{
     App, audit, backup, batches, describe, events, executions, flavors, gate, glance, imports,
-    jobs, link, output, recruiters, status, task_changes, task_list, tasks, tokens, ui, workers,
+    jobs, link, metrics, output, recruiters, status, task_changes, task_list, tasks, tokens, ui,
+    workers,
 };
 
 #[derive(OpenApi)]
@@ -143,6 +144,8 @@ pub(super) fn router(app: &Arc<App>) -> Router {
         let app = Arc::clone(&healthy);
         async move { status::health(&app) }
     };
+    let figures = Router::new().route("/metrics", axum::routing::get(metrics::show));
+    router = router.merge(gate::require(figures, app, Need::Read));
     let mut router = router.with_state(Arc::clone(app));
     if let Some(routes) = super::super::v1::router(app) {
         router = router.merge(routes);
@@ -155,7 +158,7 @@ pub(super) fn router(app: &Arc<App>) -> Router {
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
         .layer(DefaultBodyLimit::max(MAX_BODY));
-    gate::number(router)
+    gate::number(router, &app.counts)
 }
 
 async fn no_route(uri: Uri) -> ApiError {

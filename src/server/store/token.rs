@@ -19,7 +19,7 @@ pub(super) fn write(
         };
         transaction.execute(
             "INSERT INTO token (id, name, role, worker, hash, created_at, created_by, expires_at,
-             join_until)
+                 join_until)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
             params![
                 id.to_sql(),
@@ -56,7 +56,8 @@ pub(super) fn note_use(
 pub(super) fn load(connection: &Connection) -> Result<Vec<(TokenId, TokenRow)>, StoreError> {
     let mut statement = connection.prepare(
         "SELECT id, name, role, worker, hash, created_at, created_by, expires_at, last_used_at,
-         join_until FROM token ORDER BY id",
+             join_until
+         FROM token ORDER BY id",
     )?;
     let mut rows = statement.query([])?;
     let mut tokens = Vec::new();

@@ -261,9 +261,9 @@ fn write(
     execution::forget_garbage(&transaction, &changes.collected_garbage)?;
     worker::write(&transaction, &changes.workers)?;
     token::write(&transaction, &changes.tokens)?;
-    token::note_use(&transaction, &changes.used_tokens)?;
     job::write(&transaction, &changes.jobs)?;
     recruiter::write(&transaction, &changes.recruiters)?;
+    token::note_use(&transaction, &changes.used_tokens)?;
     audit::write(&transaction, &changes.audit)?;
     reply::write(&transaction, &changes.replies, changes.forget_replies_before)?;
     if let Some(next) = &changes.next_ids {

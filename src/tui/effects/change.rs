@@ -154,6 +154,27 @@ async fn carry_out_other(hands: &Hands, change: Change) -> Result<String, Client
             let count = if reached == 1 { String::new() } else { format!("{reached} ") };
             Ok(format!("{word} {what}: {count}{tasks}"))
         }
+        Change::Deploy(deploy) => {
+            let deployed = client.deploy_workers(&deploy).await?;
+            Ok(format!("hiring {}", workers(deployed.workers.len())))
+        }
+        Change::CancelJobs(ids) => {
+            for id in &ids {
+                client.cancel_job(*id).await?;
+            }
+            Ok(format!("cancelled {}", jobs(ids.len())))
+        }
+        Change::RetryJobs(ids) => {
+            for id in &ids {
+                client.retry_job(*id).await?;
+            }
+            Ok(format!("retried {}", jobs(ids.len())))
+        }
+        Change::DeleteJobs(ids) => {
+            let count = ids.len();
+            client.delete_jobs(ids).await?;
+            Ok(format!("forgot {}", jobs(count)))
+        }
         // The rest is changes of tasks.
         _ => Ok(String::new()),
     }
@@ -161,6 +182,10 @@ async fn carry_out_other(hands: &Hands, change: Change) -> Result<String, Client
 
 fn workers(count: usize) -> String {
     if count == 1 { "1 worker".to_owned() } else { format!("{count} workers") }
+}
+
+fn jobs(count: usize) -> String {
+    if count == 1 { "1 job".to_owned() } else { format!("{count} jobs") }
 }
 
 /// All tasks of a target.

@@ -128,6 +128,11 @@ impl State {
         self.tokens.clear();
     }
 
+    /// All machines come up at the next look.
+    pub fn finish_builds(&mut self) {
+        self.servers.iter_mut().for_each(|server| server.looks = 0);
+    }
+
     pub fn servers(&self) -> usize {
         self.servers.len()
     }

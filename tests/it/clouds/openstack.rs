@@ -21,6 +21,8 @@ pub struct Stage {
     pub world: Arc<World>,
     pub variables: BTreeMap<String, String>,
     pub region: String,
+    /// Seconds between two looks at a machine.
+    pub poll: f64,
     /// The folder of a machine, by its name.
     pub machines: PathBuf,
 }
@@ -31,6 +33,7 @@ impl Stage {
             world: Arc::clone(world),
             variables: cloud.variables(),
             region: region.to_owned(),
+            poll: 0.1,
             machines: world.path().join("machines"),
         }
     }
@@ -44,7 +47,10 @@ impl Stage {
         keys: &str,
         variables: &BTreeMap<String, String>,
     ) -> Arc<dyn Provider> {
-        let poll = if keys.contains("poll_seconds") { "" } else { "poll_seconds = 0.1\n" };
+        let poll = match keys.contains("poll_seconds") {
+            true => String::new(),
+            false => format!("poll_seconds = {:?}\n", self.poll),
+        };
         let keys = format!("{KEYS}{poll}{keys}");
         desk::provider("openstack", self.world.path(), &keys, variables, &[&self.region]).unwrap()
     }

@@ -28,7 +28,8 @@ fn a_real_openstack_passes_the_scenario_and_its_machines_become_workers() {
     let address = free_address();
     let (url, password) = (&stage.variables["OS_AUTH_URL"], &stage.variables["OS_PASSWORD"]);
     let keys = openstack_keys(&stage.world, url, &stage.region, password);
-    let server = serve(&stage.world, &address, &(settings(&address, "0.02") + &keys));
+    let server =
+        serve(&stage.world, &address, &(settings(&address, "idle_minutes = 0.02") + &keys));
     let deploy = ["--provider", "ovh", "--flavor", "auto:cpu==2:ram<=10"];
     walks_the_whole_way(&server, &stage.machines, &deploy, &[password]);
 }
@@ -56,5 +57,6 @@ fn start() -> Option<Stage> {
     let mut variables: BTreeMap<String, String> =
         pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
     let region = variables.remove("OS_REGION_NAME").unwrap();
-    Some(Stage { world, variables, region, machines: folder.join("machines") })
+    // More looks would slow down what they look at.
+    Some(Stage { world, variables, region, poll: 1.0, machines: folder.join("machines") })
 }

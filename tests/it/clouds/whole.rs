@@ -13,20 +13,22 @@ use super::nova::{Cloud, PASSWORD};
 use crate::harness::{Server, until, until_within};
 use crate::world::World;
 
-/// What a server is told of machines; idle ones go soon.
-pub fn settings(address: &str, idle_minutes: &str) -> String {
-    format!(
-        "[hiring]\nname = \"lab\"\naddress = \"http://{address}\"\nidle_minutes = {idle_minutes}\n\
-         sweep_minutes = 0.01\n"
-    )
+/// What a server is told of machines.
+pub fn settings(address: &str, keys: &str) -> String {
+    format!("[hiring]\nname = \"lab\"\naddress = \"http://{address}\"\n{keys}\n")
 }
+
+/// Idle machines go soon, and each second it is looked what there is.
+const QUICK: &str = "idle_minutes = 0.02\nsweep_minutes = 0.01";
 
 /// What is done to a machine that is no machine: nothing but the agent.
 pub const PREPARE: &str = "service = \"detached\"\nprepare = { scratch = false, swap = 0, engine = false, nvidia = false }\n";
 
 /// `[providers.ovh]` for an OpenStack with this address and region.
 pub fn openstack_keys(world: &World, auth_url: &str, region: &str, password: &str) -> String {
-    let file = world.path().join("clouds.yaml");
+    let folder = world.path().join("etc");
+    fs::create_dir(&folder).unwrap();
+    let file = folder.join("clouds.yaml");
     let clouds = json!({"clouds": {"lab": {"auth": {
         "auth_url": auth_url, "username": "admin", "password": password, "project_name": "admin",
         "user_domain_name": "Default", "project_domain_name": "Default",
@@ -35,7 +37,7 @@ pub fn openstack_keys(world: &World, auth_url: &str, region: &str, password: &st
     fs::write(&file, clouds.to_string()).unwrap();
     format!(
         "[providers.ovh]\nkind = \"openstack\"\nregions = [\"{region}\"]\ncloud = \"lab\"\n\
-         clouds_file = \"{}\"\nimage = \"Ubuntu 24.04\"\nnetwork = \"Ext-Net\"\npoll_seconds = 0.2\n{PREPARE}",
+         clouds_file = \"{}\"\nimage = \"Ubuntu 24.04\"\nnetwork = \"Ext-Net\"\npoll_seconds = 0.5\n{PREPARE}",
         file.display()
     )
 }
@@ -83,7 +85,7 @@ pub fn may_make_machines() -> bool {
 
 /// Deploys, works, waits until nothing is left; then looks for secrets in all that was told.
 pub fn walks_the_whole_way(server: &Server, machines: &Path, deploy: &[&str], secrets: &[&str]) {
-    until("the flavors to be known", || (!list(server, "flavor").is_empty()).then_some(()));
+    await_flavors(server, deploy[1]);
     let task = server.launch(&["-b", "test", "sh", "-c", "echo at work on $(hostname)"]);
     let ran = server.scitq(&[&["manage", "worker", "deploy", "-b", "test"], deploy].concat()).ok();
     assert!(ran.stderr.contains("worker lab-node1 works"), "{ran}");
@@ -97,6 +99,14 @@ pub fn walks_the_whole_way(server: &Server, machines: &Path, deploy: &[&str], se
     for secret in secrets.iter().copied().chain([token.as_str()]) {
         assert_shown_nowhere(server, secret);
     }
+}
+
+/// Those of the head itself are known at once.
+fn await_flavors(server: &Server, provider: &str) {
+    until("the flavors to be known", || {
+        let flavors = list(server, "flavor");
+        flavors.iter().any(|flavor| flavor["provider"] == provider).then_some(())
+    });
 }
 
 fn token_in(user_data: &str) -> String {
@@ -134,7 +144,7 @@ fn a_worker_from_openstack_is_hired_works_and_is_given_back() {
     let (world, address) = (Arc::new(World::new()), free_address());
     let cloud = Cloud::start(Arc::clone(&world), &["NORTH"]);
     let keys = openstack_keys(&world, &cloud.variables()["OS_AUTH_URL"], "NORTH", PASSWORD);
-    let server = serve(&world, &address, &(settings(&address, "0.02") + &keys));
+    let server = serve(&world, &address, &(settings(&address, QUICK) + &keys));
     let deploy = ["--provider", "ovh", "--flavor", "auto:cpu==2:ram<=10"];
     walks_the_whole_way(&server, &world.path().join("machines"), &deploy, &[PASSWORD]);
     assert_eq!(cloud.state().servers(), 0);
@@ -148,7 +158,7 @@ fn a_worker_from_azure_is_hired_works_and_is_given_back() {
     let (world, address) = (Arc::new(World::new()), free_address());
     let arm = Arm::start(Arc::clone(&world));
     let keys = azure_keys(&world, &arm);
-    let server = serve(&world, &address, &(settings(&address, "0.02") + &keys));
+    let server = serve(&world, &address, &(settings(&address, QUICK) + &keys));
     let deploy = ["--provider", "azure", "--flavor", "auto:cpu>=2"];
     walks_the_whole_way(&server, &world.path().join("machines"), &deploy, &[CLIENT_SECRET]);
     let state = arm.state();
@@ -163,8 +173,8 @@ fn what_runs_on_a_spot_machine_that_azure_takes_away_goes_to_another() {
     let (world, address) = (Arc::new(World::new()), free_address());
     let arm = Arm::start(Arc::clone(&world));
     let keys = azure_keys(&world, &arm);
-    let server = serve(&world, &address, &(settings(&address, "1") + &keys));
-    until("the flavors to be known", || (!list(&server, "flavor").is_empty()).then_some(()));
+    let server = serve(&world, &address, &(settings(&address, "sweep_minutes = 0.01") + &keys));
+    await_flavors(&server, "azure");
     let deploy = ["manage", "worker", "deploy", "-b", "test", "--flavor", "Standard_D2s_v3"];
     server.scitq(&deploy).ok();
     let task = server.launch(&["-b", "test", "--retry", "0", "sleep", "1000"]);
@@ -178,5 +188,46 @@ fn what_runs_on_a_spot_machine_that_azure_takes_away_goes_to_another() {
     arm.state().evict("lab-node1");
     until_within(std::time::Duration::from_secs(90), "what is left of the machine to go", || {
         (arm.state().resources() == 0).then_some(())
+    });
+}
+
+#[test]
+fn a_server_that_is_killed_while_machines_come_and_go_makes_none_twice_and_forgets_none() {
+    if !may_make_machines() {
+        return;
+    }
+    let (world, address) = (Arc::new(World::new()), free_address());
+    let cloud = Cloud::start(Arc::clone(&world), &["NORTH"]);
+    let keys = openstack_keys(&world, &cloud.variables()["OS_AUTH_URL"], "NORTH", PASSWORD);
+    let mut server = serve(&world, &address, &(settings(&address, "") + &keys));
+    await_flavors(&server, "ovh");
+    cloud.state().looks_to_build = u32::MAX;
+    let deploy = ["manage", "worker", "deploy", "--no-wait", "--flavor", "b2-7"];
+    server.scitq(&deploy).ok();
+    until("the machine to be ordered", || (cloud.state().servers() == 1).then_some(()));
+    server.kill9();
+    server.restart();
+    until("the machine to be found again", || {
+        let log = server.scitq(&["manage", "job", "log", "1"]);
+        String::from_utf8_lossy(&log.stdout).contains("found again: machine server-1").then_some(())
+    });
+    cloud.state().finish_builds();
+    until("the worker to work", || {
+        let workers = list(&server, "worker");
+        workers.iter().any(|worker| worker["seen"] == "online").then_some(())
+    });
+    assert_eq!(cloud.state().servers(), 1);
+
+    cloud.state().keeps_deleted = true;
+    server.scitq(&["manage", "worker", "delete", "--yes", "lab-node1"]).ok();
+    until("the machine to be deleted", || {
+        let is_deletion = |asked: &String| asked.starts_with("DELETE ");
+        cloud.state().asked.iter().any(is_deletion).then_some(())
+    });
+    server.kill9();
+    cloud.state().keeps_deleted = false;
+    server.restart();
+    until("nothing to be left", || {
+        (cloud.state().servers() == 0 && list(&server, "worker").is_empty()).then_some(())
     });
 }

@@ -159,16 +159,43 @@ fn files_of_other_users_are_given_back_to_the_agents_user() {
         eprintln!("SKIPPED: only root can start an agent as another user");
         return;
     }
+    check_files_are_given_back(Server::start(), engine);
+}
+
+#[test]
+fn files_of_remapped_users_are_given_back_to_the_agents_user() {
+    let server = Server::start();
+    let Some(engine) = Engine::with_other_users(server.world()) else { return };
+    check_files_are_given_back(server, engine);
+}
+
+#[test]
+fn an_agent_that_is_root_sends_what_remapped_users_have_made() {
+    let server = Server::start();
+    let Some(engine) = Engine::with_other_users(server.world()) else { return };
+    let place = Place::with(server, engine);
+    let output = place.server.path().join("out");
+    let uri = format!("file://{}/", output.display());
+    let script = "id -u; mkdir /output/d; echo x >/output/d/x; chmod 700 /output/d";
+    let ran = place.follow(&["-O", "--network none", "-o", &uri], &["sh", "-c", script]).ok();
+    assert_eq!(ran.text(), "0");
+    assert_eq!(fs::read_to_string(output.join("d/x")).unwrap(), "x\n");
+    let show = place.server.scitq(&["manage", "worker", "show", "worker"]).ok();
+    assert!(show.text().contains("users remapped"), "{show}");
+    place.nothing_is_left();
+}
+
+/// Runs a container as a third user, with an agent that is not root.
+fn check_files_are_given_back(mut server: Server, engine: Engine) {
     // Another user, who may reach all that the tests have made as root.
     let user = "--reuid 1234 --regid 1234 --clear-groups --inh-caps=+dac_override \
                 --ambient-caps=+dac_override";
     let launcher = ["setpriv"].into_iter().chain(user.split_whitespace()).map(str::to_owned);
-    let mut server = Server::start();
     let options = AgentOptions { launcher: launcher.collect(), ..engine.agent() };
     let agent = server.agent(options);
     let place = Place { server, agent, engine };
     let script = "mkdir /output/d; echo x >/output/d/x; chmod 700 /output/d; exit 3";
-    let id = place.launch(&["-O", "-u 7:8"], script);
+    let id = place.launch(&["-O", "-u 7:8 --network none"], script);
     let task = place.server.wait_for(&id, &["failed"]);
     assert_eq!(task["exit_code"], 3, "{task}");
     let tasks = place.server.workdir(agent).join("tasks");

@@ -33,6 +33,7 @@ proptest! {
             stdin: Some(path(b"in\xfe")),
             uid: None,
             gid: Some(3),
+            group: None,
         };
         let frame = ToSupervisor::Spawn { number, request };
         let line = serde_json::to_string(&frame).unwrap();

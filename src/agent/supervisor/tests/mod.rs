@@ -80,6 +80,7 @@ impl Bench {
             stdin: None,
             uid: None,
             gid: None,
+            group: None,
         }
     }
 

@@ -68,6 +68,8 @@ fn describe(detail: &BatchDetail, workers: &[&WorkerView]) -> Details {
         .maybe("run times", batch.runtime.as_ref().map(run_times))
         .add("done lately", format_args!("{:.1} a minute", batch.throughput))
         .maybe("done in about", batch.remaining_seconds.map(format::duration))
+        .each("cost an hour", amounts(&batch.cost_per_hour))
+        .each("cost to date", amounts(&batch.spent))
         .each("failures", failures.iter().map(describe_failures));
     add_settings(&mut lines, settings);
     lines
@@ -90,6 +92,10 @@ fn describe_worker(worker: &WorkerView) -> String {
         "{} ({}), {}, {} of {} slots taken",
         worker.name, worker.id, worker.state, worker.slots.taken, worker.slots.total
     )
+}
+
+fn amounts(amounts: &std::collections::BTreeMap<String, f64>) -> Vec<String> {
+    amounts.iter().map(|(currency, amount)| format!("{amount:.3} {currency}")).collect()
 }
 
 fn run_times(runtime: &Runtime) -> String {

@@ -7,6 +7,7 @@ use super::why::why_nothing_new;
 use crate::api::ErrorCode;
 use crate::api::batch::BatchView;
 use crate::api::execution::{ExecutionView, ListExecutions};
+use crate::api::hiring::HireView;
 use crate::api::worker::{Orphan, WorkerView};
 use crate::cli::columns::Moment;
 use crate::cli::details::Details;
@@ -18,7 +19,7 @@ use crate::cli::manage::states::{self, worker_paint};
 use crate::cli::session::Session;
 use crate::domain::BatchName;
 use crate::domain::execution::ExecutionState;
-use crate::domain::worker::{Rate, WorkerStats};
+use crate::domain::worker::{MemoryLimit, Rate, WorkerStats};
 
 /// Show all about workers: machine, load, what they hold, why they take nothing
 #[derive(Debug, Args)]
@@ -86,6 +87,16 @@ async fn list_held(session: &Session, worker: &WorkerView) -> Result<Vec<Executi
     Ok(page.executions)
 }
 
+fn describe_hire(hire: &HireView, moment: &Moment) -> String {
+    let since = format::date(hire.hired_at, &moment.zone);
+    let by = hire.recruiter.map(|rank| format!(" by recruiter {rank}")).unwrap_or_default();
+    let cost = hire.cost.map_or_else(
+        || "at a price that is not known".to_owned(),
+        |cost| format!("{cost} {0} an hour, {1:.3} {0} to date", hire.currency, hire.spent),
+    );
+    format!("{since}{by}, {cost}")
+}
+
 fn describe(worker: &WorkerView, batch: Option<&BatchView>, moment: &Moment) -> Details {
     let machine = &worker.machine;
     let silence = worker.last_contact.map(|time| moment.now.seconds_since(time));
@@ -126,7 +137,9 @@ fn describe(worker: &WorkerView, batch: Option<&BatchView>, moment: &Moment) -> 
         .maybe("flavor", machine.flavor.as_deref())
         .maybe("region", machine.region.as_deref())
         .maybe("provider", machine.provider.as_deref())
-        .add("containers", machine.engine.as_deref().unwrap_or("no engine"));
+        .maybe("hired", worker.hire.as_ref().map(|hire| describe_hire(hire, moment)))
+        .add("containers", machine.engine.as_deref().unwrap_or("no engine"))
+        .maybe("memory limits", machine.memory_limit.as_ref().map(describe_limit));
     if let Some(stats) = &worker.stats {
         add_stats(&mut lines, stats);
     }
@@ -144,6 +157,15 @@ fn lost_after(worker: &WorkerView) -> String {
         || "never".to_owned(),
         |limit| format!("{} of silence", format::duration(limit)),
     )
+}
+
+fn describe_limit(limit: &MemoryLimit) -> String {
+    match limit {
+        MemoryLimit::Cgroup { version } => {
+            format!("kept by the kernel, peaks are exact (control groups, version {version})")
+        }
+        MemoryLimit::None { reason } => format!("not kept by the kernel: {reason}"),
+    }
 }
 
 fn describe_orphan(orphan: &Orphan, moment: &Moment) -> String {

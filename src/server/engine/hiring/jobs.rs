@@ -131,10 +131,10 @@ impl State {
                 worker: Some(worker),
                 hash,
                 join_until: Some(until),
+                expires_at: Some(until),
+                last_used_at: None,
                 created_at: context.now.wall,
                 created_by: Arc::clone(context.actor),
-                expires_at: None,
-                last_used_at: None,
             },
         );
         self.hiring.join_tokens.insert(token, until);

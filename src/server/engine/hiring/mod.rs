@@ -43,7 +43,7 @@ pub struct Hiring {
     /// Since when a hired worker has had nothing to do.
     pub idle_since: BTreeMap<WorkerId, Monotonic>,
     /// Batches whose recruiters are to be asked.
-    pub(super) unasked: BTreeSet<BatchId>,
+    pub(in crate::server::engine) unasked: BTreeSet<BatchId>,
     /// Batches that want more workers than they could get.
     pub(super) hungry: BTreeSet<BatchId>,
 }

@@ -387,7 +387,8 @@ impl State {
     }
 
     /// A worker's machine as a flavor: as it was hired, or as its agent tells.
-    fn flavor_of(&self, worker: &Worker) -> Flavor {
+    #[must_use]
+    pub fn flavor_of(&self, worker: &Worker) -> Flavor {
         let machine = &worker.machine;
         let text = |text: &Option<String>| text.as_deref().unwrap_or_default().to_owned();
         if let Some(hire) = &worker.hire

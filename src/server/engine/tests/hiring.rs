@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use proptest::prelude::*;
+
 use crate::domain::JobId;
 use crate::domain::WorkerId;
 use crate::domain::flavor::{Flavor, ProviderName, RegionName};
@@ -373,4 +375,108 @@ fn a_token_to_join_with_holds_once_and_for_its_time() {
     let third = token(&mut bench);
     bench.pass(601);
     assert!(!bench.state.tokens.contains_key(&third));
+}
+
+/// Random kinds of machines.
+fn market() -> impl Strategy<Value = Vec<Flavor>> {
+    let one = (0_usize..6, 0_usize..3, 1_u32..17, 0_u32..50, 0_u32..8, 0_usize..4);
+    prop::collection::vec(one, 0..12).prop_map(|flavors| {
+        let mut known = std::collections::BTreeSet::new();
+        flavors
+            .into_iter()
+            .filter(|(name, region, ..)| known.insert((*name, *region)))
+            .map(|(name, region, cpu, cost, eviction, tags)| Flavor {
+                cost: (cost > 0).then(|| f64::from(cost) / 100.0),
+                eviction: (eviction > 0).then(|| f64::from(eviction)),
+                tags: ["", "N", "M", "GN"][tags].to_owned(),
+                ram: Some(f64::from(cpu) * 2.0),
+                ..Flavor::new(
+                    format!("f{name}"),
+                    &ProviderName::new("cloud"),
+                    &RegionName::new(["north", "south", "east"][region]),
+                    cpu,
+                )
+            })
+            .collect()
+    })
+}
+
+fn selection() -> impl Strategy<Value = Wanted> {
+    let number = "(cpu|ram|cost|eviction)(>=|<=|<|>|==|!=)(0|0\\.2|2|4|8|16)";
+    let text = "(tags(#|!#)(N|M|G)|region(==|~|!~)(north|%th)|name~f%)";
+    let conditions = prop::collection::vec(prop_oneof![2 => number, 1 => text], 0..3);
+    let flavor = prop_oneof![
+        5 => conditions.prop_map(|parts| [vec!["auto".to_owned()], parts].concat().join(":")),
+        1 => "f[0-5]",
+    ];
+    let region = prop_oneof![
+        3 => Just(None),
+        1 => prop::sample::select(vec!["north", "south", "east"]).prop_map(Some)
+    ];
+    (flavor, region).prop_map(|(flavor, region)| Wanted {
+        flavor,
+        provider: None,
+        region: region.map(RegionName::new),
+    })
+}
+
+/// The flavor and the region of the only worker.
+fn only_hire(bench: &Bench) -> Option<(String, String)> {
+    let hire = bench.state.workers.values().next()?.hire.as_deref()?;
+    Some((hire.flavor.to_string(), hire.region.to_string()))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    /// Lists, deployments and recruiters choose alike.
+    #[test]
+    fn whoever_asks_gets_the_same_flavor(flavors in market(), wanted in selection()) {
+        let rules = || ProviderRules {
+            preferred_region: Some("so%".to_owned()),
+            ..ProviderRules::default()
+        };
+        let bench_of = || {
+            let mut bench = bench_with(rules());
+            tell(&mut bench, HiringCommand::SetFlavors(flavors.clone())).unwrap();
+            bench
+        };
+        let mut deploys = bench_of();
+        let selection = wanted.selection().unwrap();
+        let usage = deploys.state.usage();
+        let listed = deploys
+            .state
+            .hiring
+            .market
+            .offers(&selection, Scope::Shared, &usage, deploys.now.monotonic)
+            .next()
+            .map(|offer| (offer.flavor.name.to_string(), offer.flavor.region.to_string()));
+        let hire = HiringCommand::Hire(Box::new(HireWorkers {
+            wanted: wanted.clone(),
+            scope: Scope::Shared,
+            number: 1,
+            settings: WorkerSettings {
+                batch: "Default".parse().unwrap(),
+                concurrency: 1,
+                prefetch: 0,
+            },
+        }));
+        let is_deployed = tell(&mut deploys, hire).is_ok();
+        prop_assert_eq!(is_deployed, listed.is_some());
+        prop_assert_eq!(&only_hire(&deploys), &listed);
+        let mut recruits = bench_of();
+        recruits.create(0, &[]);
+        let asked = Recruiter {
+            region: Some(wanted.region.as_ref().map_or("auto", RegionName::as_str).to_owned()),
+            ..recruiter(&wanted.flavor, 1)
+        };
+        let (batch, asked) = ("Default".parse().unwrap(), Box::new(asked));
+        let set = HiringCommand::SetRecruiter { batch, rank: 1, recruiter: asked };
+        if tell(&mut recruits, set).is_ok() {
+            decide(&mut recruits);
+            prop_assert_eq!(&only_hire(&recruits), &listed);
+        } else {
+            prop_assert_eq!(listed, None, "what is refused is not there");
+        }
+    }
 }

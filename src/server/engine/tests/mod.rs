@@ -13,6 +13,7 @@ mod edits;
 mod ends;
 mod evictions;
 mod hiring;
+mod hiring_day;
 mod holds;
 mod leases;
 mod requirements;
