@@ -3,7 +3,6 @@
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-use std::process::Child;
 
 use crate::harness::{Ran, until};
 use crate::storage::peers::{debian, free_port};
@@ -12,8 +11,8 @@ use crate::world::World;
 /// A cluster. Dropped, it is gone with all of its jobs.
 #[derive(Debug)]
 pub struct Cluster {
+    /// Its end ends all that was started in it.
     world: World,
-    nodes: Vec<Child>,
 }
 
 impl Cluster {
@@ -28,7 +27,7 @@ impl Cluster {
             return None;
         }
         let world = World::new();
-        let mut cluster = Self { world, nodes: Vec::new() };
+        let cluster = Self { world };
         cluster.start_munge();
         cluster.write_configuration(nodes, more);
         let mut controller = cluster.command("slurmctld");
@@ -37,8 +36,7 @@ impl Cluster {
         for number in 1..=nodes {
             let mut node = cluster.command("slurmd");
             node.args(["-D", "-N", &format!("n{number}")]);
-            let node = cluster.world.spawn(&format!("slurmd{number}"), node);
-            cluster.nodes.push(node);
+            cluster.world.spawn(&format!("slurmd{number}"), node);
         }
         cluster.until_idle(nodes);
         Some(cluster)
