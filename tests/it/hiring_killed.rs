@@ -54,9 +54,12 @@ fn scene() -> Server {
         format!(
             "[hiring]\nname = \"lab\"\naddress = \"{address}\"\nlocal = false\n\
              sweep_minutes = 0.01\n\
-             [providers.site]\nkind = \"command\"\ncreate = [{create:?}]\n\
-             destroy = [{destroy:?}]\nlist = [{list:?}]\n\
-             [[providers.site.flavor]]\nname = \"box\"\ncpu = 1\ncost = 0.5\ncurrency = \"EUR\"\n"
+             [providers.site]\nkind = \"command\"\ncreate = [\"{}\"]\n\
+             destroy = [\"{}\"]\nlist = [\"{}\"]\n\
+             [[providers.site.flavor]]\nname = \"box\"\ncpu = 1\ncost = 0.5\ncurrency = \"EUR\"\n",
+            create.display(),
+            destroy.display(),
+            list.display(),
         )
     };
     fs::write(&file, toml("http://127.0.0.1:1")).unwrap();

@@ -238,7 +238,7 @@ impl State {
             ("GET", ["operationresults", number]) => self.operation_result(number.parse().unwrap()),
             ("GET", ["resourcegroups"]) => self.groups(asked),
             ("GET", ["resourcegroups", ..]) => match self.resources.get(path) {
-                Some(resource) => Answer::json(200, &self.shown(path, resource)),
+                Some(resource) => Answer::json(200, &Self::shown(path, resource)),
                 None => not_found(path, rest),
             },
             ("DELETE", ["resourcegroups", _]) => self.delete_group(path),
@@ -408,16 +408,13 @@ impl State {
                 resource["properties"]["provisioningState"] = state.into();
             }
         };
-        match then {
-            Then::Fail(code, said) => {
-                settle("Failed");
-                let error = json!({"code": code, "message": said});
-                Answer::json(200, &json!({"status": "Failed", "error": error}))
-            }
-            _ => {
-                settle("Succeeded");
-                Answer::json(200, &json!({"status": "Succeeded"}))
-            }
+        if let Then::Fail(code, said) = then {
+            settle("Failed");
+            let error = json!({"code": code, "message": said});
+            Answer::json(200, &json!({"status": "Failed", "error": error}))
+        } else {
+            settle("Succeeded");
+            Answer::json(200, &json!({"status": "Succeeded"}))
         }
     }
 
@@ -436,7 +433,7 @@ impl State {
         Answer::empty(200)
     }
 
-    fn shown(&self, path: &str, resource: &Value) -> Value {
+    fn shown(path: &str, resource: &Value) -> Value {
         let mut shown = resource.clone();
         if path.contains("/virtualmachines/") {
             let power = match resource["properties"]["provisioningState"].as_str() {

@@ -25,8 +25,8 @@ fn a_token_that_expired_is_renewed_once() {
     stage.arm.state().expire_tokens();
     block(provider.destroy(&hired(&asked, None), &Notes::default())).unwrap();
     let logins = || {
-        let state = stage.arm.state();
-        state.asked.iter().filter(|asked| asked.contains("oauth2")).count()
+        let arm = stage.arm.state();
+        arm.asked.iter().filter(|asked| asked.contains("oauth2")).count()
     };
     assert_eq!(logins(), 2);
     let refused = || refusal(401, "InvalidAuthenticationToken", "no");

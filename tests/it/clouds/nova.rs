@@ -276,7 +276,7 @@ impl State {
                     "links": [{"rel": "self", "href": format!("{}/{region}/compute/v2.1/", self.url)}],
                 }}),
             ),
-            ("GET", ["flavors", "detail"]) => self.flavors(asked, region, version == "2.61"),
+            ("GET", ["flavors", "detail"]) => Self::flavors(asked, region, version == "2.61"),
             ("GET", ["flavors", id]) => {
                 match FLAVORS.iter().find(|flavor| id_of(flavor.0) == *id) {
                     Some(flavor) => {
@@ -313,10 +313,10 @@ impl State {
     }
 
     /// Two on each page.
-    fn flavors(&self, asked: &Asked, region: &str, with_extra_specs: bool) -> Answer {
+    fn flavors(asked: &Asked, region: &str, with_extra_specs: bool) -> Answer {
         let all: Vec<Value> =
             FLAVORS.iter().map(|flavor| flavor_of(flavor, with_extra_specs)).collect();
-        self.page(asked, region, "flavors", &all)
+        Self::page(asked, region, "flavors", &all)
     }
 
     fn list(&self, asked: &Asked, region: &str) -> Answer {
@@ -327,10 +327,10 @@ impl State {
             server.region == region && wanted.is_none_or(|wanted| server.name == wanted)
         };
         let all: Vec<Value> = self.servers.iter().filter(fits).map(Server::shown).collect();
-        self.page(asked, region, "servers", &all)
+        Self::page(asked, region, "servers", &all)
     }
 
-    fn page(&self, asked: &Asked, region: &str, key: &str, all: &[Value]) -> Answer {
+    fn page(asked: &Asked, region: &str, key: &str, all: &[Value]) -> Answer {
         let begin = match asked.query.get("marker") {
             None => 0,
             Some(marker) => match all.iter().position(|item| item["id"] == **marker) {

@@ -47,9 +47,10 @@ impl Stage {
         keys: &str,
         variables: &BTreeMap<String, String>,
     ) -> Arc<dyn Provider> {
-        let poll = match keys.contains("poll_seconds") {
-            true => String::new(),
-            false => format!("poll_seconds = {:?}\n", self.poll),
+        let poll = if keys.contains("poll_seconds") {
+            String::new()
+        } else {
+            format!("poll_seconds = {:?}\n", self.poll)
         };
         let keys = format!("{KEYS}{poll}{keys}");
         desk::provider("openstack", self.world.path(), &keys, variables, &[&self.region]).unwrap()
@@ -120,7 +121,7 @@ pub async fn scenario(stage: &Stage, look: impl Fn(&Stage)) {
     let MachineStatus::Running { addresses } = &status else { panic!("{status:?}") };
     assert!(addresses[0].starts_with("198.51.100."), "{addresses:?}");
     assert_eq!(provider.create(&first, &notes).await.unwrap(), machine, "it was made twice");
-    assert_eq!(provider.list(&tag("store-1")).await.unwrap(), [that.clone()]);
+    assert_eq!(provider.list(&tag("store-1")).await.unwrap(), std::slice::from_ref(&that));
     assert_eq!(provider.list(&tag("store-2")).await.unwrap(), []);
 
     look(stage);

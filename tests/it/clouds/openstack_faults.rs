@@ -36,8 +36,8 @@ fn a_token_that_expired_is_renewed_once_and_nobody_notices() {
     let status = block(provider.status(&that)).unwrap();
     assert!(matches!(status, MachineStatus::Running { .. }), "{status:?}");
     let logins = || {
-        let state = cloud.state();
-        state.asked.iter().filter(|asked| *asked == "POST /v3/auth/tokens").count()
+        let nova = cloud.state();
+        nova.asked.iter().filter(|asked| *asked == "POST /v3/auth/tokens").count()
     };
     assert_eq!(logins(), 2);
     // A cloud that refuses each token is not asked for ever.

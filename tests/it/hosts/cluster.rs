@@ -32,11 +32,12 @@ impl Cluster {
         cluster.write_configuration(nodes, more);
         let mut controller = cluster.command("slurmctld");
         controller.args(["-D", "-c"]);
-        cluster.world.spawn("slurmctld", controller);
+        // It ends with the world, as all that is started in it does.
+        drop(cluster.world.spawn("slurmctld", controller));
         for number in 1..=nodes {
             let mut node = cluster.command("slurmd");
             node.args(["-D", "-N", &format!("n{number}")]);
-            cluster.world.spawn(&format!("slurmd{number}"), node);
+            drop(cluster.world.spawn(&format!("slurmd{number}"), node));
         }
         cluster.until_idle(nodes);
         Some(cluster)
@@ -103,7 +104,7 @@ impl Cluster {
             format!("--log-file={}", path("log")),
             format!("--seed-file={}", path("seed")),
         ]);
-        self.world.spawn("munged", munged);
+        drop(self.world.spawn("munged", munged));
         until("munge to listen", || folder.join("sock").exists().then_some(()));
     }
 
@@ -127,10 +128,11 @@ impl Cluster {
             free_port()
         );
         for number in 1..=nodes {
-            conf += &format!(
+            let node = format!(
                 "NodeName=n{number} NodeHostname={host} NodeAddr=127.0.0.1 Port={} CPUs=2 RealMemory=1000 State=UNKNOWN\n",
                 free_port()
             );
+            conf += &node;
         }
         conf += "PartitionName=debug Nodes=ALL Default=YES MaxTime=INFINITE State=UP\n";
         conf += more;

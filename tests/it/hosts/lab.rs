@@ -42,10 +42,6 @@ impl Lab {
         Some(lab)
     }
 
-    pub fn world(&self) -> &World {
-        &self.world
-    }
-
     /// What puts a command onto the head.
     pub fn entrance(&self) -> Vec<String> {
         ["ip", "netns", "exec", &self.name].map(str::to_owned).to_vec()
@@ -57,7 +53,8 @@ impl Lab {
         let mut known = String::new();
         for number in 1..=self.hosts {
             let key = fs::read_to_string(path(&format!("host{number}.pub"))).unwrap();
-            known += &format!("10.97.0.{} {key}", 10 + number);
+            let line = format!("10.97.0.{} {key}", 10 + number);
+            known += &line;
         }
         fs::write(path("known_hosts"), known).unwrap();
         let program = super::bench::small_program();

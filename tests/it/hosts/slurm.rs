@@ -40,7 +40,7 @@ async fn a_job_is_a_worker_until_it_is_destroyed() {
 
     let hired = hired(&order, Some(machine.clone()));
     assert!(is_running(&*hpc, &hired).await);
-    assert_eq!(hpc.list(&order.tag).await.unwrap(), [hired.clone()]);
+    assert_eq!(hpc.list(&order.tag).await.unwrap(), std::slice::from_ref(&hired));
     // Asked again, as after a kill of the server, it is the same job.
     assert_eq!(hpc.create(&order, &Log::default()).await.unwrap(), machine);
     let unknown = super::bench::hired(&order, None);

@@ -36,7 +36,7 @@ async fn a_host_is_hired_works_and_is_given_back() {
     server.wait_for(&id, &["succeeded"]);
     let hired = hired(&order, Some(machine));
     assert!(is_running(&*lab, &hired).await);
-    assert_eq!(lab.list(&order.tag).await.unwrap(), [hired.clone()]);
+    assert_eq!(lab.list(&order.tag).await.unwrap(), std::slice::from_ref(&hired));
 
     let running = server.launch(&["--shell", "--", "sleep 1000; true"]);
     server.wait_for(&running, &["running"]);

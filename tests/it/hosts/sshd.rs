@@ -115,7 +115,8 @@ impl Sshds {
         for number in 0..self.hosts.len() {
             let file = self.world.path().join(format!("host{number}.pub"));
             let key = fs::read_to_string(file).unwrap();
-            known += &format!("[127.0.0.1]:{} {key}", self.hosts[number].0);
+            let line = format!("[127.0.0.1]:{} {key}", self.hosts[number].0);
+            known += &line;
         }
         fs::write(self.world.path().join("known_hosts"), known).unwrap();
     }

@@ -101,7 +101,7 @@ impl<'a> Booted<'a> {
         let conf = self.sshds.world().path().join("sshd0.conf");
         let mut command = self.enter().unwrap();
         command.args(["/usr/sbin/sshd", "-D", "-e", "-f"]).arg(conf).process_group(0);
-        self.sshds.world().spawn("booted-sshd", command);
+        drop(self.sshds.world().spawn("booted-sshd", command));
         let port = self.sshds.host(0).rsplit(':').next().unwrap().parse().unwrap();
         crate::storage::peers::wait_for_port(port);
     }

@@ -97,7 +97,7 @@ fn workers_recruiters_flavors_and_settings_have_their_verbs() {
     let update = ["recruiter", "update", "-b", "b", "-T", "2"];
     old.manage(&update).ok();
     let list = old.manage(&["recruiter", "list", "-L", "-H"]).ok();
-    assert!(row_with(list.text(), "small").starts_with("b"), "{list}");
+    assert!(row_with(list.text(), "small").starts_with('b'), "{list}");
     old.manage(&["recruiter", "delete", "-b", "b"]).ok();
     let deploy = ["worker", "deploy", "-f", "small", "-r", "here", "-P", "any", "-b", "b"];
     assert!(old.manage(&deploy).stderr.contains("provider `any` is not set up"));
