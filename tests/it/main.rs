@@ -36,6 +36,7 @@ mod netns;
 mod network;
 mod orphans;
 mod pictures;
+mod registering;
 mod registry;
 mod scheduling;
 mod schemathesis;
