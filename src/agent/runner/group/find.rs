@@ -50,12 +50,11 @@ pub enum NoGroups {
 /// # Errors
 /// There is none.
 pub fn find(chosen: Option<&Path>, workdir: &Path, program: &Path) -> Result<TaskGroups, NoGroups> {
-    let base = match chosen {
-        Some(path) => path.to_owned(),
-        None => {
-            let own = fs::read_to_string("/proc/self/cgroup").map_err(|_| NoGroups::None)?;
-            delegated(&own, Path::new(MOUNT))?
-        }
+    let base = if let Some(path) = chosen {
+        path.to_owned()
+    } else {
+        let own = fs::read_to_string("/proc/self/cgroup").map_err(|_| NoGroups::None)?;
+        delegated(&own, Path::new(MOUNT))?
     };
     let version = version_of(&base).ok_or_else(|| NoGroups::NoGroup { path: base.clone() })?;
     if version == Version::Two {
