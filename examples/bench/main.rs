@@ -7,10 +7,11 @@
 //! Starts the release binary on free ports and in temporary directories, loads
 //! it, and prints one table. The load runs on the same cores as scitq: the
 //! figures are lower bounds. PART is one of `launch`, `queue`, `agents`,
-//! `hyperqueue` (where its `hq` is in the search path), `tui`, `log`, `containers`
+//! `hyperqueue` (where its `hq` is in the search path), `tui`, `log`, `hiring`, `containers`
 //! (where an engine answers), `data` (where `rclone` is, and what `tests/peers`
 //! installs) and `legacy`; `data` moves `--files` files of 100 KB, 2,000 where nothing
-//! is said, and four of `--mebibytes`, 1,024 where nothing is said; `--lines` is how many lines the log of `log` has, 110,000,000 (a gigabyte) where
+//! is said, and four of `--mebibytes`, 1,024 where nothing is said; `--lines` is how
+//! many lines the log of `log` has, 110,000,000 (a gigabyte) where
 //! nothing is said.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a table is what it is for")]
@@ -18,6 +19,7 @@
 mod agents;
 mod containers;
 mod data;
+mod hiring;
 mod hyperqueue;
 mod launch;
 mod legacy;
@@ -76,6 +78,9 @@ fn main() -> anyhow::Result<()> {
         }
         anyhow::Ok(())
     })?;
+    if is_wanted("hiring") {
+        hiring::measure(&mut table).context("hiring")?;
+    }
     if is_wanted("data") {
         data::measure(&program, options.amounts, &mut table).context("data")?;
     }

@@ -7,6 +7,7 @@ use crate::api::client::ServerAddress;
 use crate::domain::worker::WorkerSettings;
 
 use super::fsm::Secret;
+use super::notice::Notice;
 use super::telemetry::MachineKind;
 
 /// Everything that an agent needs to know.
@@ -31,6 +32,8 @@ pub struct AgentConfig {
     pub max_used_percent: f64,
     /// For how long a failed upload is tried again.
     pub upload_patience: Duration,
+    /// By what the agent learns that its machine is taken away, besides SIGUSR2.
+    pub notice: Option<Notice>,
     /// Bytes that all transfers together may move in a second; none: no limit.
     pub bandwidth: Option<u64>,
     /// The control group below which commands get groups of their own; none: the
@@ -59,10 +62,12 @@ pub enum Departure {
 }
 
 /// How an agent is asked to leave.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Stop {
     /// At once: commands run on, and the next agent takes them over.
     Detach,
     /// After the last execution, taking nothing new.
     Drain,
+    /// Its machine goes: what it holds goes to others. In words, how it knows.
+    Evict(String),
 }

@@ -16,6 +16,7 @@ pub mod fsm;
 pub mod journal;
 pub mod link;
 pub mod logs;
+pub mod notice;
 pub mod outbox;
 pub mod run;
 pub mod runner;
@@ -29,7 +30,8 @@ pub mod workdir;
 pub use config::{AgentConfig, Departure, Stop};
 pub use error::AgentError;
 pub use fsm::Secret;
-pub use run::{run, stops_from_signals};
+pub use notice::Notice;
+pub use run::{HangUp, run, stops_from_signals};
 
 #[cfg(test)]
 mod tests;

@@ -24,10 +24,11 @@ use super::driver::{
 };
 use super::error::AgentError;
 use super::files;
-use super::fsm::{AgentState, Event, Files, Limits, Record};
+use super::fsm::{AgentState, Event, Files, Limits, Record, UnaskedTerm};
 use super::journal::{Journal, Replay};
 use super::link::{Channels, Link, Patience};
 use super::logs::LogReader;
+use super::notice::Notice;
 use super::outbox::Outbox;
 use super::runner::group::{self, TaskGroups};
 use super::runner::{UserEnvironment, WorkerFacts};
@@ -60,20 +61,40 @@ pub async fn run(config: AgentConfig, mut stops: Receiver<Stop>) -> Result<Depar
     outcome
 }
 
-/// The process's signals as words to the agent: TERM, INT and HUP detach, USR1
-/// drains.
+/// What SIGHUP means to an agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HangUp {
+    /// The terminal on which it was started is gone.
+    Detach,
+    /// Something for others, who listen to it themselves.
+    Other,
+}
+
+/// The process's signals as words to the agent: TERM and INT detach, and HUP where
+/// it means that, USR1 drains, USR2 says that the machine is taken away. In a job of
+/// a batch system TERM says so too. The notice is waited for as well.
 ///
 /// # Errors
 /// The signals cannot be received.
-pub fn stops_from_signals() -> io::Result<Receiver<Stop>> {
+pub fn stops_from_signals(hang_up: HangUp, notice: Option<Notice>) -> io::Result<Receiver<Stop>> {
     let (sender, stops) = channel(8);
+    let terminate = match notice {
+        Some(Notice::Slurm) => Stop::Evict("the batch system ends its job".to_owned()),
+        _ => Stop::Detach,
+    };
     for (kind, stop) in [
-        (SignalKind::terminate(), Stop::Detach),
+        (SignalKind::terminate(), terminate),
         (SignalKind::interrupt(), Stop::Detach),
-        (SignalKind::hangup(), Stop::Detach),
         (SignalKind::user_defined1(), Stop::Drain),
+        (SignalKind::user_defined2(), Stop::Evict("it was sent SIGUSR2".to_owned())),
     ] {
         forward(kind, stop, sender.clone())?;
+    }
+    if hang_up == HangUp::Detach {
+        forward(SignalKind::hangup(), Stop::Detach, sender.clone())?;
+    }
+    if let Some(notice) = notice {
+        tokio::spawn(notice.watch(sender));
     }
     Ok(stops)
 }
@@ -82,7 +103,7 @@ fn forward(kind: SignalKind, stop: Stop, sender: Sender<Stop>) -> io::Result<()>
     let mut signals = signal(kind)?;
     tokio::spawn(async move {
         while signals.recv().await.is_some() {
-            if sender.send(stop).await.is_err() {
+            if sender.send(stop.clone()).await.is_err() {
                 return;
             }
         }
@@ -93,6 +114,14 @@ fn forward(kind: SignalKind, stop: Stop, sender: Sender<Stop>) -> io::Result<()>
 /// The lock is held until here.
 fn release(lock: File) {
     drop(lock);
+}
+
+fn limits(config: &AgentConfig) -> Limits {
+    let unasked_term = match config.notice {
+        Some(Notice::Slurm) => UnaskedTerm::EndOfJob,
+        _ => UnaskedTerm::TasksOwn,
+    };
+    Limits { upload_patience: config.upload_patience, unasked_term, ..Limits::default() }
 }
 
 async fn start(config: AgentConfig, workdir: PathBuf) -> Result<(Driver, Event), AgentError> {
@@ -107,8 +136,8 @@ async fn start(config: AgentConfig, workdir: PathBuf) -> Result<(Driver, Event),
         source,
     })?;
     let (journal, replay) = open_journal(&workdir)?;
-    let limits = Limits { upload_patience: config.upload_patience, ..Limits::default() };
-    let mut state = AgentState::new(limits, machine.clone(), config.settings.clone(), store);
+    let mut state =
+        AgentState::new(limits(&config), machine.clone(), config.settings.clone(), store);
     let cache = ResourceCache::open(&workdir, Arc::new(SystemClock))?;
     let images = Images::open(&workdir);
 

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::domain::batch::{BatchPause, BatchSettings, LostAfter, TaskDefaults};
+use crate::domain::hire::Money;
 use crate::domain::task::TaskState;
 use crate::domain::worker::WorkerState;
 use crate::domain::{BatchName, TaskId};
@@ -32,6 +33,12 @@ pub struct BatchView {
     /// are left and some were done lately.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remaining_seconds: Option<f64>,
+    /// What its hired machines cost in an hour, by currency.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub cost_per_hour: BTreeMap<String, f64>,
+    /// What they have cost to date, those that are gone as well.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub spent: BTreeMap<String, f64>,
 }
 
 /// Slots of workers.
@@ -93,6 +100,10 @@ pub struct UpdateBatch {
     pub lost_after: Option<Setting<LostAfter>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output_limit: Option<Setting<u64>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub maximum_workers: Option<Setting<u32>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub maximum_cost: Option<Setting<Money>>,
 }
 
 /// A setting of a batch that has a default on the server.

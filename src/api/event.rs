@@ -9,9 +9,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::domain::batch::BatchPause;
+use crate::domain::job::JobState;
 use crate::domain::task::TaskState;
 use crate::domain::worker::WorkerState;
-use crate::domain::{BatchName, ExecutionId, TaskId, WorkerId};
+use crate::domain::{BatchName, ExecutionId, JobId, TaskId, WorkerId};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "kind", rename_all = "lowercase")]
@@ -38,6 +39,10 @@ pub enum Event {
     Batch { name: BatchName, pause: BatchPause },
     /// A batch is gone with all its tasks, of which no event is sent.
     BatchDeleted { name: BatchName },
+    /// A job was made or changed.
+    Job { id: JobId, batch: BatchName, state: JobState },
+    /// A job is forgotten.
+    JobDeleted { id: JobId, batch: BatchName },
     /// Events were missed: read again.
     Reset,
 }
@@ -53,7 +58,7 @@ pub struct FollowEvents {
     /// Only events of this task.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task: Option<TaskId>,
-    /// Only `task`, only `worker` or only `batch` events.
+    /// Only `task`, only `worker`, only `batch` or only `job` events.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<EventKind>,
 }
@@ -64,4 +69,5 @@ pub enum EventKind {
     Task,
     Worker,
     Batch,
+    Job,
 }

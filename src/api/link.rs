@@ -39,6 +39,12 @@ pub const MAX_CHUNK: usize = 256 << 10;
 pub enum Up {
     Hello(Box<Hello>),
     Heartbeat(Box<Heartbeat>),
+    /// The provider takes the machine away soon. What the worker holds goes to
+    /// others at once. Said again after each welcome.
+    Evicted {
+        /// In words for people.
+        reason: String,
+    },
     /// Acknowledged by [`Down::Ack`] with the same number once all is on disk.
     Reports {
         number: u64,

@@ -14,6 +14,7 @@ pub mod event;
 pub mod execution;
 pub mod fingerprint;
 pub mod glance;
+pub mod hiring;
 pub mod import;
 pub mod link;
 pub mod output;

@@ -8,6 +8,7 @@ use crate::domain::worker::{Machine, SeenState, WantedState, WorkerState, Worker
 use crate::domain::{BatchName, ExecutionId, TaskId, Timestamp, WorkerId};
 
 use super::batch::Slots;
+use super::hiring::HireView;
 
 /// One worker.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -50,6 +51,9 @@ pub struct WorkerView {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stats: Option<WorkerStats>,
     pub created_by: String,
+    /// Its machine, where the head has hired it: such a worker is not permanent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hire: Option<HireView>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]

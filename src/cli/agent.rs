@@ -1,7 +1,7 @@
 //! `scitq agent`: run commands on this machine.
 
 use std::fs;
-use std::io;
+use std::io::{self, IsTerminal};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
@@ -13,11 +13,12 @@ use tokio::sync::mpsc::{Receiver, channel};
 
 use super::app::GlobalArgs;
 use super::error::{CliError, ErrorKind};
+use super::logging::{self, LogFormat, log_format};
 use super::parse;
 use super::settings;
 use crate::agent::config::{KEEP_FAILED, MAX_USED_PERCENT, UPLOAD_PATIENCE};
 use crate::agent::telemetry::MachineKind;
-use crate::agent::{self, AgentConfig, Departure, Secret, Stop};
+use crate::agent::{self, AgentConfig, Departure, HangUp, Notice, Secret, Stop};
 use crate::api::ssh;
 use crate::domain::BatchName;
 use crate::domain::worker::WorkerSettings;
@@ -34,7 +35,8 @@ Each option can be set by a variable as well, --name by SCITQ_AGENT_NAME and so
 on, and in agent.toml, as name = \"...\". Concurrency, prefetch and batch count
 until the server knows the worker; then `scitq manage worker update` changes
 them. SIGTERM stops the agent and leaves its commands running for the next one;
-SIGUSR1 makes it take nothing new and leave after its last command. Restarted by
+SIGUSR1 makes it take nothing new and leave after its last command; SIGUSR2 says
+that the machine is taken away: all goes to others at once. Restarted by
 `scitq manage worker restart`, it becomes the program that is on the disk by then;
 where there is none, it exits with 75.")]
 pub struct AgentArgs {
@@ -89,6 +91,15 @@ struct AgentOptions {
     /// Remove files of failed tasks, then unused resources and images, when the disk is fuller [default: 90]
     #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100))]
     disk_limit: Option<u8>,
+    /// Learn that this machine is taken away by `file:PATH` (it appears), `command:COMMAND` (it succeeds), `azure` (its scheduled events) or `slurm` (the agent is a job), and give all back
+    #[arg(long, value_name = "NOTICE")]
+    eviction_notice: Option<String>,
+    /// Log in this form: text or json [default: text]
+    #[arg(long, value_name = "FORMAT", value_parser = log_format)]
+    log_format: Option<LogFormat>,
+    /// Log to the end of this file, which SIGHUP opens anew [default: standard error]
+    #[arg(long, value_name = "FILE")]
+    log_file: Option<PathBuf>,
     /// Run each command in a control group of its own below this one, which keeps
     /// it within its --mem and counts its memory [default: the group delegated to
     /// the agent, if one is]
@@ -112,6 +123,8 @@ pub async fn cmd_agent(global: &GlobalArgs, args: AgentArgs) -> Result<u8, CliEr
         voice.warning(format_args!("cannot reach {} yet: {error}", found.address));
     }
     let options = merged(args.options, file);
+    let format = options.log_format.unwrap_or_default();
+    let log = logging::start_with(format, options.log_file.as_deref())?;
     let config = AgentConfig {
         server: found.address,
         token: found.token.map(Secret),
@@ -134,13 +147,20 @@ pub async fn cmd_agent(global: &GlobalArgs, args: AgentArgs) -> Result<u8, CliEr
             .as_deref()
             .map_or(Ok(UPLOAD_PATIENCE), upload_patience)?,
         bandwidth: options.bandwidth.as_deref().map(bandwidth).transpose()?,
+        notice: options.eviction_notice.as_deref().map(eviction_notice).transpose()?,
         cgroup: options.cgroup,
         program: std::env::current_exe()
             .map_err(|error| CliError::internal("cannot find this program").caused_by(&error))?,
     };
     super::site::use_storage_settings();
-    super::logging::start();
-    let mut stops = agent::stops_from_signals()
+    let hang_up = match log {
+        Some(log) if !io::stdin().is_terminal() => {
+            log.reopen_on_hang_up();
+            HangUp::Other
+        }
+        _ => HangUp::Detach,
+    };
+    let mut stops = agent::stops_from_signals(hang_up, config.notice.clone())
         .map_err(|error| CliError::internal("cannot receive signals").caused_by(&error))?;
     if args.until_stdin_closes {
         stops = with_end_of_stdin(stops)
@@ -201,6 +221,9 @@ fn merged(flags: AgentOptions, file: AgentOptions) -> AgentOptions {
         upload_patience: flags.upload_patience.or(file.upload_patience),
         bandwidth: flags.bandwidth.or(file.bandwidth),
         disk_limit: flags.disk_limit.or(file.disk_limit),
+        eviction_notice: flags.eviction_notice.or(file.eviction_notice),
+        log_format: flags.log_format.or(file.log_format),
+        log_file: flags.log_file.or(file.log_file),
         cgroup: flags.cgroup.or(file.cgroup),
     }
 }
@@ -210,6 +233,10 @@ fn keep_failed(text: &str) -> Result<Duration, CliError> {
         CliError::configuration(format!("cannot keep failed tasks for `{text}`: {reason}"))
     };
     parse::duration(text).map_err(error)
+}
+
+fn eviction_notice(text: &str) -> Result<Notice, CliError> {
+    text.parse::<Notice>().map_err(|error| CliError::configuration(error.to_string()))
 }
 
 fn bandwidth(text: &str) -> Result<u64, CliError> {

@@ -75,6 +75,20 @@ pub fn choose(question: &str, ways: &[impl Display]) -> Result<usize, CliError> 
     }
 }
 
+/// A value that a person types, or leaves as it is.
+///
+/// # Errors
+/// There is no terminal on which to ask.
+pub fn input<T>(question: &str, usual: T) -> Result<T, CliError>
+where
+    T: Clone + std::fmt::Display + std::str::FromStr,
+    T::Err: std::fmt::Display,
+{
+    must_have_terminal(question)?;
+    let typed = Input::<T>::new().with_prompt(question).default(usual).interact_text();
+    typed.map_err(|error| cannot_ask(question).caused_by(&error))
+}
+
 fn must_have_terminal(what: &str) -> Result<(), CliError> {
     if output::can_ask() { Ok(()) } else { Err(cannot_ask_without_terminal(what)) }
 }

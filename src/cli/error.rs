@@ -279,7 +279,7 @@ impl From<ClientError> for CliError {
 /// Where to look for what is not there, by the object that the server names first.
 fn hint_of_unknown(message: &str) -> Option<String> {
     let object = message.split(' ').next()?;
-    let is_listed = ["task", "worker", "batch", "execution", "token"].contains(&object);
+    let is_listed = ["task", "worker", "batch", "execution", "token", "job"].contains(&object);
     is_listed.then(|| format!("`scitq manage {object} list` shows what there is"))
 }
 

@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 
 use super::app::GlobalArgs;
 use super::error::{CliError, ErrorKind};
+use super::logging::{self, LogFormat, log_format};
 use super::output::Voice;
 use super::parse;
 use crate::api::client::DEFAULT_PORT;
@@ -17,8 +18,8 @@ use crate::api::link::HEARTBEAT_SECONDS;
 use crate::api::token::Role;
 use crate::runtime_dir::Surroundings;
 use crate::server::{
-    self, BackupError, PlainTokens, Policy, Ready, ServeConfig, ServeError, TlsError, TlsSettings,
-    V1Settings,
+    self, BackupError, PlainTokens, Policy, Ready, Retention, ServeConfig, ServeError, TlsError,
+    TlsSettings, V1Settings,
 };
 
 /// Run the server that keeps the tasks and gives them to agents
@@ -77,25 +78,40 @@ pub struct ServeArgs {
     /// Tell workflows of scitq 1 to leave their scripts in this folder
     #[arg(long, value_name = "URI", default_value = "", hide_default_value = true)]
     v1_remote: String,
+    /// Keep the output of executions for so long after their end, or `never` delete it
+    #[arg(long, value_name = "DURATION", default_value = "90d", value_parser = retention)]
+    retain_output: Limit,
+    /// Delete tasks so long after their end, or `never`
+    #[arg(long, value_name = "DURATION", default_value = "never", value_parser = retention)]
+    retain_finished: Limit,
+    /// Log in this form: text or json
+    #[arg(long, value_name = "FORMAT", default_value = "text", value_parser = log_format)]
+    log_format: LogFormat,
+    /// Log to the end of this file, which SIGHUP opens anew [default: standard error]
+    #[arg(long, value_name = "FILE")]
+    log_file: Option<PathBuf>,
     /// See a worker that is silent for so long as offline
     #[arg(long, value_name = "DURATION", default_value = "15s", value_parser = silence)]
     offline_after: Duration,
+    /// Set up providers of machines as this file says [default: server.toml in the data directory, else /etc/scitq/server.toml]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
     /// Give what a worker runs to others when it is silent for so long, or `never`
     #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = loss)]
-    lost_after: Loss,
+    lost_after: Limit,
 }
 
 /// Shortest silence that means something: two heartbeats.
 const SHORTEST_SILENCE: Duration = Duration::from_secs(2 * HEARTBEAT_SECONDS);
 
-/// When a silent worker is lost.
+/// When something happens by the passing of time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Loss {
+enum Limit {
     Never,
     After(Duration),
 }
 
-impl Loss {
+impl Limit {
     const fn time(self) -> Option<Duration> {
         match self {
             Self::Never => None,
@@ -137,7 +153,7 @@ enum Worker {
 }
 
 pub fn cmd_serve(global: &GlobalArgs, args: ServeArgs) -> Result<u8, CliError> {
-    super::logging::start();
+    let log = logging::start_with(args.log_format, args.log_file.as_deref())?;
     let surroundings = Surroundings::of_process();
     let data = args.data.or_else(|| surroundings.default_data_dir()).ok_or_else(|| {
         CliError::configuration("there is no home directory in which to keep the data")
@@ -155,6 +171,7 @@ pub fn cmd_serve(global: &GlobalArgs, args: ServeArgs) -> Result<u8, CliError> {
         listen: args.listen,
         data: data.clone(),
         with_agent: args.with_agent.map(Concurrency::count),
+        agent_arguments: vec![format!("--log-format={}", args.log_format)],
         trust: args.trust,
         tls: tls_settings(args.tls, args.tls_cert, args.tls_key),
         plain_tokens,
@@ -163,6 +180,11 @@ pub fn cmd_serve(global: &GlobalArgs, args: ServeArgs) -> Result<u8, CliError> {
         wrong_tokens: args.wrong_tokens,
         v1: (!args.no_v1)
             .then_some(V1Settings { rclone: args.v1_share_rclone, remote: args.v1_remote }),
+        settings: args.config,
+        retention: Retention {
+            output: args.retain_output.time(),
+            finished: args.retain_finished.time(),
+        },
         policy: Policy {
             offline_after: args.offline_after,
             lost_after: args.lost_after.time(),
@@ -180,7 +202,12 @@ pub fn cmd_serve(global: &GlobalArgs, args: ServeArgs) -> Result<u8, CliError> {
             greet(voice, &ready, &data, &surroundings, (worker, exposure));
         }
     };
-    let outcome = runtime.block_on(async { tokio::join!(server::run(config), greeting).0 });
+    let outcome = runtime.block_on(async {
+        if let Some(log) = log {
+            log.reopen_on_hang_up();
+        }
+        tokio::join!(server::run(config), greeting).0
+    });
     runtime.shutdown_background();
     outcome.map(|()| 0).map_err(|error| explain(&error))
 }
@@ -205,8 +232,18 @@ fn silence(text: &str) -> Result<Duration, String> {
     Ok(time)
 }
 
-fn loss(text: &str) -> Result<Loss, String> {
-    if text == "never" { Ok(Loss::Never) } else { silence(text).map(Loss::After) }
+fn loss(text: &str) -> Result<Limit, String> {
+    if text == "never" { Ok(Limit::Never) } else { silence(text).map(Limit::After) }
+}
+
+fn retention(text: &str) -> Result<Limit, String> {
+    match text {
+        "never" => Ok(Limit::Never),
+        _ => match parse::duration(text)? {
+            Duration::ZERO => Err("write `never` for no limit, or at least 1s".to_owned()),
+            time => Ok(Limit::After(time)),
+        },
+    }
 }
 
 /// Tells where the server is and what to do next.
@@ -256,6 +293,7 @@ fn explain(error: &ServeError) -> CliError {
         ServeError::DataDir(_)
         | ServeError::Listen { .. }
         | ServeError::Store { .. }
+        | ServeError::Settings(_)
         | ServeError::Restore(_)
         | ServeError::Tls(_) => ErrorKind::Configuration,
         ServeError::Fatal(_) => ErrorKind::Internal,

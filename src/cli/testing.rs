@@ -58,6 +58,8 @@ pub fn batch(name: &str) -> BatchView {
         runtime: None,
         throughput: 0.0,
         remaining_seconds: None,
+        cost_per_hour: BTreeMap::new(),
+        spent: BTreeMap::new(),
     }
 }
 
@@ -87,6 +89,7 @@ pub fn worker(id: u64) -> WorkerView {
         last_contact: None,
         stats: None,
         created_by: "test".into(),
+        hire: None,
     }
 }
 

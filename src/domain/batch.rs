@@ -10,6 +10,7 @@ use thiserror::Error;
 use utoipa::ToSchema;
 
 use super::container::Pull;
+use super::hire::Money;
 use super::task::TaskSpec;
 
 /// Longest batch name, in bytes.
@@ -88,6 +89,13 @@ pub struct BatchSettings {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1)]
     pub output_limit: Option<u64>,
+    /// With so many workers its recruiters hire no more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub maximum_workers: Option<u32>,
+    /// What its hired machines may cost in an hour: its recruiters hire nothing
+    /// beyond that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub maximum_cost: Option<Money>,
 }
 
 /// When a silent worker has lost its tasks.

@@ -101,6 +101,10 @@ row_id!(
     /// An access token's public number (never its secret).
     TokenId
 );
+row_id!(
+    /// Something that the head does at a provider of machines.
+    JobId
+);
 
 /// Names one database for ever: drawn at random when the data directory is made.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]

@@ -11,7 +11,13 @@ pub mod container;
 pub mod demand;
 pub mod execution;
 pub mod filter;
+pub mod flavor;
+pub mod hire;
 pub mod ids;
+pub mod job;
+pub mod nearest;
+pub mod protofilter;
+pub mod recruiter;
 pub mod signal;
 pub mod task;
 pub mod time;
@@ -19,7 +25,8 @@ pub mod uri;
 pub mod worker;
 
 pub use batch::BatchName;
-pub use ids::{BatchId, Epoch, ExecutionId, StoreId, TaskId, TokenId, WorkerId};
+pub use flavor::{Flavor, FlavorName, ProviderName, RegionName};
+pub use ids::{BatchId, Epoch, ExecutionId, JobId, StoreId, TaskId, TokenId, WorkerId};
 pub use time::{Clock, Monotonic, Now, Timestamp};
 
 #[cfg(test)]

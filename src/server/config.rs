@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use tokio::sync::oneshot;
 
 use super::engine::state::Policy;
+use super::retention::Retention;
 use super::tls::TlsSettings;
 use crate::api::fingerprint::Fingerprint;
 use crate::api::token::Role;
@@ -21,6 +22,8 @@ pub struct ServeConfig {
     /// None: no agent. Otherwise one on this machine, which runs so many
     /// commands at once; as many as there are cores where no number is given.
     pub with_agent: Option<Option<u32>>,
+    /// Further arguments of that agent.
+    pub agent_arguments: Vec<String>,
     /// Networks from which no token is wanted.
     pub trust: Vec<IpNet>,
     /// None: plain HTTP only.
@@ -32,6 +35,10 @@ pub struct ServeConfig {
     pub wrong_tokens: u32,
     /// How the REST API of the original is served; none: not at all.
     pub v1: Option<V1Settings>,
+    /// The file that sets up providers of machines; none: `server.toml` in the data
+    /// directory or in `/etc/scitq`, where there is one.
+    pub settings: Option<PathBuf>,
+    pub retention: Retention,
     /// Limits and waiting times.
     pub policy: Policy,
     /// An archive from which the data directory, which must be empty, is filled first.

@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 use crate::api::event::{Event, EventKind, FollowEvents};
-use crate::domain::{TaskId, Timestamp, WorkerId};
+use crate::domain::{JobId, TaskId, Timestamp, WorkerId};
 
 /// So many events are kept for those who come back.
 pub const RING: usize = 100_000;
@@ -95,6 +95,7 @@ struct News {
 enum Object {
     Task(TaskId),
     Worker(WorkerId),
+    Job(JobId),
 }
 
 /// The objects that a follower heard of within the last [`WINDOW`].
@@ -373,6 +374,7 @@ const fn object_of(event: &Event) -> Option<Object> {
     match event {
         Event::Task { id, .. } | Event::TaskDeleted { id, .. } => Some(Object::Task(*id)),
         Event::Worker { id, .. } | Event::WorkerDeleted { id, .. } => Some(Object::Worker(*id)),
+        Event::Job { id, .. } | Event::JobDeleted { id, .. } => Some(Object::Job(*id)),
         Event::Batch { .. } | Event::BatchDeleted { .. } | Event::Reset => None,
     }
 }
@@ -389,6 +391,7 @@ fn is_wanted(filter: &FollowEvents, event: &Event) -> bool {
             (EventKind::Worker, None, batch)
         }
         Event::Batch { name, .. } | Event::BatchDeleted { name } => (EventKind::Batch, None, name),
+        Event::Job { batch, .. } | Event::JobDeleted { batch, .. } => (EventKind::Job, None, batch),
         Event::Reset => return true,
     };
     filter.kind.is_none_or(|wanted| wanted == kind)

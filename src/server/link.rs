@@ -109,7 +109,7 @@ pub fn connect(
 #[must_use]
 pub fn on_refusal(refusal: &Refusal) -> Option<NotWelcome> {
     let reason = match refusal {
-        Refusal::Unavailable(_) => return None,
+        Refusal::Unavailable(_) | Refusal::NoRoom(_) => return None,
         Refusal::AlreadyConnected(_) => RefusedLink::AlreadyConnected,
         _ => RefusedLink::Forbidden,
     };
@@ -221,6 +221,13 @@ impl Conversation {
         let (worker, link) = (self.worker, self.link);
         let reply = self.engine.submit(&self.actor, Command::Heartbeat { worker, link, pulse });
         Box::pin(async move { reply.await.map(|_| Down::HeartbeatAck { number, storage: None }) })
+    }
+
+    /// Nothing is answered: the agent says it again after its next hello.
+    pub fn on_evicted(&self, reason: String) {
+        let (worker, link) = (self.worker, Some(self.link));
+        let command = Command::EvictWorker { worker, link, reason };
+        drop(self.engine.submit(&self.actor, command));
     }
 
     pub fn on_reports(&self, number: u64, reports: Vec<Received>) -> Answer {

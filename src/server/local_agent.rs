@@ -6,11 +6,13 @@
 //! agent leaves its commands to their supervisor and ends too.
 
 use std::convert::Infallible;
+use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use tokio::process::{Child, ChildStdin, Command};
 
 /// Time that the agent has to detach from its commands when the server stops.
@@ -25,30 +27,46 @@ const START_AGAIN_AT_MOST: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(super) struct LocalAgent {
     program: PathBuf,
-    server: String,
+    arguments: Vec<OsString>,
     token_file: PathBuf,
-    workdir: PathBuf,
-    concurrency: Option<u32>,
+    open_files: Rlimit,
     child: Child,
     /// Kept apart from the child, whose `wait` would close it.
     leash: Option<ChildStdin>,
 }
 
+/// What the agent is started with.
+#[derive(Debug)]
+pub(super) struct LocalAgentConfig<'a> {
+    /// The server's URL.
+    pub(super) server: String,
+    pub(super) token_file: &'a Path,
+    /// The server's data directory.
+    pub(super) data: &'a Path,
+    /// None: one command for each core.
+    pub(super) concurrency: Option<u32>,
+    /// Further arguments.
+    pub(super) arguments: Vec<String>,
+    /// How many files it may open; this process may have got leave for more.
+    pub(super) open_files: Rlimit,
+}
+
 impl LocalAgent {
     /// Starts an agent that works in `DATA/agent`.
-    pub(super) fn start(
-        url: &str,
-        token_file: &Path,
-        data: &Path,
-        concurrency: Option<u32>,
-    ) -> io::Result<Self> {
+    pub(super) fn start(config: LocalAgentConfig<'_>) -> io::Result<Self> {
         let program = std::env::current_exe()?;
-        let server = url.to_owned();
-        let workdir = std::path::absolute(data.join("agent"))?;
-        let token_file = std::path::absolute(token_file)?;
-        let mut child = spawn(&program, &server, &token_file, &workdir, concurrency)?;
+        let workdir = std::path::absolute(config.data.join("agent"))?;
+        let token_file = std::path::absolute(config.token_file)?;
+        let mut arguments: Vec<OsString> = ["agent", "--server"].map(Into::into).into();
+        arguments.extend([config.server.into(), "--workdir".into(), workdir.into()]);
+        if let Some(concurrency) = config.concurrency {
+            arguments.extend(["--concurrency".into(), concurrency.to_string().into()]);
+        }
+        arguments.extend(config.arguments.into_iter().map(Into::into));
+        let open_files = config.open_files;
+        let mut child = spawn(&program, &arguments, &token_file, open_files)?;
         let leash = child.stdin.take();
-        Ok(Self { program, server, token_file, workdir, concurrency, child, leash })
+        Ok(Self { program, arguments, token_file, open_files, child, leash })
     }
 
     /// Starts the agent again whenever it ends. Never returns.
@@ -74,7 +92,7 @@ impl LocalAgent {
     }
 
     fn start_again(&self) -> io::Result<Child> {
-        spawn(&self.program, &self.server, &self.token_file, &self.workdir, self.concurrency)
+        spawn(&self.program, &self.arguments, &self.token_file, self.open_files)
     }
 
     /// Asks the agent to leave its commands to their supervisor and end.
@@ -92,17 +110,20 @@ impl LocalAgent {
 
 fn spawn(
     program: &Path,
-    server: &str,
+    arguments: &[OsString],
     token_file: &Path,
-    workdir: &Path,
-    concurrency: Option<u32>,
+    open_files: Rlimit,
 ) -> io::Result<Child> {
     let mut command = Command::new(program);
-    command.arg("agent").arg("--server").arg(server).arg("--workdir").arg(workdir);
-    if let Some(concurrency) = concurrency {
-        command.arg("--concurrency").arg(concurrency.to_string());
-    }
-    command.env("SCITQ_TOKEN_FILE", token_file).env_remove("SCITQ_TOKEN");
+    command.args(arguments).env("SCITQ_TOKEN_FILE", token_file).env_remove("SCITQ_TOKEN");
     // A group of its own: Ctrl-C is for the server, which then tells the agent.
-    command.arg("--until-stdin-closes").stdin(Stdio::piped()).process_group(0).spawn()
+    command.arg("--until-stdin-closes").stdin(Stdio::piped()).process_group(0);
+    let child = command.spawn()?;
+    let pid = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+    if pid.is_some() {
+        // Old programs fail with more open files than they were made for. One
+        // that has ended already needs no limit.
+        let _ = prlimit(pid, Resource::Nofile, open_files);
+    }
+    Ok(child)
 }

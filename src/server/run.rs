@@ -1,16 +1,17 @@
 //! A server's life: open everything, answer until told to stop, close in order.
 
 use std::convert::Infallible;
-use std::io::{self, IsTerminal};
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use thiserror::Error;
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 
 use crate::api::event::Event;
 use crate::api::fingerprint::secret_of;
@@ -24,14 +25,18 @@ use super::auth::{Principal, Secret, TokenHash, TokenLife, TokenTable};
 use super::backup::{self, BackupError, Manifest};
 use super::config::{Ready, ServeConfig};
 use super::data_dir::{DataDir, DataDirError, write_private};
+use super::disk::Growth;
 use super::engine::Refusal;
 use super::engine::command::{Command, Reply};
 use super::engine::service::{Audience, Engine};
 use super::events::EventHub;
 use super::failures::Failures;
-use super::http::{App, Samples, Waits, keep_samples};
-use super::local_agent::LocalAgent;
+use super::hiring::settings::SettingsError;
+use super::http::{App, Counts, Samples, Waits, keep_samples};
+use super::local_agent::{LocalAgent, LocalAgentConfig};
 use super::output::{OutputError, OutputSettings, OutputStore};
+use super::signals::Signals;
+use super::start_hiring::{self, reachable};
 use super::store::{self, Origin, Store, StoreError};
 use super::tls::{Tls, TlsError};
 use super::trust::Trust;
@@ -61,6 +66,10 @@ pub enum ServeError {
     Tls(#[from] TlsError),
     #[error("cannot make the first token: {0}")]
     FirstToken(String),
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    #[error("cannot use the folder for hiring in {path}", path = .path.display())]
+    Hiring { path: PathBuf, source: io::Error },
     #[error("cannot start an agent: {0}")]
     Agent(String),
     #[error("the database cannot be trusted any more: {0}")]
@@ -75,8 +84,10 @@ struct Told {
     waits: Arc<Waits>,
     output: OutputStore,
     tokens: Arc<TokenTable>,
+    counts: Arc<Counts>,
     garbage: mpsc::UnboundedSender<Vec<ExecutionId>>,
     fatal: mpsc::UnboundedSender<String>,
+    jobs: Arc<Notify>,
 }
 
 /// Runs a server until SIGTERM or SIGINT.
@@ -84,6 +95,7 @@ struct Told {
 /// # Errors
 /// It cannot start, or its database failed under it.
 pub async fn run(config: ServeConfig) -> Result<(), ServeError> {
+    let open_files = raise_open_files();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let data_dir = Arc::new(DataDir::open(&config.data)?);
     backup::clear_leftovers(&data_dir);
@@ -94,7 +106,7 @@ pub async fn run(config: ServeConfig) -> Result<(), ServeError> {
     let address = listener
         .local_addr()
         .map_err(|source| ServeError::Listen { address: config.listen, source })?;
-    let (app, engine_thread, mut signs) = open(&config, &data_dir, &clock).await?;
+    let (app, engine_thread, mut signs) = open(&config, &data_dir, &clock, address).await?;
     let token_file = first_token(&app, &data_dir).await?;
     // Before anybody can know of this server, and so ask it to stop.
     let mut signals = Signals::new().map_err(ServeError::Signals)?;
@@ -103,14 +115,24 @@ pub async fn run(config: ServeConfig) -> Result<(), ServeError> {
     let mut agent = match config.with_agent {
         None => None,
         Some(concurrency) => Some(
-            LocalAgent::start(&url, &token_file, data_dir.path(), concurrency)
-                .map_err(|error| ServeError::Agent(error.to_string()))?,
+            LocalAgent::start(LocalAgentConfig {
+                server: url.clone(),
+                token_file: &token_file,
+                data: data_dir.path(),
+                concurrency,
+                arguments: config.agent_arguments.clone(),
+                open_files,
+            })
+            .map_err(|error| ServeError::Agent(error.to_string()))?,
         ),
     };
     let serving = tokio::spawn(super::http::serve(listener, Arc::clone(&app)));
+    tokio::spawn(Arc::clone(&app.hiring).run(app.stopping.clone()));
     tokio::spawn(keep_samples(Arc::clone(&app)));
     let noting = tokio::spawn(note_uses_for_ever(Arc::clone(&app)));
     tokio::spawn(super::v1::keep_watch(Arc::clone(&app)));
+    tokio::spawn(super::disk::keep_watch(Arc::clone(&app)));
+    tokio::spawn(super::retention::keep(Arc::clone(&app)));
     if let Some(ready) = config.ready {
         // Nobody may want to know.
         let fingerprint = app.tls.as_ref().and_then(|tls| tls.fingerprint());
@@ -159,45 +181,40 @@ async fn open(
     config: &ServeConfig,
     data_dir: &Arc<DataDir>,
     clock: &Arc<dyn Clock>,
+    address: SocketAddr,
 ) -> Result<(Arc<App>, super::engine::service::EngineThread, Signs), ServeError> {
     let tls = config.tls.as_ref().map(|settings| Tls::open(settings, data_dir)).transpose()?;
     let tls = tls.map(Arc::new);
     let store_error = |source| ServeError::Store { path: data_dir.database(), source };
     let output_error = |source| ServeError::Output { path: data_dir.output(), source };
     let id = random_store_id().map_err(|error| ServeError::FirstToken(error.to_string()))?;
+    let toml = start_hiring::load_settings(config.settings.as_deref(), data_dir.path())?;
     let (store, writer) = Store::open(&data_dir.database(), &id).map_err(store_error)?;
     if config.restore.is_some() {
         look_at_restored(&data_dir.database()).map_err(store_error)?;
     }
-    if store.origin() == Origin::Copy {
-        tracing::warn!(
-            "the data directory is a copy: nothing is given out until its workers have said what \
-             they run, or are offline"
-        );
-    }
+    say_where_from(store.origin());
     let store = Arc::new(store);
     let output = OutputStore::open(&data_dir.output(), OutputSettings::new(OUTPUT_LIMIT))
         .map_err(output_error)?
         .with_clock(Arc::clone(clock));
-    let tokens = Arc::new(TokenTable::default());
-    for (id, row) in store.readers.list_tokens().await.map_err(store_error)? {
-        let principal =
-            Principal { token: Some(id), name: row.name, role: row.role, worker: row.worker };
-        let life = TokenLife { expires_at: row.expires_at, last_used_at: row.last_used_at };
-        tokens.insert_with(TokenHash(row.hash), principal, life);
-    }
+    let tokens = Arc::new(load_tokens(&store).await.map_err(store_error)?);
     let started_at = clock.now().wall;
     let (garbage, garbage_signs) = mpsc::unbounded_channel();
     let (fatal, fatal_signs) = mpsc::unbounded_channel();
     let (stop, stopping) = watch::channel(false);
+    let wake = Arc::new(Notify::new());
     let (events, waits) = (Arc::new(EventHub::new(started_at)), Arc::new(Waits::default()));
+    let counts = Arc::new(Counts::default());
     let told = Told {
         events: Arc::clone(&events),
         waits: Arc::clone(&waits),
         output: output.clone(),
         tokens: Arc::clone(&tokens),
+        counts: Arc::clone(&counts),
         garbage: garbage.clone(),
         fatal,
+        jobs: Arc::clone(&wake),
     };
     let policy = config.policy.clone();
     let (engine, thread) = Engine::start(
@@ -208,19 +225,28 @@ async fn open(
         policy.clone(),
     )
     .map_err(store_error)?;
-    let left = store.readers.list_garbage().await.map_err(store_error)?;
-    if !left.is_empty() {
-        // The receiver is in our hands.
-        let _ = garbage.send(left);
-    }
+    tell_garbage(&store, &garbage).await.map_err(store_error)?;
+    let folder = data_dir.path().join("hiring");
+    let place = start_hiring::Place {
+        address: reachable(address),
+        fingerprint: tls.as_ref().and_then(|tls| tls.fingerprint()),
+        clock: Arc::clone(clock),
+        wake,
+        folder,
+    };
+    let hiring = start_hiring::open(&engine, &store, &tokens, place, toml).await?;
     let app = Arc::new(App {
         engine,
+        hiring: Arc::new(hiring),
         store,
         output,
         events,
         waits,
         tokens,
         failures: Failures::new(config.wrong_tokens),
+        retention: config.retention,
+        growth: Growth::default(),
+        counts,
         tls,
         plain_tokens: config.plain_tokens,
         backup_turn: Arc::default(),
@@ -235,6 +261,49 @@ async fn open(
         next_link: AtomicU64::new(1),
     });
     Ok((app, thread, Signs { stop, fatal: fatal_signs, garbage: garbage_signs }))
+}
+
+/// Tells whose output was to be thrown away when the server ended.
+async fn tell_garbage(
+    store: &Store,
+    garbage: &mpsc::UnboundedSender<Vec<ExecutionId>>,
+) -> Result<(), StoreError> {
+    let left = store.readers.list_garbage().await?;
+    if !left.is_empty() {
+        // The receiver is in the caller's hands.
+        let _ = garbage.send(left);
+    }
+    Ok(())
+}
+
+fn say_where_from(origin: Origin) {
+    if origin == Origin::Copy {
+        tracing::warn!(
+            "the data directory is a copy: nothing is given out until its workers have said what \
+             they run, or are offline"
+        );
+    }
+}
+
+async fn load_tokens(store: &Store) -> Result<TokenTable, StoreError> {
+    let tokens = TokenTable::default();
+    for (id, row) in store.readers.list_tokens().await? {
+        let principal =
+            Principal { token: Some(id), name: row.name, role: row.role, worker: row.worker };
+        let life = TokenLife { expires_at: row.expires_at, last_used_at: row.last_used_at };
+        tokens.insert_with(TokenHash(row.hash), principal, life);
+    }
+    Ok(tokens)
+}
+
+/// Gets leave to open as many files as the system allows, so that many
+/// connections can be open; answers what it was before.
+fn raise_open_files() -> Rlimit {
+    let before = getrlimit(Resource::Nofile);
+    let most = Rlimit { current: before.maximum, maximum: before.maximum };
+    // Without leave there are fewer connections.
+    let _ = setrlimit(Resource::Nofile, most);
+    before
 }
 
 async fn note_uses_for_ever(app: Arc<App>) {
@@ -352,18 +421,6 @@ fn reload(app: &App) {
     }
 }
 
-/// The address under which this machine reaches a listener.
-fn reachable(address: SocketAddr) -> SocketAddr {
-    let mut address = address;
-    if address.ip().is_unspecified() {
-        address.set_ip(match address {
-            SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
-            SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
-        });
-    }
-    address
-}
-
 /// Deletes the output of deleted tasks. Never returns while the server runs.
 async fn collect_garbage(
     app: &App,
@@ -393,46 +450,9 @@ fn random_store_id() -> Result<StoreId, getrandom::Error> {
     Ok(StoreId(format!("{:032x}", u128::from_be_bytes(bytes))))
 }
 
-/// SIGTERM, SIGINT and SIGHUP.
-struct Signals {
-    hang_up: tokio::signal::unix::Signal,
-    /// Whether a hang-up means that the terminal on which the server was
-    /// started is gone.
-    on_terminal: bool,
-    terminate: tokio::signal::unix::Signal,
-    interrupt: tokio::signal::unix::Signal,
-}
-
-impl Signals {
-    fn new() -> io::Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
-        Ok(Self {
-            hang_up: signal(SignalKind::hangup())?,
-            on_terminal: io::stdin().is_terminal(),
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
-    }
-
-    /// Resolves when the server shall stop.
-    async fn recv(&mut self, reload: impl Fn()) {
-        loop {
-            tokio::select! {
-                _ = self.terminate.recv() => return,
-                _ = self.interrupt.recv() => return,
-                _ = self.hang_up.recv() => {
-                    if self.on_terminal {
-                        return;
-                    }
-                    reload();
-                }
-            }
-        }
-    }
-}
-
 impl Audience for Told {
     fn publish(&self, events: Vec<Event>) {
+        self.counts.note_events(&events);
         self.events.publish(events);
     }
 
@@ -450,6 +470,10 @@ impl Audience for Told {
         for token in tokens {
             self.tokens.remove(*token);
         }
+    }
+
+    fn jobs_changed(&self) {
+        self.jobs.notify_one();
     }
 
     fn output_garbage(&self, executions: Vec<ExecutionId>) {

@@ -7,13 +7,14 @@ use std::path::PathBuf;
 use crate::api::ClientError;
 use crate::api::batch::{BatchList, DeleteBatch, WithTasks};
 use crate::api::event::{Event, FollowEvents};
+use crate::api::hiring::{DeployWorkers, FlavorList, JobList, JobLog, RecruiterList};
 use crate::api::server::ServerStatus;
 use crate::api::task::{Dependents, EditEnded, EditRunning, TaskDetail, TaskView};
 use crate::api::worker::{Clean, UpdateWorker, WorkerList};
 use crate::domain::execution::Stream;
 use crate::domain::signal::Signal;
 use crate::domain::task::{TaskSpec, TaskState};
-use crate::domain::{BatchName, ExecutionId, TaskId, Timestamp, WorkerId};
+use crate::domain::{BatchName, ExecutionId, JobId, TaskId, Timestamp, WorkerId};
 
 use super::keymap::Key;
 use super::query::TaskQuery;
@@ -112,6 +113,14 @@ pub enum Fetch {
     /// How many tasks had their latest execution on each of these workers.
     Latest {
         workers: Vec<WorkerId>,
+    },
+    Jobs,
+    Recruiters,
+    Flavors,
+    /// A job's log from that byte on.
+    JobLog {
+        job: JobId,
+        offset: u64,
     },
     /// The files at the address where a task put its outputs.
     Files {
@@ -215,6 +224,10 @@ pub enum Change {
     CleanWorkers(Vec<WorkerId>, Clean),
     RestartWorkers(Vec<WorkerId>),
     Batches(Vec<BatchName>, BatchVerb),
+    Deploy(DeployWorkers),
+    CancelJobs(Vec<JobId>),
+    RetryJobs(Vec<JobId>),
+    DeleteJobs(Vec<JobId>),
 }
 
 /// What came back.
@@ -249,6 +262,14 @@ pub enum Reply {
     },
     Failures(Result<Vec<(TaskView, String)>, ClientError>),
     Latest(Result<BTreeMap<WorkerId, (u64, u64)>, ClientError>),
+    Jobs(Result<JobList, ClientError>),
+    Recruiters(Result<RecruiterList, ClientError>),
+    Flavors(Result<FlavorList, ClientError>),
+    JobLog {
+        job: JobId,
+        offset: u64,
+        result: Result<JobLog, ClientError>,
+    },
     Files {
         task: TaskId,
         result: Result<OutputFiles, String>,

@@ -11,14 +11,16 @@ use serde_json::json;
 use super::config::{Config, Memory};
 use super::effect::{Action, Effect};
 use super::keymap::{Key, Keymap};
-use super::state::{Access, Flavor, Setup, State};
+use super::state::{Access, Setup, State};
 use super::theme::Theme;
 use super::update::update;
 use super::view;
 use crate::api::batch::BatchView;
+use crate::api::hiring::{FlavorView, JobView, RecruiterView};
 use crate::api::task::TaskView;
 use crate::api::worker::WorkerView;
 use crate::domain::Timestamp;
+use crate::domain::flavor::{Flavor, ProviderName, RegionName};
 use crate::domain::time::{Monotonic, Now};
 
 /// 2026-11-25 12:00:00 UTC.
@@ -102,27 +104,61 @@ pub fn batch(name: &str, counts: &[(&str, u64)]) -> BatchView {
 }
 
 /// What two providers would have.
-pub fn flavors() -> Vec<Flavor> {
-    let flavor = |name: &str, provider: &str, region: &str, cpu: u32, cost: f64| Flavor {
-        name: name.to_owned(),
-        provider: provider.to_owned(),
-        region: region.to_owned(),
-        cpu,
-        ram: f64::from(cpu) * 3.75,
-        disk: 100.0,
-        cost,
-        available: Some(20),
-        ..Flavor::default()
+pub fn flavors() -> Vec<FlavorView> {
+    let flavor = |name: &str, provider: &str, region: &str, cpu: u32, cost: f64| {
+        let (provider, region) = (ProviderName::new(provider), RegionName::new(region));
+        let mut flavor = Flavor::new(name, &provider, &region, cpu);
+        flavor.ram = Some(f64::from(cpu) * 3.75);
+        flavor.disk = Some(50.0);
+        flavor.cost = Some(cost);
+        flavor.currency = "EUR".to_owned();
+        flavor.eviction = Some(0.0);
+        FlavorView { flavor, available: Some(12) }
     };
     let mut flavors = vec![
-        flavor("Standard_D8", "azure", "swedencentral", 8, 0.41),
-        flavor("b2-30", "ovh", "GRA11", 8, 0.35),
         flavor("b2-7", "ovh", "GRA11", 2, 0.09),
         flavor("b2-7", "ovh", "UK1", 2, 0.1),
+        flavor("b2-30", "ovh", "GRA11", 8, 0.35),
+        flavor("Standard_D8", "azure", "swedencentral", 8, 0.41),
     ];
-    flavors[0].tags = "S".to_owned();
-    flavors[0].eviction = 5.0;
+    flavors[3].flavor.tags = "S".to_owned();
+    flavors[3].flavor.eviction = Some(5.0);
     flavors
+}
+
+/// Jobs in all states.
+pub fn jobs() -> Vec<JobView> {
+    let job = |id: u64, action: &str, state: &str| {
+        json!({
+            "id": id, "action": action, "state": state, "worker": id, "batch": "test",
+            "target": format!("lab-node{id}"), "provider": "ovh", "region": "GRA11",
+            "flavor": "b2-7", "tries_left": 3, "created_by": "admin",
+            "created_at": "2026-11-25T11:55:00Z", "since": "2026-11-25T11:58:00Z",
+        })
+    };
+    let mut jobs = vec![
+        job(1, "deploy", "succeeded"),
+        job(2, "create", "failed"),
+        job(3, "deploy", "running"),
+        job(4, "destroy", "pending"),
+    ];
+    jobs[1]["reason"] = json!("quota of 8 cores is used up");
+    jobs[2]["progress"] = json!(45);
+    jobs[2]["line"] = json!("waiting for the agent to call");
+    serde_json::from_value(json!(jobs)).unwrap()
+}
+
+/// A recruiter that hires and one that only takes over.
+pub fn recruiters() -> Vec<RecruiterView> {
+    serde_json::from_value(json!([
+        {"batch": "test", "rank": 1, "flavor": "auto:cpu>=8", "provider": "auto",
+         "region": "auto", "concurrency": {"workers": 4}, "prefetch": 1,
+         "tasks_per_worker": 4, "maximum_workers": 20, "workers": 3},
+        {"batch": "test", "rank": 2, "flavor": "b2-7",
+         "concurrency": {"per_task": {"cpu": 2, "memory": 4.0}}, "prefetch": 0,
+         "tasks_per_worker": 1, "workers": 3}
+    ]))
+    .unwrap()
 }
 
 /// Types keys as the configuration names them, with spaces between.

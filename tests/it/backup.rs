@@ -127,3 +127,59 @@ fn a_broken_rule_is_found_and_named() {
     assert_eq!((ran.code(), ran.text().starts_with("D9: ")), (1, true), "{ran}");
     check(server.world(), &server.path().join("nowhere")).refused(78, "no database");
 }
+
+#[test]
+fn an_old_backup_restored_under_running_tasks_ends_none_and_doubles_none() {
+    let mut server = Server::start();
+    server.agent(AgentOptions { concurrency: 4, ..AgentOptions::default() });
+    let go = server.path().join("go");
+    let script = |server: &Server, name: &str| {
+        let log = server.path().join(name);
+        let (log, go) = (log.display(), go.display());
+        format!("echo x >>{log}; until [ -e {go} ]; do sleep 0.05; done; echo {name}")
+    };
+    let begun = |server: &Server, name: &str| {
+        fs::read_to_string(server.path().join(name)).unwrap_or_default()
+    };
+    let old = server.launch(&["--retry", "0", "--shell", "--", &script(&server, "old")]);
+    server.wait_for(&old, &["running"]);
+    server.scitq(&["manage", "batch", "pause", "Default"]).ok();
+    let new = server.launch(&["--retry", "0", "--shell", "--", &script(&server, "new")]);
+    let backup = back_up(&server, "backup.tar");
+    // What the backup knows nothing of: one that was pending then runs, and one more is queued.
+    server.scitq(&["manage", "batch", "go", "Default"]).ok();
+    server.wait_for(&new, &["running"]);
+    let lost = server.launch(&["--", "true"]);
+    server.wait_for(&lost, &["succeeded"]);
+    let epoch = |server: &Server| {
+        let status = server.scitq(&["manage", "server", "status", "--json"]).ok().json();
+        status["epoch"].as_u64().unwrap()
+    };
+    let before = epoch(&server);
+    server.kill9();
+    fs::remove_dir_all(server.data()).unwrap();
+    server.set_options(&["--restore", backup.to_str().unwrap()]);
+    server.restart();
+    assert!(epoch(&server) > before);
+    until("the agent to have told what it runs", || {
+        let shown = server.scitq(&["manage", "worker", "show", "worker", "--json"]).ok().json();
+        (shown["seen"] == "online" && shown["orphans"].as_array()?.len() == 1).then_some(())
+    });
+    server.scitq(&["manage", "batch", "go", "Default"]).ok();
+    assert_eq!(server.task(&old)["state"], "running");
+    server.scitq(&["manage", "task", "show", &lost]).refused(1, "does not exist");
+    // Others are given out, and these two are not given out twice.
+    let other = server.launch(&["--", "true"]);
+    server.wait_for(&other, &["succeeded"]);
+    assert_eq!(server.task(&new)["state"], "pending");
+    server.scitq(&["manage", "worker", "adopt-orphans", "worker"]).ok();
+    server.wait_for(&new, &["running"]);
+    fs::write(&go, "").unwrap();
+    for (id, name) in [(&old, "old"), (&new, "new")] {
+        let ended = server.wait_for(id, &["succeeded", "failed"]);
+        assert_eq!((&ended["state"], &ended["attempts"]), (&"succeeded".into(), &1.into()));
+        assert_eq!(server.stdout(id), format!("{name}\n").as_bytes());
+        assert_eq!(begun(&server, name), "x\n", "the command of {name} ran twice");
+    }
+    check(server.world(), &server.data()).ok();
+}

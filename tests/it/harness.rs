@@ -95,7 +95,8 @@ impl Server {
         Self::start_in_at(world, "127.0.0.1:0", options, env)
     }
 
-    fn start_in_at(
+    /// With all that can be chosen.
+    pub fn start_in_at(
         world: World,
         address: &str,
         options: &[&str],
@@ -286,6 +287,22 @@ impl Server {
     /// Ends the server as a service manager does.
     pub fn stop(&mut self) -> ExitStatus {
         terminate(self.process.take().expect("the server runs"))
+    }
+
+    /// Sends a signal to the server, and to nothing else.
+    pub fn signal(&self, signal: Signal) {
+        let process = self.process.as_ref().expect("the server runs");
+        kill_process(Pid::from_child(process), signal).unwrap();
+    }
+
+    /// The process of the server, for a look at what the system knows of it.
+    pub fn pid(&self) -> u32 {
+        self.process.as_ref().expect("the server runs").id()
+    }
+
+    /// Changes the options with which the server is started the next time.
+    pub fn set_options(&mut self, options: &[&str]) {
+        self.serve_options = options.iter().map(ToString::to_string).collect();
     }
 
     /// Starts the server again, on the same data and port.

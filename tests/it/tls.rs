@@ -215,6 +215,17 @@ fn a_token_in_plain_is_taken_from_this_machine_only() {
     list(network.worker(), &insecure, Some(&token)).ok();
     let (trusting, _) = serve("trusting", &["--trust", netns::WORKER_IP]);
     list(network.worker(), &trusting, None).ok();
+    // As do clients of the original, which know neither tokens nor TLS.
+    let legacy = |namespace: &str| {
+        let mut command = Network::command(&world, namespace, "curl");
+        command.args(["-s", "-m", "20", "-o", "/dev/null", "-w", "%{http_code}"]);
+        command.arg(format!("{trusting}/tasks/"));
+        Ran::of(command).ok().text().to_owned()
+    };
+    assert_eq!(
+        (legacy(network.worker()).as_str(), legacy(network.head()).as_str()),
+        ("200", "401")
+    );
     let (encrypted, token) = serve("encrypted", &["--tls", "self"]);
     list(network.worker(), &encrypted, Some(&token)).ok();
     let bare = encrypted.trim_start_matches("https://");

@@ -324,18 +324,18 @@ fn the_terminal_is_given_back_whatever_happens() {
     }
     // Ctrl-Z gives it back as well, and takes it again afterwards.
     let mut tui = open(&server, &["--screen", "jobs"]);
-    tui.wait_for("no provider configured");
+    tui.wait_for("no jobs");
     let pid = scitq("--screen jobs");
     tui.type_keys("\x1a");
     until("it to be stopped", || is_stopped(pid).then_some(()));
     until("the terminal to be given back", || tui.is_restored().then_some(()));
     kill_process(pid, Signal::CONT).unwrap();
     until("the terminal to be taken again", || tui.is_taken().then_some(()));
-    tui.wait_for("no provider configured");
+    tui.wait_for("no jobs");
     tui.resize(10, 3);
     tui.wait_for("too small");
     tui.resize(100, 24);
-    tui.wait_for("no provider configured");
+    tui.wait_for("no jobs");
     tui.type_keys("q");
     assert!(tui.wait().success());
 }

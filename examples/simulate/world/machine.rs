@@ -162,7 +162,8 @@ impl World {
             }
             Effect::Redial { link } => self.redial(agent, link),
             Effect::RememberStore(store, epoch) => self.agents[agent].store = Some((store, epoch)),
-            Effect::RememberToken(_) | Effect::Clean(_) => {}
+            // No machine is taken away in these lives.
+            Effect::SendEvicted { .. } | Effect::RememberToken(_) | Effect::Clean(_) => {}
             // The hands and the desk keep these.
             Effect::Journal(_)
             | Effect::FollowNewOutput { .. }

@@ -147,8 +147,8 @@ impl World {
                 Goes::On
             }
             Ok(Up::Reports { number, reports }) => self.on_reports(connection, number, reports),
-            // Simulated agents have no data to take over.
-            Ok(Up::Hello(_) | Up::FindCached { .. }) | Err(_) => {
+            // Simulated agents have no data to take over, and no machine is taken away.
+            Ok(Up::Hello(_) | Up::FindCached { .. } | Up::Evicted { .. }) | Err(_) => {
                 self.breaks(format!("a frame that the server does not understand: {text}"));
                 Goes::Ends
             }

@@ -148,6 +148,9 @@ impl Carrier for Hands {
             Effect::SendHeartbeat { link, number, phases, standing } => {
                 self.send_heartbeat(link, number, phases, standing);
             }
+            Effect::SendEvicted { link, reason } => {
+                self.send(ToLink::Frame { link, frame: Up::Evicted { reason } });
+            }
             Effect::Redial { link } => self.send(ToLink::Redial { link }),
             Effect::RememberStore(store, epoch) => {
                 if let Err(error) = files::write_store(&self.workdir, &store, epoch) {

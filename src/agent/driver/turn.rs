@@ -76,6 +76,10 @@ impl Driver {
                         tracing::info!("draining: leaving after the last execution");
                         events.push(Event::Drain);
                     }
+                    Some(Stop::Evict(reason)) => {
+                        tracing::warn!(%reason, "the machine is taken away: giving all back");
+                        events.push(Event::Evict { reason });
+                    }
                     Some(Stop::Detach) | None => {
                         self.leave(None).await;
                         return Ok(Departure::Left);

@@ -119,7 +119,7 @@ impl AgentState {
             Upload::Done
         };
         let ended_at = end.ended_at;
-        let outcome = classify(&held.order, held.stop, end);
+        let outcome = self.with_eviction(held.stop, classify(&held.order, held.stop, end));
         self.end(turn, id, Ending { outcome, ended_at, upload, upload_until: None, output: None });
     }
 

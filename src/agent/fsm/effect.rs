@@ -78,6 +78,11 @@ pub enum Effect {
         phases: Vec<(ExecutionId, Phase)>,
         standing: Standing,
     },
+    /// Tell that the provider takes the machine away.
+    SendEvicted {
+        link: u64,
+        reason: String,
+    },
     /// Close the link and dial again at once.
     Redial {
         link: u64,

@@ -73,6 +73,11 @@ pub enum Event {
     Tick,
     /// A person on this machine wants the agent to leave after its last execution.
     Drain,
+    /// The provider takes the machine away soon.
+    Evict {
+        /// How the agent knows, in words for people.
+        reason: String,
+    },
 }
 
 /// What the supervisor knows of a command.

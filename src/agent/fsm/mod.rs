@@ -21,6 +21,7 @@ mod control;
 mod edits;
 mod effect;
 mod event;
+mod eviction;
 mod execution;
 mod lease;
 mod orders;
@@ -42,7 +43,7 @@ pub use event::{
 };
 pub use execution::{Order, StopReason};
 pub use record::Record;
-pub use state::{AgentState, Limits};
+pub use state::{AgentState, Limits, UnaskedTerm};
 
 #[cfg(test)]
 mod tests;

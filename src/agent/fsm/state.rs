@@ -27,6 +27,18 @@ pub struct Limits {
     pub stop_grace: Duration,
     /// Time between asking a command to stand still and making it.
     pub suspend_grace: Duration,
+    pub unasked_term: UnaskedTerm,
+}
+
+/// What it means that a command ended by a SIGTERM which the agent did not send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum UnaskedTerm {
+    /// The command, or a person on the machine, has sent it.
+    #[default]
+    TasksOwn,
+    /// A batch system sends it to all processes of a job that it ends, so it may
+    /// reach a command before the agent knows.
+    EndOfJob,
 }
 
 impl Default for Limits {
@@ -35,6 +47,7 @@ impl Default for Limits {
             upload_patience: Duration::from_hours(24),
             stop_grace: Duration::from_secs(10),
             suspend_grace: Duration::from_secs(1),
+            unasked_term: UnaskedTerm::default(),
         }
     }
 }
@@ -60,6 +73,8 @@ pub struct AgentState {
     pub(super) wanted: WantedState,
     /// A person on this machine wants the agent to leave.
     pub(super) draining: bool,
+    /// Why the provider takes the machine away, once it is known that it does.
+    pub(super) evicted: Option<String>,
     pub(super) leaving: bool,
     pub(super) supervisor_is_up: bool,
     pub(super) link: Link,
@@ -121,6 +136,7 @@ impl AgentState {
             settings,
             wanted: WantedState::Running,
             draining: false,
+            evicted: None,
             leaving: false,
             supervisor_is_up: false,
             link: Link::Down,
@@ -204,6 +220,7 @@ impl AgentState {
                 self.draining = true;
                 self.on_heartbeat_due(turn);
             }
+            Event::Evict { reason } => self.on_evict(turn, reason),
         }
     }
 

@@ -88,6 +88,7 @@ impl AgentState {
         }
         self.expect_confirmation(turn);
         self.tell_orphans(turn);
+        self.tell_eviction(turn);
     }
 
     /// The time to loss was changed. The server waits for the word that the

@@ -58,6 +58,7 @@ pub struct Session {
     pub ends: BTreeMap<u64, (Outcome, OutputSizes)>,
     pub heartbeats: u64,
     pub last_heartbeat: Option<Heartbeat>,
+    pub evicted: Option<String>,
 }
 
 impl Bench {
@@ -108,6 +109,7 @@ impl Bench {
             bandwidth: None,
             max_used_percent: 100.0,
             upload_patience: Duration::from_mins(1),
+            notice: None,
             cgroup: None,
             program: self.program.clone(),
         }
@@ -163,6 +165,7 @@ impl Bench {
             ends: BTreeMap::new(),
             heartbeats: 0,
             last_heartbeat: None,
+            evicted: None,
         }
     }
 
@@ -370,6 +373,7 @@ impl Session {
                 self.answer(Down::HeartbeatAck { number: heartbeat.number, storage: None }).await;
                 self.last_heartbeat = Some(*heartbeat);
             }
+            Up::Evicted { reason } => self.evicted = Some(reason),
             Up::Reports { number, reports } => {
                 for report in &reports {
                     if let ReportEvent::Finished { outcome, output, .. } = &report.event {

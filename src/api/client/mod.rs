@@ -10,6 +10,7 @@ mod address;
 mod backup;
 mod error;
 mod events;
+mod hiring;
 mod routes;
 #[cfg(test)]
 pub(crate) mod testing;

@@ -44,7 +44,7 @@ const TOKENS: &str = "/api/v2/tokens";
 /// twice, however often its request had to be sent.
 #[derive(Debug, Clone)]
 pub struct Client {
-    transport: Transport,
+    pub(super) transport: Transport,
 }
 
 /// A piece of one output stream.
@@ -335,7 +335,7 @@ impl Client {
         self.transport.json(self.transport.get(path).query(query)).await
     }
 
-    async fn post<T: DeserializeOwned>(
+    pub(super) async fn post<T: DeserializeOwned>(
         &self,
         path: &str,
         body: &impl Serialize,
@@ -344,12 +344,16 @@ impl Client {
     }
 
     /// A change whose answer has no body.
-    async fn post_quietly(&self, path: &str, body: &impl Serialize) -> Result<(), ClientError> {
+    pub(super) async fn post_quietly(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<(), ClientError> {
         let request = self.transport.change(Method::POST, path)?.json(body);
         self.transport.send(request).await.map(|_| ())
     }
 
-    async fn delete(&self, path: &str) -> Result<(), ClientError> {
+    pub(super) async fn delete(&self, path: &str) -> Result<(), ClientError> {
         self.transport.send(self.transport.change(Method::DELETE, path)?).await.map(|_| ())
     }
 
@@ -367,12 +371,12 @@ impl Client {
 }
 
 /// The path of a batch, whose name may have any characters in it.
-fn batch_path(name: &BatchName, verb: &str) -> String {
+pub(super) fn batch_path(name: &BatchName, verb: &str) -> String {
     let name = utf8_percent_encode(name.as_str(), NON_ALPHANUMERIC);
     format!("{BATCHES}/{name}{verb}")
 }
 
 /// Leaves the server the time that the request asks it to wait.
-fn patient(request: RequestBuilder, wait_seconds: u32) -> RequestBuilder {
+pub(super) fn patient(request: RequestBuilder, wait_seconds: u32) -> RequestBuilder {
     request.timeout(ANSWER_LIMIT + Duration::from_secs(wait_seconds.into()))
 }

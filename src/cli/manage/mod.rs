@@ -6,8 +6,12 @@ mod config;
 mod debug;
 mod execution;
 mod file;
+mod flavor;
 mod import;
+mod job;
 mod options;
+mod provider;
+mod recruiter;
 mod select;
 mod server;
 pub mod states;
@@ -47,6 +51,10 @@ enum ObjectOfServer {
     Worker(worker::WorkerArgs),
     Batch(batch::BatchArgs),
     Execution(execution::ExecutionArgs),
+    Recruiter(recruiter::RecruiterArgs),
+    Flavor(flavor::FlavorArgs),
+    Provider(provider::ProviderArgs),
+    Job(job::JobArgs),
     Token(token::TokenArgs),
     Debug(debug::DebugArgs),
 }
@@ -65,6 +73,10 @@ pub async fn cmd_manage(global: &GlobalArgs, args: ManageArgs) -> Result<u8, Cli
         ObjectOfServer::Worker(args) => worker::cmd_worker(&session, args).await?,
         ObjectOfServer::Batch(args) => batch::cmd_batch(&session, args).await?,
         ObjectOfServer::Execution(args) => execution::cmd_execution(&session, args).await?,
+        ObjectOfServer::Recruiter(args) => recruiter::cmd_recruiter(&session, args).await?,
+        ObjectOfServer::Flavor(args) => flavor::cmd_flavor(&session, args).await?,
+        ObjectOfServer::Provider(args) => provider::cmd_provider(&session, args).await?,
+        ObjectOfServer::Job(args) => job::cmd_job(&session, args).await?,
         ObjectOfServer::Debug(args) => code = debug::cmd_debug(global, &session, args).await?,
         ObjectOfServer::Token(args) => token::cmd_token(&session, args).await?,
     }

@@ -20,15 +20,19 @@ impl State {
         audit(context, "batch.update", format!("{name} {detail}"));
         let id = self.batch_of(context, name);
         if let Some(batch) = self.batches.get_mut(&id) {
-            let UpdateBatch { defaults, lost_after, output_limit } = update;
+            let UpdateBatch { defaults, lost_after, output_limit, maximum_workers, maximum_cost } =
+                update;
             let settings = &mut batch.settings;
             settings.defaults = defaults.unwrap_or_else(|| std::mem::take(&mut settings.defaults));
             settings.lost_after = changed(settings.lost_after, lost_after);
             settings.output_limit = changed(settings.output_limit, output_limit);
+            settings.maximum_workers = changed(settings.maximum_workers, maximum_workers);
+            settings.maximum_cost = changed(settings.maximum_cost, maximum_cost);
             let event = Event::Batch { name: name.clone(), pause: batch.pause };
             context.effects.push(Effect::Publish(event));
         }
         context.changes.touched_batches.insert(id);
+        self.hiring.ask(id);
         self.tell_workers_of(context, id);
         Reply::Batch(name.clone())
     }

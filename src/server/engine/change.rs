@@ -17,10 +17,13 @@ use crate::domain::demand::Demand;
 use crate::domain::execution::{
     ExecutionState, Failure, FailureClass, Keepsake, Outcome, OutputSizes,
 };
+use crate::domain::hire::Hire;
+use crate::domain::recruiter::Recruiter;
 use crate::domain::task::{Hold, TaskState};
 use crate::domain::worker::{Machine, WantedState, WorkerSettings};
-use crate::domain::{BatchId, BatchName, ExecutionId, TaskId, Timestamp, TokenId, WorkerId};
+use crate::domain::{BatchId, BatchName, ExecutionId, JobId, TaskId, Timestamp, TokenId, WorkerId};
 
+use super::hiring::JobRow;
 use super::runtimes::Runtimes;
 use super::state::{Counters, Requirement};
 
@@ -148,10 +151,12 @@ pub struct BatchRow {
     pub pause: BatchPause,
     pub settings: BatchSettings,
     pub runtimes: Runtimes,
+    /// What hired machines that are gone have cost, by currency.
+    pub spent: BTreeMap<String, f64>,
 }
 
 /// A worker as the database keeps it; its live figures stay in memory.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct WorkerRow {
     pub name: Arc<str>,
     pub machine: Machine,
@@ -164,6 +169,8 @@ pub struct WorkerRow {
     pub failed: u64,
     pub registered_at: Timestamp,
     pub created_by: Arc<str>,
+    /// Its machine, where that was hired.
+    pub hire: Option<Box<Hire>>,
 }
 
 /// A token as the database keeps it: only the hash of its secret.
@@ -173,6 +180,8 @@ pub struct TokenRow {
     pub role: Role,
     pub worker: Option<WorkerId>,
     pub hash: [u8; 32],
+    /// Until when a hired machine may join with it, once.
+    pub join_until: Option<Timestamp>,
     pub created_at: Timestamp,
     pub created_by: Arc<str>,
     /// None: never.
@@ -206,6 +215,7 @@ pub struct NextIds {
     pub worker: WorkerId,
     pub batch: BatchId,
     pub token: TokenId,
+    pub job: JobId,
 }
 
 /// All that one commit writes.
@@ -229,6 +239,10 @@ pub struct ChangeSet {
     pub workers: FxHashMap<WorkerId, Option<WorkerRow>>,
     /// None: the token is revoked.
     pub tokens: FxHashMap<TokenId, Option<TokenRow>>,
+    /// None: the job is forgotten.
+    pub jobs: FxHashMap<JobId, Option<JobRow>>,
+    /// None: the recruiter is gone.
+    pub recruiters: FxHashMap<(BatchId, u32), Option<Recruiter>>,
     /// Tokens that were used since they were last written, and when.
     pub used_tokens: FxHashMap<TokenId, Timestamp>,
     pub audit: Vec<AuditRow>,
@@ -259,6 +273,8 @@ impl ChangeSet {
             && self.purged_batches.is_empty()
             && self.workers.is_empty()
             && self.tokens.is_empty()
+            && self.jobs.is_empty()
+            && self.recruiters.is_empty()
             && self.used_tokens.is_empty()
             && self.audit.is_empty()
             && self.replies.is_empty()

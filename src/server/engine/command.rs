@@ -17,12 +17,16 @@ use crate::domain::demand::Demand;
 use crate::domain::execution::{
     Failure, Keepsake, OutputSizes, Phase, Suspension, TransferProgress,
 };
+use crate::domain::job::JobState;
 use crate::domain::signal::Signal;
 use crate::domain::task::{Hold, TaskState};
 use crate::domain::worker::{Machine, WantedState, WorkerSettings, WorkerStats};
-use crate::domain::{BatchName, Epoch, ExecutionId, StoreId, TaskId, Timestamp, TokenId, WorkerId};
+use crate::domain::{
+    BatchName, Epoch, ExecutionId, JobId, StoreId, TaskId, Timestamp, TokenId, WorkerId,
+};
 
 use super::change::ExecutionRow;
+use super::hiring::HiringCommand;
 use super::state::{LinkId, Requirement};
 
 /// Everything that can happen.
@@ -142,6 +146,13 @@ pub enum Command {
         link: LinkId,
         reports: Vec<Received>,
     },
+    /// Its provider takes the worker away: what it holds goes to others at once.
+    EvictWorker {
+        worker: WorkerId,
+        /// The link over which its agent says so; none: the provider does.
+        link: Option<LinkId>,
+        reason: String,
+    },
     /// These run for longer than they may, and their workers are silent; with
     /// the limits, in seconds.
     TimeOut(Vec<(ExecutionId, u32)>),
@@ -178,6 +189,8 @@ pub enum Command {
         task: TaskId,
         worker: WorkerId,
     },
+    /// About machines that are hired.
+    Hiring(HiringCommand),
     /// Time has passed.
     Tick,
 }
@@ -299,6 +312,12 @@ pub enum Reply {
     Orphans(HandledOrphans),
     Worker(WorkerId),
     Token(TokenId),
+    /// Workers that were hired, with the jobs that fetch their machines.
+    Hired {
+        workers: Vec<WorkerId>,
+        jobs: Vec<JobId>,
+    },
+    Jobs(Vec<JobId>),
     #[serde(skip)]
     Connected(Box<Connected>),
     #[serde(skip)]
@@ -363,6 +382,18 @@ pub enum Refusal {
     OtherWorker { bound: WorkerId, name: Arc<str> },
     #[error("another live agent speaks for worker `{0}`")]
     AlreadyConnected(Arc<str>),
+    #[error("{message}")]
+    NoMachine { message: Arc<str>, hint: Arc<str> },
+    #[error("job {0} does not exist")]
+    NoJob(JobId),
+    #[error("job {0} has ended ({1})")]
+    JobEnded(JobId, JobState),
+    #[error("job {0} is {1}, and has not ended")]
+    JobLives(JobId, JobState),
+    #[error("the machine of job {0} is gone")]
+    NoMachineOf(JobId),
+    #[error("batch `{batch}` has no recruiter of rank {rank}")]
+    NoRecruiter { batch: BatchName, rank: u32 },
     #[error("task {0} is {1}, not pending")]
     NotPending(TaskId, TaskState),
     #[error("worker `{0}` takes no task now")]
@@ -373,6 +404,8 @@ pub enum Refusal {
     StaleLink,
     #[error("this idempotency key came with another request before")]
     KeyReused,
+    #[error("no new task is taken: {0}")]
+    NoRoom(Arc<str>),
     #[error("changes cannot be stored at the moment: {0}")]
     Unavailable(Arc<str>),
 }
@@ -447,6 +480,8 @@ pub enum Effect {
     Ended(TaskId),
     /// No more output comes for it.
     OutputComplete(ExecutionId),
+    /// Jobs were made or changed: somebody may have to carry one out.
+    Jobs,
 }
 
 /// What a task waits for, told for people.

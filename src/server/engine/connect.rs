@@ -11,11 +11,12 @@ use crate::api::link::{Held, Verdict};
 use crate::api::token::Role;
 use crate::domain::execution::{ExecutionState, Phase, Suspension, TransferProgress};
 use crate::domain::task::TaskEvent;
-use crate::domain::worker::{SeenState, WantedState};
+use crate::domain::worker::{Machine, SeenState, WantedState};
 use crate::domain::{ExecutionId, TokenId, WorkerId};
 
 use super::change::TokenRow;
 use super::command::{Connect, Connected, Pulse};
+use super::hiring::TO_BE;
 use super::state::{LinkId, State, Worker};
 use super::track::audit;
 use super::{Context, Effect, Refusal, Reply};
@@ -40,8 +41,12 @@ impl State {
         };
         let Some(worker) = self.workers.get_mut(&id) else { return Err(Refusal::NoWorker(id)) };
         worker.link = Some(connect.link);
+        if worker.seen == SeenState::Evicted && worker.instance != connect.instance {
+            // It was given back after all, or made anew under its name.
+            worker.seen = SeenState::Online;
+        }
         worker.instance.clone_from(&connect.instance);
-        worker.machine = connect.machine.clone();
+        worker.machine = machine_of(worker, connect);
         worker.version.clone_from(&connect.version);
         worker.leaving = connect.draining;
         worker.orphans.clone_from(&connect.orphans);
@@ -57,7 +62,9 @@ impl State {
         }
         self.reweigh_worker(id);
         self.note_engine(id);
-        let bound = connect.new_token.map(|hash| self.bind_token(context, id, hash));
+        let joins = connect.bound_to.is_none() || self.joins_once(id);
+        let bound =
+            connect.new_token.filter(|_| joins).map(|hash| self.bind_token(context, id, hash));
         let (token, revoked) =
             bound.map_or((None, Vec::new()), |(token, revoked)| (Some(token), revoked));
         let verdicts = self.reconcile(context, id, connect);
@@ -184,13 +191,21 @@ impl State {
         let found = self.workers.iter().find(|(_, worker)| {
             worker.name == connect.name && worker.machine.machine_id == connect.machine.machine_id
         });
-        let found = found.map(|(id, _)| *id);
+        let found = found.map(|(id, _)| *id).or_else(|| self.hired_to_be(connect));
         match connect.bound_to {
             Some(bound) if found != Some(bound) => {
                 Err(Refusal::OtherWorker { bound, name: connect.name.clone() })
             }
             _ => Ok(found),
         }
+    }
+
+    /// The hired worker for which an agent speaks that has not called before.
+    fn hired_to_be(&self, connect: &Connect) -> Option<WorkerId> {
+        let id = connect.bound_to?;
+        let worker = self.workers.get(&id)?;
+        let is_to_be = worker.machine.machine_id.starts_with(TO_BE);
+        (worker.hire.is_some() && is_to_be && worker.name == connect.name).then_some(id)
     }
 
     pub(super) fn register(&mut self, context: &mut Context<'_>, connect: &Connect) -> WorkerId {
@@ -227,6 +242,7 @@ impl State {
             candidate_key: None,
             leaving: false,
             deleting: false,
+            hire: None,
         };
         self.workers.insert(id, worker);
         if let Some(batch) = self.batches.get_mut(&batch) {
@@ -250,6 +266,7 @@ impl State {
             role: Role::Agent,
             worker: Some(id),
             hash,
+            join_until: None,
             created_at: context.now.wall,
             created_by: context.actor.clone(),
             expires_at: None,
@@ -374,4 +391,15 @@ impl State {
             self.tell_suspension(context, id);
         }
     }
+}
+
+/// What an agent says of its machine, and what is known of it since it was hired.
+fn machine_of(worker: &Worker, connect: &Connect) -> Machine {
+    let mut machine = connect.machine.clone();
+    if let Some(hire) = &worker.hire {
+        machine.flavor = Some(hire.flavor.to_string());
+        machine.region = Some(hire.region.to_string());
+        machine.provider = Some(hire.provider.to_string());
+    }
+    machine
 }

@@ -74,6 +74,7 @@ impl State {
         batch.counters = Counters::default();
         self.batch_ids.remove(name);
         context.changes.touched_batches.insert(id);
+        self.delete_recruiters_of(context, id);
         self.rehome_workers(context, id, name);
         context.effects.push(Effect::Publish(Event::BatchDeleted { name: name.clone() }));
         audit(context, "batch.delete", format!("{name} with {count} tasks"));

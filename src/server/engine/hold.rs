@@ -113,6 +113,7 @@ impl State {
         let event = Event::Batch { name: batch.name.clone(), pause };
         context.effects.push(Effect::Publish(event));
         context.changes.touched_batches.insert(id);
+        self.hiring.ask(id);
         for task in self.tasks_under_way(id) {
             let Some(execution) = self.tasks.get(&task).and_then(|task| task.life.execution())
             else {

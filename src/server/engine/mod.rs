@@ -9,6 +9,7 @@
 
 pub mod change;
 pub mod command;
+pub mod hiring;
 pub mod ready;
 pub mod runtimes;
 pub mod service;
@@ -23,6 +24,7 @@ mod connect;
 mod delete;
 mod edit;
 mod engines;
+mod evict;
 mod expire;
 mod explain;
 mod faults;
@@ -129,6 +131,9 @@ impl State {
             Command::Report { worker, link, reports } => {
                 self.report(context, worker, link, reports)
             }
+            Command::EvictWorker { worker, link, reason } => {
+                self.evict_worker(context, worker, link, &reason)
+            }
             Command::TimeOut(overdue) => {
                 self.time_out(context, &overdue);
                 Ok(Reply::Done)
@@ -145,12 +150,16 @@ impl State {
             Command::ReserveExecutions(count) => Ok(self.reserve_executions(context, count)),
             Command::ImportTasks(tasks) => self.import_tasks(context, tasks),
             Command::AssignTask { task, worker } => self.assign_task(context, task, worker),
-            Command::Tick => {
-                self.expire(context);
-                self.settle_in_time(context);
-                self.reserve_workers(context);
-                Ok(Reply::Done)
-            }
+            Command::Hiring(command) => self.on_hiring(context, command),
+            Command::Tick => Ok(self.on_tick(context)),
         }
+    }
+
+    fn on_tick(&mut self, context: &mut Context<'_>) -> Reply {
+        self.expire(context);
+        self.settle_in_time(context);
+        self.reserve_workers(context);
+        self.dismiss(context);
+        Reply::Done
     }
 }

@@ -13,9 +13,10 @@ use super::super::store::{
     CommitError, CommitJob, EngineReader, Origin, Store, StoreError, Writer,
 };
 use super::change::ReplyRow;
+use super::hiring::HiringCommand;
 use super::service::{Audience, LinkMessage, LinkSender, Message, Request, RequestKey};
 use super::state::{LinkId, Policy};
-use super::waiting::{Waiting, WaitingStart};
+use super::waiting::{JobsChanged, Waiting, WaitingStart};
 use super::{ChangeSet, Command, Context, Effect, Refusal, Reply, State};
 
 /// Time between two looks at the leases.
@@ -42,6 +43,8 @@ pub(super) struct Outside {
     pub audience: Arc<dyn Audience>,
     pub messages: Sender<Message>,
     pub outage: Arc<Mutex<Option<Arc<str>>>>,
+    /// Why new tasks are refused, if they are.
+    pub shortage: Arc<Mutex<Option<Arc<str>>>>,
 }
 
 /// The owner of the live state.
@@ -128,6 +131,11 @@ impl Owner {
             self.next_tick = now.after(TICK);
             self.on_tick();
         }
+        if self.state.hiring.wants_to_decide() && self.current_outage().is_none() {
+            let server: Arc<str> = "recruiter".into();
+            // A decision refuses nothing.
+            let _ = self.apply(&server, Command::Hiring(HiringCommand::Decide), None);
+        }
         self.hand_over();
     }
 
@@ -149,7 +157,7 @@ impl Owner {
         }
         let outcome = match self.repeated(key.as_ref()) {
             Ok(Some(repeated)) => Ok(repeated),
-            Ok(None) => self.apply(&actor, command, link),
+            Ok(None) => self.check_room(&command).and_then(|()| self.apply(&actor, command, link)),
             Err(refusal) => Err(refusal),
         };
         match outcome {
@@ -325,6 +333,7 @@ impl Owner {
                     self.waiting.ended.push(task);
                 }
                 Effect::OutputComplete(execution) => self.waiting.complete.push(execution),
+                Effect::Jobs => self.waiting.jobs = Some(JobsChanged),
             }
         }
     }
@@ -450,10 +459,21 @@ impl Owner {
 
     fn reload(&mut self) -> Result<(), StoreError> {
         let settling = self.state.settling.take();
+        let market = std::mem::take(&mut self.state.hiring.market);
         self.state =
             self.outside.store.load(self.state.policy.clone(), self.outside.clock.now())?;
         self.state.settling = settling;
+        self.state.hiring.market = market;
         Ok(())
+    }
+
+    /// Refuses what only adds to a disk that is nearly full.
+    fn check_room(&self, command: &Command) -> Result<(), Refusal> {
+        if !matches!(command, Command::CreateTasks(_) | Command::ImportTasks(_)) {
+            return Ok(());
+        }
+        let shortage = self.outside.shortage.lock().unwrap_or_else(PoisonError::into_inner);
+        shortage.clone().map_or(Ok(()), |reason| Err(Refusal::NoRoom(reason)))
     }
 
     fn current_outage(&self) -> Option<Arc<str>> {

@@ -122,6 +122,8 @@ pub trait Audience: Send + Sync {
     fn output_complete(&self, executions: &[ExecutionId]);
     /// These tokens no longer hold.
     fn tokens_revoked(&self, tokens: &[TokenId]);
+    /// Jobs were made or changed: somebody may have to carry one out.
+    fn jobs_changed(&self) {}
     /// The output of these executions is not needed any more.
     fn output_garbage(&self, executions: Vec<ExecutionId>);
     /// The database cannot be trusted any more; the process must end.
@@ -142,6 +144,7 @@ pub struct RequestKey {
 pub struct Engine {
     messages: Sender<Message>,
     outage: Arc<Mutex<Option<Arc<str>>>>,
+    shortage: Arc<Mutex<Option<Arc<str>>>>,
 }
 
 /// The engine's thread; joins it when dropped.
@@ -196,7 +199,7 @@ impl Engine {
         policy: Policy,
     ) -> Result<(Self, Owner, Receiver<Message>), StoreError> {
         let (messages, incoming) = channel();
-        let outage = Arc::new(Mutex::new(None));
+        let (outage, shortage) = (Arc::new(Mutex::new(None)), Arc::new(Mutex::new(None)));
         let outside = Outside {
             reader: store.engine_reader()?,
             store,
@@ -205,8 +208,20 @@ impl Engine {
             audience,
             messages: messages.clone(),
             outage: Arc::clone(&outage),
+            shortage: Arc::clone(&shortage),
         };
-        Ok((Self { messages, outage }, Owner::new(outside, policy)?, incoming))
+        Ok((Self { messages, outage, shortage }, Owner::new(outside, policy)?, incoming))
+    }
+
+    /// Why new tasks are refused at the moment, if they are.
+    #[must_use]
+    pub fn shortage(&self) -> Option<Arc<str>> {
+        self.shortage.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Has new tasks refused for this reason; none: has them taken.
+    pub fn set_shortage(&self, reason: Option<Arc<str>>) {
+        *self.shortage.lock().unwrap_or_else(PoisonError::into_inner) = reason;
     }
 
     /// Carries out a command; answers when it is on disk.

@@ -14,6 +14,7 @@ use crate::api::worker::Orphan;
 use crate::domain::batch::{BatchPause, BatchSettings, LostAfter};
 use crate::domain::demand::Demand;
 use crate::domain::execution::{ExecutionState, Phase, TransferProgress};
+use crate::domain::hire::Hire;
 use crate::domain::task::{Hold, TaskLife, TaskState, Until};
 use crate::domain::worker::{
     Machine, SeenState, WantedState, WorkerSettings, WorkerState, WorkerStats,
@@ -24,6 +25,7 @@ use crate::domain::{
 };
 
 use super::change::{BatchRow, ExecutionRow, NextIds};
+use super::hiring::Hiring;
 use super::ready::Ready;
 use super::runtimes::Runtimes;
 use super::settle::Settling;
@@ -92,6 +94,7 @@ pub struct State {
     pub waits_after_end: FxHashMap<TaskId, u32>,
     /// Set for a while after a start with a copy of the database.
     pub settling: Option<Settling>,
+    pub hiring: Hiring,
 }
 
 /// A task that has not ended, or whose end is not on disk yet.
@@ -142,6 +145,8 @@ pub struct Batch {
     pub pause: BatchPause,
     pub settings: BatchSettings,
     pub runtimes: Runtimes,
+    /// What hired machines that are gone have cost, by currency.
+    pub spent: BTreeMap<String, f64>,
     /// Deleted, and only here until its last execution has ended.
     pub deleted: bool,
     pub counters: Counters,
@@ -204,6 +209,8 @@ pub struct Worker {
     pub leaving: bool,
     /// Goes when its last execution has ended.
     pub deleting: bool,
+    /// Its machine, where that was hired.
+    pub hire: Option<Box<Hire>>,
 }
 
 /// Numbers the links of one server process.
@@ -246,6 +253,7 @@ impl Batch {
             pause: BatchPause::No,
             settings: BatchSettings::default(),
             runtimes: Runtimes::default(),
+            spent: BTreeMap::new(),
             deleted: false,
             counters: Counters::default(),
             throughput: Throughput::default(),
@@ -263,9 +271,17 @@ impl Batch {
     /// One that the database has, without its tasks and workers.
     #[must_use]
     pub fn restored(row: BatchRow) -> Self {
-        let BatchRow { name, counters, pause, settings, runtimes } = row;
+        let BatchRow { name, counters, pause, settings, runtimes, spent } = row;
         let deleted = name.is_none();
-        Self { pause, settings, runtimes, deleted, counters, ..Self::new(name.unwrap_or_default()) }
+        Self {
+            pause,
+            settings,
+            runtimes,
+            spent,
+            deleted,
+            counters,
+            ..Self::new(name.unwrap_or_default())
+        }
     }
 }
 
@@ -386,6 +402,7 @@ impl State {
             dependents: FxHashMap::default(),
             waits_after_end: FxHashMap::default(),
             settling: None,
+            hiring: Hiring::default(),
         }
     }
 

@@ -22,6 +22,7 @@ impl State {
             role,
             worker: None,
             hash,
+            join_until: None,
             created_at: context.now.wall,
             created_by: context.actor.clone(),
             expires_at,

@@ -121,6 +121,7 @@ impl State {
             }
         }
         context.changes.touched_batches.insert(task.batch);
+        self.hiring.ask(task.batch);
     }
 
     fn count_end(&mut self, context: &Context<'_>, batch: BatchId) {
@@ -169,6 +170,8 @@ impl State {
         self.rank_worker(id);
         if let Some(worker) = self.workers.get(&id) {
             context.changes.workers.insert(id, Some(worker_row(worker)));
+            let batch = worker.batch;
+            self.hiring.ask(batch);
             self.publish_worker(context, id);
         }
     }
@@ -301,6 +304,7 @@ fn batch_row(batch: &Batch) -> BatchRow {
         pause: batch.pause,
         settings: batch.settings.clone(),
         runtimes: batch.runtimes.clone(),
+        spent: batch.spent.clone(),
     }
 }
 
@@ -316,5 +320,6 @@ fn worker_row(worker: &Worker) -> WorkerRow {
         failed: worker.failed,
         registered_at: worker.registered_at,
         created_by: worker.created_by.clone(),
+        hire: worker.hire.clone(),
     }
 }

@@ -25,7 +25,12 @@ pub(super) struct Waiting {
     pub ended: Vec<TaskId>,
     pub complete: Vec<ExecutionId>,
     pub revoked: Vec<TokenId>,
+    pub jobs: Option<JobsChanged>,
 }
+
+/// Jobs were made or changed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct JobsChanged;
 
 /// A start whose spec is read from what has been committed.
 pub(super) struct WaitingStart {
@@ -47,6 +52,7 @@ impl Waiting {
             && self.ended.is_empty()
             && self.complete.is_empty()
             && self.revoked.is_empty()
+            && self.jobs.is_none()
     }
 
     /// Tells everyone. Whoever has left is not told; nothing depends on it.
@@ -87,6 +93,9 @@ impl Waiting {
         }
         if !self.events.is_empty() {
             audience.publish(self.events);
+        }
+        if self.jobs.is_some() {
+            audience.jobs_changed();
         }
         if !done.deleted_executions.is_empty() {
             audience.output_garbage(done.deleted_executions.clone());

@@ -165,6 +165,7 @@ impl State {
     ) -> Result<Reply, Refusal> {
         let Some(worker) = self.workers.get_mut(&id) else { return Err(Refusal::NoWorker(id)) };
         worker.deleting = true;
+        let is_hired = worker.hire.is_some();
         let reachable = worker.link.is_some();
         self.rank_worker(id);
         audit(context, "worker.delete", id.to_string());
@@ -184,6 +185,9 @@ impl State {
                 }
             }
         }
+        if is_hired {
+            self.destroy_machine(context, id);
+        }
         let batch = self.workers.get(&id).map(|worker| worker.batch);
         self.leave_if_deleting(context, id);
         self.assign_after_leaving(context, id, batch);
@@ -192,14 +196,15 @@ impl State {
 
     /// Takes the record of a worker away once nothing runs on it and it is to go.
     pub(super) fn leave_if_deleting(&mut self, context: &mut Context<'_>, id: WorkerId) {
-        let gone = self
-            .workers
-            .get(&id)
-            .is_some_and(|worker| worker.deleting && worker.executions.is_empty());
+        let gone = self.workers.get(&id).is_some_and(|worker| {
+            // The record of a hired one stays until its machine is gone.
+            worker.deleting && worker.executions.is_empty() && worker.hire.is_none()
+        });
         if !gone {
             return;
         }
         let Some(worker) = self.workers.remove(&id) else { return };
+        self.hiring.ask(worker.batch);
         if let Some(batch) = self.batches.get_mut(&worker.batch) {
             batch.workers.remove(&id);
             batch.forget_engine(id);

@@ -16,7 +16,7 @@ use crate::domain::batch::LostAfter;
 use crate::domain::signal::Signal;
 use crate::domain::task::{Command as TaskCommand, TaskSpec};
 use crate::domain::worker::WorkerState;
-use crate::domain::{BatchName, Monotonic, TaskId};
+use crate::domain::{BatchName, Now, TaskId};
 
 use super::super::engine::command::{Command, Reply};
 use super::super::engine::service::RequestKey;
@@ -36,7 +36,7 @@ const RETRIED_AT_ONCE: u32 = 5_000;
 #[utoipa::path(get, path = "/api/v2/batches", tag = "batches",
     responses((status = 200, body = BatchList), (status = "4XX", body = ErrorBody)))]
 pub(super) async fn list(State(app): State<Arc<App>>) -> ApiResult<Json<BatchList>> {
-    let now = app.clock.now().monotonic;
+    let now = app.clock.now();
     let mut batches: Vec<BatchView> = app
         .engine
         .query(move |state| {
@@ -198,7 +198,7 @@ async fn change(
 }
 
 async fn detail(app: &App, name: BatchName) -> ApiResult<BatchDetail> {
-    let now = app.clock.now().monotonic;
+    let now = app.clock.now();
     let asked = name.clone();
     let found = app
         .engine
@@ -218,7 +218,7 @@ async fn detail(app: &App, name: BatchName) -> ApiResult<BatchDetail> {
     Ok(detail)
 }
 
-fn view(state: &state::State, batch: &Batch, now: Monotonic) -> BatchView {
+fn view(state: &state::State, batch: &Batch, now: Now) -> BatchView {
     let mut workers: BTreeMap<WorkerState, u64> = BTreeMap::new();
     let mut slots = Slots::default();
     for worker in batch.workers.iter().filter_map(|id| state.workers.get(id)) {
@@ -231,7 +231,8 @@ fn view(state: &state::State, batch: &Batch, now: Monotonic) -> BatchView {
     let tasks = batch.counters.by_state();
     let left: u64 =
         tasks.iter().filter(|(state, _)| !state.is_final()).map(|(_, count)| count).sum();
-    let throughput = batch.throughput.per_minute(now);
+    let throughput = batch.throughput.per_minute(now.monotonic);
+    let id = state.batch_ids.get(&batch.name).copied();
     let is_moving = left > 0 && throughput > 0.0;
     BatchView {
         name: batch.name.clone(),
@@ -242,6 +243,8 @@ fn view(state: &state::State, batch: &Batch, now: Monotonic) -> BatchView {
         runtime: batch.runtimes.figures(),
         throughput,
         remaining_seconds: is_moving.then(|| as_float(left) * 60.0 / throughput),
+        cost_per_hour: id.map(|id| state.hourly_cost(id)).unwrap_or_default(),
+        spent: id.map(|id| state.spent(id, now.wall)).unwrap_or_default(),
     }
 }
 

@@ -101,6 +101,8 @@ impl From<Refusal> for ApiError {
             | Refusal::NoWorker(_)
             | Refusal::NoToken(_)
             | Refusal::NoBatch(_)
+            | Refusal::NoJob(_)
+            | Refusal::NoRecruiter { .. }
             | Refusal::NoOrphan { .. } => Self::not_found(message),
             Refusal::TaskEnded(..) => Self::new(ErrorCode::Conflict, message)
                 .hint("to run it again: scitq manage task relaunch"),
@@ -126,8 +128,22 @@ impl From<Refusal> for ApiError {
             | Refusal::NotPaused(..)
             | Refusal::AlreadyPaused(_)
             | Refusal::NotConnected(_) => Self::new(ErrorCode::Conflict, message),
+            Refusal::NoMachine { hint, .. } => {
+                Self::new(ErrorCode::Conflict, message).hint(hint.to_string())
+            }
+            Refusal::JobEnded(..) => Self::new(ErrorCode::Conflict, message)
+                .hint("scitq manage job list shows what is under way"),
+            Refusal::JobLives(..) => {
+                Self::new(ErrorCode::Conflict, message).hint("to end it: scitq manage job cancel")
+            }
+            Refusal::NoMachineOf(_) => Self::new(ErrorCode::Conflict, message)
+                .hint("there is nothing left to be done for it: scitq manage job delete"),
             Refusal::KeyReused => Self::new(ErrorCode::Conflict, message)
                 .hint("send each new request with a new idempotency key"),
+            Refusal::NoRoom(_) => Self::new(ErrorCode::Unavailable, message).hint(
+                "nothing has changed; `scitq manage task prune` makes room, or give the server's \
+                 data a larger disk",
+            ),
             Refusal::Unavailable(_) => Self::new(ErrorCode::Unavailable, message)
                 .hint("nothing has changed; try again later"),
         }

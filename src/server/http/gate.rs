@@ -9,7 +9,7 @@ use axum::extract::{FromRequestParts, Request, State};
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
-use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 
 use crate::api::error::ErrorCode;
@@ -19,6 +19,7 @@ use super::super::config::PlainTokens;
 use super::super::failures::Judgement;
 use super::App;
 use super::error::{ApiError, ApiResult};
+use super::metrics::Counts;
 
 /// Header under which a reply names its request in the log.
 const REQUEST_ID: &str = "x-request-id";
@@ -70,22 +71,29 @@ pub(super) fn require(routes: Router<Arc<App>>, app: &Arc<App>, need: Need) -> R
 }
 
 /// Numbers every request, for the log and for the reply.
-pub(super) fn number(routes: Router) -> Router {
-    routes.layer(from_fn(async |request: Request, next: Next| {
-        let id = REQUESTS.fetch_add(1, Ordering::Relaxed);
-        let span = tracing::info_span!(
-            "request",
-            id = format_args!("{id:x}"),
-            method = %request.method(),
-            path = request.uri().path(),
-        );
-        let answer = CURRENT_REQUEST.scope(id, next.run(request));
-        let mut response = tracing::Instrument::instrument(answer, span).await;
-        if let Ok(value) = HeaderValue::from_str(&format!("{id:x}")) {
-            response.headers_mut().insert(REQUEST_ID, value);
-        }
-        response
-    }))
+pub(super) fn number(routes: Router, counts: &Arc<Counts>) -> Router {
+    let counts = Arc::clone(counts);
+    routes.layer(from_fn_with_state(
+        counts,
+        async |State(counts): State<Arc<Counts>>, request: Request, next: Next| {
+            let id = REQUESTS.fetch_add(1, Ordering::Relaxed);
+            let span = tracing::info_span!(
+                "request",
+                id = format_args!("{id:x}"),
+                method = %request.method(),
+                path = request.uri().path(),
+            );
+            let answer = CURRENT_REQUEST.scope(id, next.run(request));
+            let mut response = tracing::Instrument::instrument(answer, span.clone()).await;
+            counts.note_answer(response.status());
+            let status = response.status().as_u16();
+            span.in_scope(|| tracing::debug!(status, "answered"));
+            if let Ok(value) = HeaderValue::from_str(&format!("{id:x}")) {
+                response.headers_mut().insert(REQUEST_ID, value);
+            }
+            response
+        },
+    ))
 }
 
 async fn admit(app: Arc<App>, need: Need, mut request: Request, next: Next) -> Response {
@@ -137,6 +145,7 @@ fn identify(app: &App, headers: &HeaderMap, peer: Option<Peer>, need: Need) -> A
 
 /// Counts a wrong token, and says whether too many came from there.
 fn is_one_of_many(app: &App, address: IpAddr) -> bool {
+    app.counts.wrong_tokens.fetch_add(1, Ordering::Relaxed);
     let judgement = app.failures.note(address, app.clock.now().monotonic);
     if judgement == Judgement::Begin {
         tracing::warn!(%address, "too many wrong tokens came from there within a minute");

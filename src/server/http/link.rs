@@ -101,8 +101,9 @@ async fn welcome(
 ) -> Result<Option<(Session, Welcome)>, NotWelcome> {
     let link_id = app.next_link_id();
     let bound_to = caller.principal.worker;
-    // An agent that joins gets a token that speaks for its worker only.
-    let secret = if bound_to.is_some() { None } else { Secret::generate().ok() };
+    // An agent that joins gets a token that speaks for its worker only. Whether it
+    // joins is for the engine to say.
+    let secret = Secret::generate().ok();
     let held: Vec<_> = hello.held.iter().map(|held| held.execution).collect();
     let name = hello.name.clone();
     let hash = secret.as_ref().map(|secret| secret.hash().0);
@@ -124,7 +125,7 @@ async fn welcome(
     let Ok(sizes) = app.output.sizes_of(held.clone()).await else { return Ok(None) };
     let identity = app.engine.query(|state| (state.store.clone(), state.epoch)).await;
     let Ok(identity) = identity else { return Ok(None) };
-    let token = secret.map(|secret| app.handed_out(&secret));
+    let token = secret.filter(|_| connected.token.is_some()).map(|secret| app.handed_out(&secret));
     let output = held.into_iter().zip(sizes).collect();
     let welcome = Welcome { storage: news, ..link::welcome(connected, token, identity, output) };
     Ok(Some((session, welcome)))

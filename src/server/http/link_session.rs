@@ -203,6 +203,10 @@ impl Reader {
     async fn on_text(&self, text: &str) -> Result<Option<Answer>, End> {
         match serde_json::from_str(text).map_err(|error| End::Malformed(error.to_string()))? {
             Up::Hello(_) => Err(End::Malformed("a second hello".to_owned())),
+            Up::Evicted { reason } => {
+                self.conversation.on_evicted(reason);
+                Ok(None)
+            }
             Up::Heartbeat(heartbeat) => Ok(Some(self.on_heartbeat(*heartbeat))),
             Up::Reports { number, reports } => self.on_reports(number, reports).await.map(Some),
             Up::FindCached { execution, key } => Ok(Some(self.on_find_cached(execution, key))),

@@ -9,8 +9,10 @@ use axum::extract::ConnectInfo;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use rustix::process::{Resource, getrlimit};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_rustls::server::TlsStream;
 use tower::ServiceExt;
@@ -23,7 +25,13 @@ use super::openapi::router;
 /// The first byte of TLS, with which no request in plain begins (RFC 8446, section 5.1).
 const HANDSHAKE: u8 = 22;
 /// How long a client may take to send the head of a request, and to agree on TLS.
-const HEAD_WITHIN: Duration = Duration::from_secs(30);
+const HEAD_WITHIN: Duration = Duration::from_secs(10);
+/// The longest head of a request, bytes.
+const MAX_HEAD: usize = 64 << 10;
+/// Open files that are left for all else than connections.
+const OTHER_FILES: u64 = 256;
+/// Connections at least, however few files may be open.
+const FEWEST: u64 = 64;
 /// How long requests under way may take when the server stops.
 const STOP_WITHIN: Duration = Duration::from_millis(400);
 /// Wait before the next try when no connection can be accepted (too many open files).
@@ -33,15 +41,20 @@ const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
 pub async fn serve(listener: TcpListener, app: Arc<App>) {
     let router = router(&app);
     let mut connections = JoinSet::new();
+    let places = Arc::new(Semaphore::new(most_connections()));
     loop {
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+            // Whoever finds no place waits, and the disk's files are not used up.
+            accepted = accept(&listener, &places) => accepted,
             () = app.stop_asked() => break,
         };
         match accepted {
-            Ok((stream, address)) => {
+            Ok((stream, address, place)) => {
                 let (router, app) = (router.clone(), Arc::clone(&app));
-                connections.spawn(connection(stream, address, router, app));
+                connections.spawn(async move {
+                    connection(stream, address, router, app).await;
+                    drop(place);
+                });
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
@@ -55,6 +68,22 @@ pub async fn serve(listener: TcpListener, app: Arc<App>) {
     if tokio::time::timeout(STOP_WITHIN, all).await.is_err() {
         tracing::info!("requests under way are cut off");
     }
+}
+
+/// The next connection, and its place among those that there may be.
+async fn accept(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+    let place = Arc::clone(places).acquire_owned().await.map_err(io::Error::other)?;
+    let (stream, address) = listener.accept().await?;
+    Ok((stream, address, place))
+}
+
+fn most_connections() -> usize {
+    let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    let most = files.saturating_sub(OTHER_FILES).max(FEWEST);
+    usize::try_from(most).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS)
 }
 
 async fn connection(stream: TcpStream, address: SocketAddr, router: axum::Router, app: Arc<App>) {
@@ -122,6 +151,7 @@ where
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_WITHIN)
+        .max_buf_size(MAX_HEAD)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     tokio::pin!(connection);

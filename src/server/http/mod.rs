@@ -10,14 +10,18 @@ mod describe;
 pub(super) mod error;
 mod events;
 mod executions;
-mod gate;
+mod flavors;
+pub(super) mod gate;
 mod glance;
 mod imports;
+pub(super) mod jobs;
 mod link;
 mod link_session;
 mod listener;
+mod metrics;
 mod openapi;
 mod output;
+pub(super) mod recruiters;
 mod request;
 mod site_storage;
 pub(super) mod specs;
@@ -44,11 +48,14 @@ use crate::domain::time::Clock;
 use super::auth::{Secret, TokenTable};
 use super::config::PlainTokens;
 use super::data_dir::DataDir;
+use super::disk::Growth;
 use super::engine::service::Engine;
 use super::engine::state::{LinkId, Policy};
 use super::events::EventHub;
 use super::failures::Failures;
+use super::hiring::HiringService;
 use super::output::OutputStore;
+use super::retention::Retention;
 use super::store::Store;
 use super::tls::Tls;
 use super::trust::Trust;
@@ -56,6 +63,7 @@ use super::v1::V1;
 
 pub use glance::{Samples, keep_samples};
 pub use listener::serve;
+pub use metrics::Counts;
 pub use openapi::document as openapi_document;
 pub use waits::Waits;
 
@@ -63,6 +71,7 @@ pub use waits::Waits;
 #[derive(Debug)]
 pub struct App {
     pub engine: Engine,
+    pub hiring: Arc<HiringService>,
     pub store: Arc<Store>,
     pub output: OutputStore,
     pub events: Arc<EventHub>,
@@ -76,6 +85,9 @@ pub struct App {
     pub backup_turn: Arc<tokio::sync::Mutex<()>>,
     /// None: clients of the original are not served.
     pub v1: Option<V1>,
+    pub retention: Retention,
+    pub growth: Growth,
+    pub counts: Arc<Counts>,
     pub clock: Arc<dyn Clock>,
     pub data_dir: Arc<DataDir>,
     pub policy: Policy,
@@ -92,6 +104,11 @@ impl App {
         let mut stopping = self.stopping.clone();
         // When the sender is gone the server has stopped.
         let _ = stopping.wait_for(|stopping| *stopping).await;
+    }
+
+    /// Bytes that the database and the kept output take.
+    pub(super) fn used_bytes(&self) -> u64 {
+        self.store.size().saturating_add(self.output.total_bytes())
     }
 
     /// A new token in clear, for the one who is to have it: with the fingerprint

@@ -15,8 +15,9 @@ use super::super::auth::Need;
 use super::error::ApiError;
 use super::request::MAX_BODY;
 use super::{
-    App, audit, backup, batches, describe, events, executions, gate, glance, imports, link, output,
-    status, task_changes, task_list, tasks, tokens, ui, workers,
+    App, audit, backup, batches, describe, events, executions, flavors, gate, glance, imports,
+    jobs, link, metrics, output, recruiters, status, task_changes, task_list, tasks, tokens, ui,
+    workers,
 };
 
 #[derive(OpenApi)]
@@ -53,6 +54,13 @@ fn reading() -> Routes {
         .routes(routes!(events::follow))
         .routes(routes!(glance::tails))
         .routes(routes!(glance::samples))
+        .routes(routes!(jobs::list))
+        .routes(routes!(jobs::show))
+        .routes(routes!(jobs::log))
+        .routes(routes!(flavors::list))
+        .routes(routes!(flavors::providers))
+        .routes(routes!(recruiters::list))
+        .routes(routes!(recruiters::explain))
 }
 
 fn changing() -> Routes {
@@ -80,6 +88,14 @@ fn changing() -> Routes {
         .routes(routes!(workers::restart))
         .routes(routes!(workers::adopt_orphans))
         .routes(routes!(workers::abandon_orphans))
+        .routes(routes!(jobs::deploy))
+        .routes(routes!(jobs::cancel))
+        .routes(routes!(jobs::retry))
+        .routes(routes!(jobs::delete))
+        .routes(routes!(flavors::refresh))
+        .routes(routes!(flavors::check))
+        .routes(routes!(recruiters::set))
+        .routes(routes!(recruiters::delete))
 }
 
 fn administering() -> Routes {
@@ -91,10 +107,12 @@ fn administering() -> Routes {
         .routes(routes!(tokens::revoke))
         .routes(routes!(imports::tasks))
         .routes(routes!(imports::worker))
+        .routes(routes!(flavors::import))
+        .routes(routes!(flavors::script))
 }
 
 fn joining() -> Routes {
-    OpenApiRouter::new().routes(routes!(link::open))
+    OpenApiRouter::new().routes(routes!(link::open)).routes(routes!(jobs::agent_binary))
 }
 
 /// The OpenAPI 3.1 document of `/api/v2`.
@@ -126,6 +144,8 @@ pub(super) fn router(app: &Arc<App>) -> Router {
         let app = Arc::clone(&healthy);
         async move { status::health(&app) }
     };
+    let figures = Router::new().route("/metrics", axum::routing::get(metrics::show));
+    router = router.merge(gate::require(figures, app, Need::Read));
     let mut router = router.with_state(Arc::clone(app));
     if let Some(routes) = super::super::v1::router(app) {
         router = router.merge(routes);
@@ -138,7 +158,7 @@ pub(super) fn router(app: &Arc<App>) -> Router {
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
         .layer(DefaultBodyLimit::max(MAX_BODY));
-    gate::number(router)
+    gate::number(router, &app.counts)
 }
 
 async fn no_route(uri: Uri) -> ApiError {

@@ -45,7 +45,8 @@ pub(super) async fn read(
     }
     // The wait begins before the look at the state: an end in between wakes it.
     let more = app.output.wait_for_more(id, stream, query.offset);
-    let mut complete = find(&app, id).await?.state.is_final();
+    let mut view = find(&app, id).await?;
+    let mut complete = view.state.is_final();
     if let Some(wait) = query.wait_seconds
         && !complete
     {
@@ -54,9 +55,13 @@ pub(super) async fn read(
             () = tokio::time::sleep(Duration::from_secs(wait.into())) => {}
             () = app.stop_asked() => {}
         }
-        complete = find(&app, id).await?.state.is_final();
+        view = find(&app, id).await?;
+        complete = view.state.is_final();
     }
     match app.output.read(id, stream, query.offset, limit).await? {
+        Read::Bytes { size: 0, .. } if complete && view.output.of(stream) > 0 => {
+            Err(gone(id, stream))
+        }
         Read::Bytes { offset, bytes, size } => Response::builder()
             .header(CONTENT_TYPE, "application/octet-stream")
             .header(OFFSET_HEADER, offset)
@@ -73,6 +78,12 @@ pub(super) async fn read(
         )
         .hint(format!("go on at offset {}", hole.to))),
     }
+}
+
+/// Output that was deleted by its age.
+fn gone(id: ExecutionId, stream: Stream) -> ApiError {
+    ApiError::not_found(format!("{stream} of execution {id} is not kept any more"))
+        .hint("output is kept for as long after the end as `serve --retain-output` says")
 }
 
 /// Tell when the output of an execution came

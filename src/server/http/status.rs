@@ -10,6 +10,7 @@ use axum::http::StatusCode;
 use crate::api::error::ErrorBody;
 use crate::api::server::ServerStatus;
 
+use super::super::disk::Disk;
 use super::App;
 use super::error::{ApiError, ApiResult};
 
@@ -28,7 +29,7 @@ pub(super) async fn show(State(app): State<Arc<App>>) -> ApiResult<Json<ServerSt
             (state.store.clone(), state.epoch, tasks, workers, state.batches.len() as u64)
         })
         .await?;
-    let disk_free_bytes = app.data_dir.free_bytes().map_err(|error| {
+    let disk = Disk::of(app.data_dir.path()).map_err(|error| {
         ApiError::new(crate::api::ErrorCode::Internal, format!("cannot measure the disk: {error}"))
     })?;
     Ok(Json(ServerStatus {
@@ -42,7 +43,12 @@ pub(super) async fn show(State(app): State<Arc<App>>) -> ApiResult<Json<ServerSt
         batches,
         database_bytes: app.store.size(),
         output_bytes: app.output.total_bytes(),
-        disk_free_bytes,
+        disk_free_bytes: disk.free,
+        disk_total_bytes: disk.total,
+        disk_days_left: app.growth.days_left(app.clock.now().monotonic, app.used_bytes(), disk),
+        retain_output_seconds: app.retention.output.map(|time| time.as_secs()),
+        retain_finished_seconds: app.retention.finished.map(|time| time.as_secs()),
+        shortage: app.engine.shortage().map(|reason| reason.to_string()),
         commit_failure: app.engine.outage().map(|reason| reason.to_string()),
     }))
 }

@@ -8,11 +8,13 @@ use axum::http::StatusCode;
 
 use crate::api::batch::Slots;
 use crate::api::error::ErrorBody;
+use crate::api::hiring::HireView;
 use crate::api::worker::{
     CleanWorker, HandledOrphans, OrphanIds, UpdateWorker, WorkerList, WorkerView,
 };
-use crate::domain::WorkerId;
 use crate::domain::execution::ExecutionState;
+use crate::domain::hire::Hire;
+use crate::domain::{Timestamp, WorkerId};
 
 use super::super::engine;
 use super::super::engine::command::{Command, Reply};
@@ -30,9 +32,10 @@ pub(super) const MAX_SLOTS: u32 = 100_000;
 #[utoipa::path(get, path = "/api/v2/workers", tag = "workers",
     responses((status = 200, body = WorkerList), (status = "4XX", body = ErrorBody)))]
 pub(super) async fn list(State(app): State<Arc<App>>) -> ApiResult<Json<WorkerList>> {
+    let now = app.clock.now().wall;
     let workers = app
         .engine
-        .query(|state| state.workers.keys().filter_map(|id| view(state, *id)).collect())
+        .query(move |state| state.workers.keys().filter_map(|id| view(state, *id, now)).collect())
         .await?;
     Ok(Json(WorkerList { workers }))
 }
@@ -165,11 +168,12 @@ async fn handle_orphans(
 }
 
 async fn find(app: &App, id: WorkerId) -> ApiResult<WorkerView> {
-    let found = app.engine.query(move |state| view(state, id)).await?;
+    let now = app.clock.now().wall;
+    let found = app.engine.query(move |state| view(state, id, now)).await?;
     found.ok_or_else(|| ApiError::not_found(format!("worker {id} does not exist")))
 }
 
-fn view(state: &engine::State, id: WorkerId) -> Option<WorkerView> {
+fn view(state: &engine::State, id: WorkerId, now: Timestamp) -> Option<WorkerView> {
     let worker = state.workers.get(&id)?;
     let (mut assigned, mut accepted, mut running) = (0, 0, 0);
     for execution in worker.executions.iter().filter_map(|id| state.executions.get(id)) {
@@ -205,5 +209,19 @@ fn view(state: &engine::State, id: WorkerId) -> Option<WorkerView> {
         last_contact: worker.last_contact,
         stats: worker.stats.clone(),
         created_by: worker.created_by.to_string(),
+        hire: worker.hire.as_deref().map(|hire| hire_view(hire, now)),
     })
+}
+
+fn hire_view(hire: &Hire, now: Timestamp) -> HireView {
+    HireView {
+        provider: hire.provider.clone(),
+        region: hire.region.clone(),
+        flavor: hire.flavor.clone(),
+        cost: hire.cost,
+        currency: hire.currency.clone(),
+        spent: hire.spent(now),
+        hired_at: hire.hired_at,
+        recruiter: hire.recruiter,
+    }
 }

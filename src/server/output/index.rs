@@ -216,7 +216,7 @@ impl Readers {
         self.with(|connection| list_extents(connection, execution, stream, from, to))
     }
 
-    fn with<T>(
+    pub fn with<T>(
         &self,
         read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, IndexError> {

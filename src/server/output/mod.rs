@@ -14,6 +14,7 @@
 mod backup;
 mod error;
 mod index;
+mod listing;
 mod read;
 mod segments;
 mod settings;

@@ -16,8 +16,8 @@ use super::settings::OutputSettings;
 
 const PREFIX: &str = "segment-";
 
-/// At most this part of a disk is left free: a 20th.
-const RESERVED_PART: u64 = 20;
+/// At most this part of a disk is left free: half of what new tasks leave.
+const RESERVED_PART: u64 = 40;
 
 /// The segments of one directory, as their only writer sees them.
 #[derive(Debug)]

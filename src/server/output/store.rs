@@ -314,7 +314,7 @@ impl OutputStore {
         answer.await.map_err(|_| OutputError::Stopped)?
     }
 
-    async fn blocking<T: Send + 'static>(
+    pub(super) async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Shared) -> Result<T, OutputError> + Send + 'static,
     ) -> Result<T, OutputError> {

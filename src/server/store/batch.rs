@@ -17,11 +17,11 @@ pub(super) fn write(
 ) -> rusqlite::Result<()> {
     let mut statement = transaction.prepare_cached(
         "INSERT INTO batch (id, name, waiting, pending, assigned, accepted, running, paused,
-             succeeded, failed, pause, settings, runtimes, deleted)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
+             succeeded, failed, pause, settings, runtimes, deleted, spent)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)
          ON CONFLICT (id) DO UPDATE SET name = ?2, waiting = ?3, pending = ?4, assigned = ?5,
              accepted = ?6, running = ?7, paused = ?8, succeeded = ?9, failed = ?10, pause = ?11,
-             settings = ?12, runtimes = ?13, deleted = ?14",
+             settings = ?12, runtimes = ?13, deleted = ?14, spent = ?15",
     )?;
     // Deleted ones first: another may have taken over the name.
     let (deleted, named): (Vec<_>, Vec<_>) = rows.iter().partition(|(_, row)| row.name.is_none());
@@ -43,6 +43,7 @@ pub(super) fn write(
             json(&row.settings)?,
             json(&row.runtimes)?,
             row.name.is_none(),
+            json(&row.spent)?,
         ])?;
     }
     Ok(())
@@ -51,7 +52,7 @@ pub(super) fn write(
 pub(super) fn load(connection: &Connection) -> Result<Vec<(BatchId, BatchRow)>, StoreError> {
     let mut statement = connection.prepare(
         "SELECT id, name, waiting, pending, assigned, accepted, running, paused, succeeded, failed,
-             pause, settings, runtimes, deleted FROM batch",
+             pause, settings, runtimes, deleted, spent FROM batch",
     )?;
     let mut rows = statement.query([])?;
     let mut batches = Vec::new();
@@ -71,6 +72,7 @@ pub(super) fn load(connection: &Connection) -> Result<Vec<(BatchId, BatchRow)>, 
                 pause: word("pause of a batch", &pause)?,
                 settings: from_json("settings of a batch", row.get(11)?)?,
                 runtimes: from_json("run times of a batch", row.get(12)?)?,
+                spent: from_json("costs of a batch", row.get(14)?)?,
             },
         ));
     }

@@ -18,6 +18,14 @@ use super::{StoreError, cached, count_from_sql, count_to_sql, from_json, json, w
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OwnLimit(pub Option<u64>);
 
+/// When an execution was given out, and when its end was recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExecutionTimes {
+    pub id: ExecutionId,
+    pub assigned_at: Timestamp,
+    pub finished_at: Option<Timestamp>,
+}
+
 /// Columns as [`read`] takes them.
 const COLUMNS: &str = "SELECT id, task, attempt, worker, worker_name, state, ending, assigned_at,
      accepted_at, started_at, ended_at, finished_at, failure, failure_reason, exit_code, signal,
@@ -110,6 +118,27 @@ pub(super) fn forget_garbage(
         statement.execute([id.to_sql()])?;
     }
     Ok(())
+}
+
+/// When those of the executions that there are were given out and ended.
+pub(super) fn times(
+    connection: &Connection,
+    ids: &[ExecutionId],
+) -> rusqlite::Result<Vec<ExecutionTimes>> {
+    let mut statement = connection
+        .prepare_cached("SELECT assigned_at, finished_at FROM execution WHERE id = ?1")?;
+    let mut found = Vec::new();
+    for id in ids {
+        let times = statement.query_row([id.to_sql()], |row| {
+            Ok(ExecutionTimes {
+                id: *id,
+                assigned_at: Timestamp(row.get(0)?),
+                finished_at: row.get::<_, Option<i64>>(1)?.map(Timestamp),
+            })
+        });
+        found.extend(times.optional()?);
+    }
+    Ok(found)
 }
 
 /// Executions of deleted tasks whose output may still be there.

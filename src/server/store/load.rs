@@ -6,13 +6,15 @@ use rustc_hash::FxHashMap;
 
 use crate::domain::demand::Demand;
 use crate::domain::execution::ExecutionState;
+use crate::domain::job::JobAction;
 use crate::domain::task::{TaskLife, TaskState};
 use crate::domain::worker::SeenState;
 use crate::domain::{BatchId, ExecutionId, Now, TaskId};
 
 use super::super::engine::change::Ending;
+use super::super::engine::hiring::Job;
 use super::super::engine::state::{Batch, Execution, Policy, Requirement, State, Task, Worker};
-use super::{StoreError, batch, execution, meta, requirement, token, word, worker};
+use super::{StoreError, batch, execution, job, meta, recruiter, requirement, token, word, worker};
 
 /// A task as a command needs it.
 #[derive(Debug, Clone)]
@@ -37,7 +39,11 @@ pub(super) fn load(connection: &Connection, policy: Policy, now: Now) -> Result<
     load_workers(&transaction, &mut state, now)?;
     for (id, row) in token::load(&transaction)? {
         state.tokens.insert(id, row.worker);
+        if let Some(until) = row.join_until {
+            state.hiring.join_tokens.insert(id, until);
+        }
     }
+    load_hiring(&transaction, &mut state)?;
     let mut requirements: FxHashMap<TaskId, Vec<Requirement>> = FxHashMap::default();
     let mut unmet: FxHashMap<TaskId, usize> = FxHashMap::default();
     for (id, required, met) in requirement::load_live(&transaction)? {
@@ -89,7 +95,14 @@ fn load_workers(connection: &Connection, state: &mut State, now: Now) -> Result<
                 settings: row.settings,
                 batch: batch_id,
                 wanted: row.wanted,
-                seen: if row.failure.is_some() { SeenState::Failed } else { SeenState::Online },
+                seen: if row.failure.is_some() {
+                    SeenState::Failed
+                } else if row.version.is_empty() {
+                    // A hired one whose agent has never called.
+                    SeenState::Offline
+                } else {
+                    SeenState::Online
+                },
                 failure: row.failure,
                 faults: Vec::new(),
                 orphans: Vec::new(),
@@ -112,8 +125,26 @@ fn load_workers(connection: &Connection, state: &mut State, now: Now) -> Result<
                 candidate_key: None,
                 leaving: false,
                 deleting: false,
+                hire: row.hire,
             },
         );
+    }
+    Ok(())
+}
+
+/// Jobs and recruiters. What is being destroyed takes no more tasks.
+fn load_hiring(connection: &Connection, state: &mut State) -> Result<(), StoreError> {
+    for (key, recruiter) in recruiter::load(connection)? {
+        state.hiring.recruiters.insert(key, recruiter);
+    }
+    for (id, row) in job::load(connection)? {
+        if row.action == JobAction::Destroy
+            && !row.state.is_final()
+            && let Some(worker) = row.worker.and_then(|worker| state.workers.get_mut(&worker))
+        {
+            worker.deleting = true;
+        }
+        state.hiring.jobs.insert(id, Job::restored(row));
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, Transaction};
 
-use crate::domain::{BatchId, Epoch, ExecutionId, StoreId, TaskId, TokenId, WorkerId};
+use crate::domain::{BatchId, Epoch, ExecutionId, JobId, StoreId, TaskId, TokenId, WorkerId};
 
 use super::super::engine::change::NextIds;
 use super::StoreError;
@@ -14,7 +14,9 @@ pub(super) fn initialise(connection: &Connection, id: &StoreId) -> Result<(), St
     };
     first("store", &id.0)?;
     first("epoch", "1")?;
-    for key in ["next_task", "next_execution", "next_worker", "next_batch", "next_token"] {
+    for key in
+        ["next_task", "next_execution", "next_worker", "next_batch", "next_token", "next_job"]
+    {
         first(key, "1")?;
     }
     Ok(())
@@ -32,6 +34,7 @@ pub(super) fn load_next_ids(connection: &Connection) -> Result<NextIds, StoreErr
         worker: WorkerId(get_number(connection, "next_worker")?),
         batch: BatchId(get_number(connection, "next_batch")?),
         token: TokenId(get_number(connection, "next_token")?),
+        job: JobId(get_number(connection, "next_job")?),
     })
 }
 
@@ -46,6 +49,7 @@ pub(super) fn write_next_ids(
         ("next_worker", next.worker.0),
         ("next_batch", next.batch.0),
         ("next_token", next.token.0),
+        ("next_job", next.job.0),
     ] {
         statement.execute((key, id.to_string()))?;
     }

@@ -20,7 +20,7 @@ use crate::domain::task::{TaskSpec, TaskState};
 use crate::domain::{BatchId, BatchName, ExecutionId, TaskId, Timestamp, TokenId};
 
 use super::super::engine::change::{ExecutionRow, TokenRow};
-use super::execution::OwnLimit;
+use super::execution::{ExecutionTimes, OwnLimit};
 use super::load::{ReadTask, read_task};
 use super::reply::StoredReply;
 use super::task_filter::TaskFilter;
@@ -190,6 +190,23 @@ impl Readers {
         limit: u32,
     ) -> Result<Vec<AuditEntry>, StoreError> {
         self.read(move |connection| Ok(audit::list(connection, &query, limit)?)).await
+    }
+
+    /// Tasks that ended before a date and for which none waits, the oldest first.
+    pub async fn ended_tasks(
+        self: &Arc<Self>,
+        before: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<TaskId>, StoreError> {
+        self.read(move |connection| Ok(task::list_ended(connection, before, limit)?)).await
+    }
+
+    /// When those of the executions that there are were given out and ended.
+    pub async fn execution_times(
+        self: &Arc<Self>,
+        ids: Vec<ExecutionId>,
+    ) -> Result<Vec<ExecutionTimes>, StoreError> {
+        self.read(move |connection| Ok(execution::times(connection, &ids)?)).await
     }
 
     /// Executions of deleted tasks whose output may still be there.

@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::domain::task::TaskState;
-use crate::domain::{BatchId, BatchName, ExecutionId, TaskId};
+use crate::domain::{BatchId, BatchName, ExecutionId, TaskId, Timestamp};
 
 use super::super::engine::change::{DeletedTask, EditedTaskRow, Entered, NewTaskRow, TaskRow};
 use super::{StoreError, execution, requirement, tag, word};
@@ -240,6 +240,26 @@ pub(super) fn list_failed(
             "SELECT id FROM task WHERE batch = ?1 AND state = 'failed' AND hidden = 0 ORDER BY id",
         )?
         .query_map([batch.to_sql()], |row| row.get(0).map(TaskId::from_sql))?
+        .collect()
+}
+
+/// Tasks that ended before a date and for which none waits, the oldest first.
+pub(super) fn list_ended(
+    connection: &Connection,
+    before: Timestamp,
+    limit: u32,
+) -> rusqlite::Result<Vec<TaskId>> {
+    connection
+        .prepare_cached(
+            "SELECT task.id FROM task JOIN batch ON batch.id = task.batch AND batch.deleted = 0
+             WHERE task.state IN ('succeeded', 'failed') AND task.state_since < ?1
+                 AND task.hidden = 0 AND NOT EXISTS (
+                     SELECT 1 FROM requirement JOIN task AS other ON other.id = requirement.task
+                     WHERE requirement.required = task.id
+                         AND other.state NOT IN ('succeeded', 'failed'))
+             ORDER BY task.state_since LIMIT ?2",
+        )?
+        .query_map(rusqlite::params![before.0, limit], |row| row.get(0).map(TaskId::from_sql))?
         .collect()
 }
 

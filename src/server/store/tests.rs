@@ -149,7 +149,10 @@ fn every_breach_is_named() {
         ("DELETE FROM requirement", "D7"),
         ("INSERT INTO requirement VALUES (70, 1, 'success')", "D8"),
         ("UPDATE task SET attempts = 5", "D9"),
-        ("INSERT INTO token VALUES (0, 'x', 'agent', 9, zeroblob(32), 0, 'x', NULL, NULL)", "D10"),
+        (
+            "INSERT INTO token VALUES (0, 'x', 'agent', 9, zeroblob(32), 0, 'x', NULL, NULL, NULL)",
+            "D10",
+        ),
         ("UPDATE meta SET value = '1' WHERE key = 'next_execution'", "D11"),
         ("UPDATE batch SET running = 2", "D12"),
         ("UPDATE task SET hold = 'person'", "D14"),

@@ -18,8 +18,9 @@ pub(super) fn write(
             continue;
         };
         transaction.execute(
-            "INSERT INTO token (id, name, role, worker, hash, created_at, created_by, expires_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            "INSERT INTO token (id, name, role, worker, hash, created_at, created_by, expires_at,
+                 join_until)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
             params![
                 id.to_sql(),
                 row.name,
@@ -29,6 +30,7 @@ pub(super) fn write(
                 row.created_at.0,
                 &*row.created_by,
                 row.expires_at.map(|at| at.0),
+                row.join_until.map(|until| until.0),
             ],
         )?;
     }
@@ -53,7 +55,8 @@ pub(super) fn note_use(
 
 pub(super) fn load(connection: &Connection) -> Result<Vec<(TokenId, TokenRow)>, StoreError> {
     let mut statement = connection.prepare(
-        "SELECT id, name, role, worker, hash, created_at, created_by, expires_at, last_used_at
+        "SELECT id, name, role, worker, hash, created_at, created_by, expires_at, last_used_at,
+             join_until
          FROM token ORDER BY id",
     )?;
     let mut rows = statement.query([])?;
@@ -68,6 +71,7 @@ pub(super) fn load(connection: &Connection) -> Result<Vec<(TokenId, TokenRow)>, 
                 role: word("role", &role)?,
                 worker: row.get::<_, Option<i64>>(3)?.map(WorkerId::from_sql),
                 hash: row.get(4)?,
+                join_until: row.get::<_, Option<i64>>(9)?.map(Timestamp),
                 created_at: Timestamp(row.get(5)?),
                 created_by: created_by.into(),
                 expires_at: row.get::<_, Option<i64>>(7)?.map(Timestamp),

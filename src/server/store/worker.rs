@@ -15,10 +15,11 @@ pub(super) fn write(
 ) -> rusqlite::Result<()> {
     let mut write = transaction.prepare_cached(
         "INSERT INTO worker (id, name, machine, batch, concurrency, prefetch, wanted, version,
-             succeeded, failed, registered_at, created_by, failure)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
+             succeeded, failed, registered_at, created_by, failure, hire)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
          ON CONFLICT (id) DO UPDATE SET machine = ?3, batch = ?4, concurrency = ?5, prefetch = ?6,
-             wanted = ?7, version = ?8, succeeded = ?9, failed = ?10, failure = ?13",
+             wanted = ?7, version = ?8, succeeded = ?9, failed = ?10, failure = ?13,
+             hire = ?14",
     )?;
     for (id, row) in rows {
         let Some(row) = row else {
@@ -39,6 +40,7 @@ pub(super) fn write(
             row.registered_at.0,
             &*row.created_by,
             row.failure.as_deref(),
+            row.hire.as_ref().map(json).transpose()?,
         ])?;
     }
     Ok(())
@@ -47,7 +49,8 @@ pub(super) fn write(
 pub(super) fn load(connection: &Connection) -> Result<Vec<(WorkerId, WorkerRow)>, StoreError> {
     let mut statement = connection.prepare(
         "SELECT id, name, machine, batch, concurrency, prefetch, wanted, version,
-             succeeded, failed, registered_at, created_by, failure FROM worker",
+             succeeded, failed, registered_at, created_by, failure, hire
+         FROM worker",
     )?;
     let mut rows = statement.query([])?;
     let mut workers = Vec::new();
@@ -74,6 +77,10 @@ pub(super) fn load(connection: &Connection) -> Result<Vec<(WorkerId, WorkerRow)>
                 failed: count_from_sql(row.get(9)?),
                 registered_at: Timestamp(row.get(10)?),
                 created_by: created_by.into(),
+                hire: row
+                    .get::<_, Option<String>>(13)?
+                    .map(|hire| from_json("hire of a worker", hire))
+                    .transpose()?,
             },
         ));
     }

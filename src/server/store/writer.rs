@@ -17,7 +17,8 @@ use crate::domain::{BatchId, ExecutionId, TaskId};
 
 use super::super::engine::ChangeSet;
 use super::{
-    StoreError, audit, batch, cached, execution, meta, reply, requirement, task, token, worker,
+    StoreError, audit, batch, cached, execution, job, meta, recruiter, reply, requirement, task,
+    token, worker,
 };
 
 /// When nothing else is to be done, more than this is written back from the log
@@ -260,6 +261,8 @@ fn write(
     execution::forget_garbage(&transaction, &changes.collected_garbage)?;
     worker::write(&transaction, &changes.workers)?;
     token::write(&transaction, &changes.tokens)?;
+    job::write(&transaction, &changes.jobs)?;
+    recruiter::write(&transaction, &changes.recruiters)?;
     token::note_use(&transaction, &changes.used_tokens)?;
     audit::write(&transaction, &changes.audit)?;
     reply::write(&transaction, &changes.replies, changes.forget_replies_before)?;

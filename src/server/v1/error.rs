@@ -42,11 +42,6 @@ impl V1Error {
         Self::Told { status: StatusCode::UNAUTHORIZED, message: message.into() }
     }
 
-    /// What this server cannot do at all.
-    pub fn missing(message: impl Into<String>) -> Self {
-        Self::Told { status: StatusCode::NOT_IMPLEMENTED, message: message.into() }
-    }
-
     fn internal(cause: &dyn std::fmt::Display) -> Self {
         tracing::error!(%cause, "request failed");
         let message = "Internal Server Error".to_owned();
@@ -72,13 +67,17 @@ impl IntoResponse for V1Error {
 impl From<Refusal> for V1Error {
     fn from(refusal: Refusal) -> Self {
         match refusal {
-            Refusal::Unavailable(_) => Self::HangUp,
+            Refusal::Unavailable(_) | Refusal::NoRoom(_) => Self::HangUp,
             Refusal::NoTask(id) => Self::not_found(format!("Task {id} doesn't exist")),
             Refusal::NoWorker(id) => Self::not_found(format!("Worker {id} doesn't exist")),
-            Refusal::NoBatch(_) => Self::not_found(refusal.to_string()),
+            Refusal::NoBatch(_) | Refusal::NoRecruiter { .. } => {
+                Self::not_found(refusal.to_string())
+            }
             Refusal::Circle { .. } | Refusal::ManyRequirements { .. } => {
                 Self::invalid(refusal.to_string())
             }
+            // Old clients read one text.
+            Refusal::NoMachine { message, hint } => Self::conflict(format!("{message}: {hint}")),
             other => Self::conflict(other.to_string()),
         }
     }

@@ -53,8 +53,8 @@ fn reading() -> Router<Arc<App>> {
         .route("/batch/", get(batches::list))
         .route("/requirement/", get(tasks::requirements))
         .route("/recruiter/", get(recruiters::list))
-        .route("/recruiter/match", get(recruiters::list))
-        .route("/recruiter/{batch}/{rank}", get(recruiters::none))
+        .route("/recruiter/match", get(recruiters::fitting))
+        .route("/recruiter/{batch}/{rank}", get(recruiters::show))
         .route("/flavor/", get(recruiters::flavors))
         .route("/config/remote", get(recruiters::remote))
         .route("/config/rclone", get(recruiters::rclone))
@@ -74,7 +74,7 @@ fn changing() -> Router<Arc<App>> {
         .route("/batch/{name}/go", put(batches::go))
         .route("/requirement/", post(task_changes::require))
         .route("/recruiter/", post(recruiters::create))
-        .route("/recruiter/{batch}/{rank}", put(recruiters::none).delete(recruiters::none))
+        .route("/recruiter/{batch}/{rank}", put(recruiters::update).delete(recruiters::delete))
 }
 
 /// What a worker does.

@@ -98,17 +98,17 @@ fn worker_of(id: WorkerId, worker: &Worker) -> Map<String, Value> {
         "load": worker.stats.as_ref().map(stats::load),
         "memory": worker.stats.as_ref().map(|stats| stats.memory_percent),
         "stats": worker.stats.as_ref().map(stats::text),
-        // Weights of tasks belong to recruiting, which there is none of. Never null:
-        // workers parse it with each ping.
+        // Shares of a busy machine by weight there are none of. Never null: workers
+        // parse it with each ping.
         "task_properties": "{}",
         "creation_date": print::date(worker.registered_at),
         "modification_date": print::date(changed),
         "last_contact_date": worker.last_contact.map(print::date),
         "batch": worker.settings.batch.as_str(),
-        "permanent": true,
+        "permanent": worker.hire.is_none(),
         "flavor": worker.machine.flavor,
-        "region": null,
-        "provider": null,
+        "region": worker.machine.region,
+        "provider": worker.machine.provider,
     });
     match value {
         Value::Object(fields) => fields,

@@ -8,7 +8,7 @@ use crate::api::task::{
 };
 use crate::api::worker::CleanWorker;
 use crate::api::{Client, ClientError, MAX_PAGE};
-use crate::domain::TaskId;
+use crate::domain::{BatchName, TaskId};
 use crate::tui::effect::{BatchVerb, Change, Target, TaskVerb};
 
 /// Most tasks in one request.
@@ -125,42 +125,74 @@ async fn carry_out_other(hands: &Hands, change: Change) -> Result<String, Client
             }
             Ok(format!("told {} to restart the agent", workers(ids.len())))
         }
-        Change::Batches(names, verb) => {
-            let mut reached = 0;
-            for name in &names {
-                let changed = match verb {
-                    BatchVerb::Pause(with) => client.pause_batch(name, with).await?,
-                    BatchVerb::Go(with) => client.go_batch(name, with).await?,
-                    BatchVerb::Stop => client.stop_batch(name).await?,
-                    BatchVerb::Kill => client.kill_batch(name).await?,
-                    BatchVerb::Retry => client.retry_batch(name).await?,
-                    BatchVerb::Delete(delete) => client.delete_batch(name, delete).await?,
-                };
-                reached += changed.tasks;
+        Change::Batches(names, verb) => change_batches(hands, &names, verb).await,
+        Change::Deploy(deploy) => {
+            let deployed = client.deploy_workers(&deploy).await?;
+            Ok(format!("hiring {}", workers(deployed.workers.len())))
+        }
+        Change::CancelJobs(ids) => {
+            for id in &ids {
+                client.cancel_job(*id).await?;
             }
-            let word = match verb {
-                BatchVerb::Pause(_) => "paused",
-                BatchVerb::Go(_) => "let go",
-                BatchVerb::Stop => "stopped",
-                BatchVerb::Kill => "killed",
-                BatchVerb::Retry => "retried",
-                BatchVerb::Delete(_) => "deleted",
-            };
-            let what = match names.as_slice() {
-                [name] => format!("`{name}`"),
-                many => format!("{} batches", many.len()),
-            };
-            let tasks = if reached == 1 { "1 task" } else { "tasks" };
-            let count = if reached == 1 { String::new() } else { format!("{reached} ") };
-            Ok(format!("{word} {what}: {count}{tasks}"))
+            Ok(format!("cancelled {}", jobs(ids.len())))
+        }
+        Change::RetryJobs(ids) => {
+            for id in &ids {
+                client.retry_job(*id).await?;
+            }
+            Ok(format!("retried {}", jobs(ids.len())))
+        }
+        Change::DeleteJobs(ids) => {
+            let count = ids.len();
+            client.delete_jobs(ids).await?;
+            Ok(format!("forgot {}", jobs(count)))
         }
         // The rest is changes of tasks.
         _ => Ok(String::new()),
     }
 }
 
+async fn change_batches(
+    hands: &Hands,
+    names: &[BatchName],
+    verb: BatchVerb,
+) -> Result<String, ClientError> {
+    let client = &hands.client;
+    let mut reached = 0;
+    for name in names {
+        let changed = match verb {
+            BatchVerb::Pause(with) => client.pause_batch(name, with).await?,
+            BatchVerb::Go(with) => client.go_batch(name, with).await?,
+            BatchVerb::Stop => client.stop_batch(name).await?,
+            BatchVerb::Kill => client.kill_batch(name).await?,
+            BatchVerb::Retry => client.retry_batch(name).await?,
+            BatchVerb::Delete(delete) => client.delete_batch(name, delete).await?,
+        };
+        reached += changed.tasks;
+    }
+    let word = match verb {
+        BatchVerb::Pause(_) => "paused",
+        BatchVerb::Go(_) => "let go",
+        BatchVerb::Stop => "stopped",
+        BatchVerb::Kill => "killed",
+        BatchVerb::Retry => "retried",
+        BatchVerb::Delete(_) => "deleted",
+    };
+    let what = match names {
+        [name] => format!("`{name}`"),
+        many => format!("{} batches", many.len()),
+    };
+    let tasks = if reached == 1 { "1 task" } else { "tasks" };
+    let count = if reached == 1 { String::new() } else { format!("{reached} ") };
+    Ok(format!("{word} {what}: {count}{tasks}"))
+}
+
 fn workers(count: usize) -> String {
     if count == 1 { "1 worker".to_owned() } else { format!("{count} workers") }
+}
+
+fn jobs(count: usize) -> String {
+    if count == 1 { "1 job".to_owned() } else { format!("{count} jobs") }
 }
 
 /// All tasks of a target.

@@ -8,6 +8,7 @@ use super::hands::Hands;
 use super::output;
 use crate::api::ClientError;
 use crate::api::glance::MAX_TAILS;
+use crate::api::hiring::{ListFlavors, ReadJobLog};
 use crate::api::task::{CountTasks, ListTasks, TaskSort, TaskView};
 use crate::domain::task::TaskState;
 use crate::domain::uri::{Uri, UriError};
@@ -48,6 +49,13 @@ pub(super) async fn fetch(hands: &Hands, wanted: Fetch) -> Reply {
         }
         Fetch::Failures => Reply::Failures(failures(hands).await),
         Fetch::Latest { workers } => Reply::Latest(latest(hands, &workers).await),
+        Fetch::Jobs => Reply::Jobs(client.list_jobs().await),
+        Fetch::Recruiters => Reply::Recruiters(client.list_recruiters().await),
+        Fetch::Flavors => Reply::Flavors(client.list_flavors(&ListFlavors::default()).await),
+        Fetch::JobLog { job, offset } => {
+            let read = ReadJobLog { offset, wait_seconds: None };
+            Reply::JobLog { job, offset, result: client.job_log(job, read).await }
+        }
         Fetch::Files { task, place } => Reply::Files { task, result: files(&place).await },
         Fetch::Output(request) => {
             Reply::Output { request, result: output::read(client, request).await }

@@ -24,6 +24,11 @@ pub enum Source {
     Failures,
     /// Tasks whose latest execution is on a worker, for the workers on screen.
     Latest,
+    Jobs,
+    Recruiters,
+    Flavors,
+    /// The log of the job that is looked at.
+    JobLog,
 }
 
 /// What is known of one source.
@@ -40,7 +45,7 @@ pub struct Feed {
 /// All sources.
 #[derive(Debug, Clone, Default)]
 pub struct Feeds {
-    feeds: [Feed; 10],
+    feeds: [Feed; 14],
 }
 
 /// Least pause between two requests for the same thing.

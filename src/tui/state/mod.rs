@@ -3,6 +3,7 @@
 
 mod feed;
 mod flavor;
+mod hiring;
 mod list;
 mod log;
 mod merged;
@@ -15,7 +16,8 @@ mod toast;
 mod walk;
 
 pub use feed::{Feed, Feeds, Source};
-pub use flavor::{Flavor, candidates, matching};
+pub use flavor::{candidates, matching};
+pub use hiring::JobLogView;
 pub use list::{Cursor, Item, List};
 pub use log::{CHUNK, LogLine, LogScreen, Pane, Piece, Shown};
 pub use merged::Merged;

@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use jiff::tz::TimeZone;
 
 use super::feed::Feeds;
-use super::flavor::Flavor;
 use super::list::{Item, List};
 use super::log::LogScreen;
 use super::popup::Popup;
@@ -13,6 +12,7 @@ use super::tasks::TaskScreen;
 use super::toast::Toasts;
 use crate::api::batch::BatchView;
 use crate::api::event::FollowEvents;
+use crate::api::hiring::{FlavorView, JobView, RecruiterView};
 use crate::api::server::ServerStatus;
 use crate::api::task::{TaskDetail, TaskView};
 use crate::api::worker::WorkerView;
@@ -193,7 +193,9 @@ pub struct State {
     /// The last failed tasks, with the last line of their stderr.
     pub failures: Option<Vec<(TaskView, String)>>,
     /// What can be hired, as the server's providers tell; nothing without any.
-    pub flavors: Vec<Flavor>,
+    pub flavors: Vec<FlavorView>,
+    pub jobs: List<JobView>,
+    pub recruiters: List<RecruiterView>,
     /// What was typed into the recruiting form last.
     pub recruit: Vec<String>,
     /// What was typed at `:` lately.
@@ -231,6 +233,8 @@ impl State {
             log: None,
             failures: None,
             flavors: Vec::new(),
+            jobs: List::default(),
+            recruiters: List::default(),
             recruit: setup.memory.recruit,
             past_commands: BTreeSet::new(),
         };

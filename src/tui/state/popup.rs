@@ -3,6 +3,7 @@
 
 use ratatui_textarea::TextArea;
 
+use super::hiring::JobLogView;
 use super::recruit::RecruitForm;
 use crate::api::task::TaskSort;
 use crate::domain::signal::Signal;
@@ -24,6 +25,7 @@ pub enum Popup {
     },
     Editor(Box<Editor>),
     Recruit(RecruitForm),
+    JobLog(JobLogView),
     Charts {
         worker: WorkerId,
         name: String,

@@ -1,8 +1,7 @@
-//! The form for recruiting workers. Until the server has providers it checks
-//! what is typed and says what is missing.
+//! The form for recruiting workers.
 
-use super::flavor::protofilter;
 use super::popup::LineEdit;
+use crate::domain::protofilter::{Filter, FilterError};
 
 /// The fields in the original's order, with what they begin with.
 pub const FIELDS: [(&str, &str); 7] = [
@@ -70,10 +69,9 @@ fn check_field(name: &str, value: &str) -> Result<(), String> {
         "concurrency" => check_number(value, 1, 100_000),
         "prefetch" => check_number(value, 0, 100_000),
         "number" => check_number(value, 1, 10_000),
-        "flavor" if value.is_empty() => {
-            Err("name a flavor, or a filter such as auto:cpu>=8".to_owned())
+        "flavor" => {
+            value.parse::<Filter>().map(drop).map_err(|error: FilterError| error.to_string())
         }
-        "flavor" => protofilter(value).map(drop),
         "batch" if value.is_empty() => Ok(()),
         "batch" => {
             value.parse::<crate::domain::BatchName>().map(drop).map_err(|error| error.to_string())

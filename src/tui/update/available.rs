@@ -24,7 +24,8 @@ pub fn is_available(command: Command, state: &State) -> bool {
         },
         Screen::Workers => !needs_row(command) || !state.workers.list.is_empty(),
         Screen::Batches => !needs_row(command) || !state.batches.list.is_empty(),
-        Screen::Jobs | Screen::Recruiters => !needs_row(command),
+        Screen::Jobs => !needs_row(command) || !state.jobs.is_empty(),
+        Screen::Recruiters => !needs_row(command),
         Screen::Overview | Screen::Output => true,
     }
 }

@@ -1,13 +1,13 @@
 //! What each action does: the general ones here, the others where their
 //! objects are.
 
-use super::{batches, command_line, log, navigate, tasks, workers};
+use super::{batches, command_line, jobs, log, navigate, tasks, workers};
 use crate::domain::filter::Filter;
 use crate::tui::effect::Effect;
 use crate::tui::keymap::Command;
 use crate::tui::state::{
-    LineEdit, Marks, Menu, MenuChoice, Popup, Prompt, PromptKind, RecruitForm, Screen, State,
-    ToastKind,
+    LineEdit, Marks, Menu, MenuChoice, Popup, Prompt, PromptKind, RecruitForm, Screen, Source,
+    State,
 };
 use crate::tui::view;
 
@@ -42,21 +42,17 @@ pub(super) fn run(state: &mut State, command: Command, effects: &mut Vec<Effect>
         C::Recruit => {
             let last = state.recruit.clone();
             state.popup = Some(Popup::Recruit(RecruitForm::new(&last)));
+            state.feeds.mark(Source::Flavors);
         }
-        C::RetryJob => no_provider(state),
         _ => match state.screen {
             Screen::Workers => workers::run(state, command, effects),
             Screen::Tasks | Screen::Task => tasks::run(state, command, effects),
             Screen::Batches => batches::run(state, command, effects),
             Screen::Output => log::run(state, command, effects),
-            Screen::Jobs | Screen::Recruiters | Screen::Overview => no_provider(state),
+            Screen::Jobs => jobs::run(state, command, effects),
+            Screen::Recruiters | Screen::Overview => {}
         },
     }
-}
-
-/// Says why nothing can be recruited.
-pub(super) fn no_provider(state: &mut State) {
-    state.toasts.tell(ToastKind::Failure, view::recruit::NO_PROVIDER, state.now);
 }
 
 /// Asks, or does at once what needs no question.
@@ -64,6 +60,8 @@ pub(super) fn ask_filter(state: &mut State) {
     let text = match state.screen {
         Screen::Workers => state.workers.list.filter.text(),
         Screen::Batches => state.batches.list.filter.text(),
+        Screen::Jobs => state.jobs.filter.text(),
+        Screen::Recruiters => state.recruiters.filter.text(),
         _ => state.tasks.filter.text(),
     };
     let prompt = Prompt::new(PromptKind::Filter(text.to_owned()), "Filter", text);
@@ -74,20 +72,35 @@ pub(super) fn ask_filter(state: &mut State) {
 pub(super) fn set_filter(state: &mut State, filter: Filter) {
     let height = state.list_height();
     match state.screen {
-        Screen::Workers => {
-            state.workers.list.filter = filter;
-            state.workers.list.arrange();
-            let row = state.workers.list.cursor.row;
-            state.workers.list.move_to(row, height);
-        }
-        Screen::Batches => {
-            state.batches.list.filter = filter;
-            state.batches.list.arrange();
-            let row = state.batches.list.cursor.row;
-            state.batches.list.move_to(row, height);
-        }
+        Screen::Workers => narrow(&mut state.workers.list, filter, height),
+        Screen::Batches => narrow(&mut state.batches.list, filter, height),
+        Screen::Jobs => narrow(&mut state.jobs, filter, height),
+        Screen::Recruiters => narrow(&mut state.recruiters, filter, height),
         _ => tasks::set_filter(state, filter),
     }
+}
+
+fn narrow<T: crate::tui::state::Item>(
+    list: &mut crate::tui::state::List<T>,
+    filter: Filter,
+    height: usize,
+) {
+    list.filter = filter;
+    list.arrange();
+    let row = list.cursor.row;
+    list.move_to(row, height);
+}
+
+fn turn<T: crate::tui::state::Item>(
+    list: &mut crate::tui::state::List<T>,
+    column: usize,
+    height: usize,
+) {
+    list.is_reversed = list.column == column && !list.is_reversed;
+    list.column = column;
+    list.arrange();
+    let row = list.cursor.row;
+    list.move_to(row, height);
 }
 
 fn ask_sort(state: &mut State) {
@@ -107,6 +120,9 @@ fn ask_sort(state: &mut State) {
             columns(view::batches::COLUMNS.iter().map(|(name, _)| *name)),
             state.batches.list.column,
         ),
+        Screen::Jobs => {
+            (columns(view::jobs::ORDER.iter().map(|(name, _)| *name)), state.jobs.column)
+        }
         _ => return,
     };
     let title = "Sort by; the same again turns the order around".to_owned();
@@ -124,22 +140,9 @@ fn columns<'a>(names: impl Iterator<Item = &'a str>) -> Vec<(String, MenuChoice)
 pub(super) fn sort_list(state: &mut State, column: usize) {
     let height = state.list_height();
     match state.screen {
-        Screen::Workers => {
-            let list = &mut state.workers.list;
-            list.is_reversed = list.column == column && !list.is_reversed;
-            list.column = column;
-            list.arrange();
-            let row = list.cursor.row;
-            list.move_to(row, height);
-        }
-        Screen::Batches => {
-            let list = &mut state.batches.list;
-            list.is_reversed = list.column == column && !list.is_reversed;
-            list.column = column;
-            list.arrange();
-            let row = list.cursor.row;
-            list.move_to(row, height);
-        }
+        Screen::Workers => turn(&mut state.workers.list, column, height),
+        Screen::Batches => turn(&mut state.batches.list, column, height),
+        Screen::Jobs => turn(&mut state.jobs, column, height),
         _ => {}
     }
 }
@@ -148,6 +151,7 @@ fn reverse(state: &mut State) {
     match state.screen {
         Screen::Workers => sort_list(state, state.workers.list.column),
         Screen::Batches => sort_list(state, state.batches.list.column),
+        Screen::Jobs => sort_list(state, state.jobs.column),
         Screen::Tasks => {
             let (sort, is_reversed) = (state.tasks.sort, state.tasks.is_reversed);
             state.tasks.set_sort(sort, !is_reversed);
@@ -176,6 +180,13 @@ fn mark(state: &mut State, command: Command) {
             let (row, height) = (state.batches.list.cursor.row + 1, state.list_height());
             state.batches.list.move_to(row, height);
         }
+        (Screen::Jobs, Command::Mark) => {
+            state.jobs.mark();
+            let (row, height) = (state.jobs.cursor.row + 1, state.list_height());
+            state.jobs.move_to(row, height);
+        }
+        (Screen::Jobs, Command::Range) => state.jobs.mark_range(),
+        (Screen::Jobs, _) => state.jobs.mark_all(),
         (Screen::Batches, Command::Range) => state.batches.list.mark_range(),
         (Screen::Batches, _) => state.batches.list.mark_all(),
         _ => {}
@@ -194,11 +205,14 @@ fn back(state: &mut State, effects: &mut Vec<Effect>) {
         }
         Screen::Workers if drop_marks(&mut state.workers.list) => {}
         Screen::Batches if drop_marks(&mut state.batches.list) => {}
+        Screen::Jobs if drop_marks(&mut state.jobs) => {}
         _ if !state.trail.is_empty() => navigate::back(state, effects),
         Screen::Tasks if !state.tasks.filter.is_empty() => {
             tasks::set_filter(state, Filter::default());
         }
-        Screen::Workers | Screen::Batches => set_filter(state, Filter::default()),
+        Screen::Workers | Screen::Batches | Screen::Jobs | Screen::Recruiters => {
+            set_filter(state, Filter::default());
+        }
         _ => {}
     }
 }

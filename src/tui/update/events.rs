@@ -94,6 +94,9 @@ fn on_event(state: &mut State, event: &Event) {
                 ],
             );
         }
+        Event::Job { .. } | Event::JobDeleted { .. } => {
+            mark(state, &[Source::Jobs, Source::JobLog]);
+        }
         Event::Reset => state.feeds.mark_all(),
     }
 }

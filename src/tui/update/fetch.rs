@@ -18,6 +18,9 @@ const STATUS_PERIOD: Duration = Duration::from_secs(15);
 /// Pause between two looks at the last lines of output.
 const TAILS_PERIOD: Duration = Duration::from_secs(1);
 
+/// Pause between two looks at the log of a job.
+const LOG_PERIOD: Duration = Duration::from_millis(500);
+
 /// Most executions whose last lines are asked for at once.
 const MOST_TAILS: usize = 100;
 
@@ -51,6 +54,7 @@ pub fn wake(state: &State) -> Monotonic {
 /// Marks what no event tells of.
 fn expire(state: &mut State) {
     let now = state.now.monotonic;
+    state.feeds.expire(Source::JobLog, LOG_PERIOD, now);
     let period = Duration::from_secs(u64::from(state.config.period.max(1)));
     if state.connection.stream == Stream::Up {
         state.feeds.expire(Source::Status, STATUS_PERIOD, now);
@@ -60,6 +64,8 @@ fn expire(state: &mut State) {
         state.feeds.expire(Source::Detail, period * 2, now);
         // These are counted for the question, which costs the server something.
         state.feeds.expire(Source::Latest, period * 5, now);
+        state.feeds.expire(Source::Flavors, period * 5, now);
+        state.feeds.expire(Source::Recruiters, period, now);
     } else {
         for source in Source::iter() {
             state.feeds.expire(source, period, now);
@@ -92,6 +98,15 @@ fn is_wanted(state: &State, source: Source) -> bool {
         Source::Samples => matches!(state.popup, Some(Popup::Charts { .. })),
         Source::Failures => screen == Screen::Overview,
         Source::Latest => screen == Screen::Workers && state.workers.latest.is_some(),
+        Source::Jobs => matches!(screen, Screen::Workers | Screen::Jobs),
+        Source::Recruiters => matches!(screen, Screen::Recruiters | Screen::Batches),
+        // Read once, and again while somebody chooses among them.
+        Source::Flavors => {
+            matches!(state.popup, Some(Popup::Recruit(_)))
+                || (matches!(screen, Screen::Workers | Screen::Jobs | Screen::Recruiters)
+                    && state.feeds.of(source).answered.is_none())
+        }
+        Source::JobLog => matches!(&state.popup, Some(Popup::JobLog(log)) if !log.is_complete),
     }
 }
 
@@ -139,6 +154,13 @@ fn ask(state: &mut State, source: Source, effects: &mut Vec<Effect>) {
         Source::Samples => {
             let Some(Popup::Charts { worker, .. }) = &state.popup else { return };
             Fetch::Samples { worker: *worker }
+        }
+        Source::Jobs => Fetch::Jobs,
+        Source::Recruiters => Fetch::Recruiters,
+        Source::Flavors => Fetch::Flavors,
+        Source::JobLog => {
+            let Some(Popup::JobLog(log)) = &state.popup else { return };
+            Fetch::JobLog { job: log.job, offset: log.next }
         }
         Source::Failures => Fetch::Failures,
         Source::Latest => {

@@ -9,6 +9,7 @@ mod completion;
 mod editor;
 mod events;
 mod fetch;
+mod jobs;
 mod keys;
 mod log;
 mod mouse;

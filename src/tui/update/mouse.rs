@@ -98,6 +98,14 @@ fn choose(state: &mut State, line: usize) -> bool {
             }
             was
         }
+        Screen::Jobs => {
+            let row = state.jobs.cursor.first + line;
+            let was = state.jobs.cursor.row == row;
+            if row < state.jobs.len() {
+                state.jobs.move_to(row, height);
+            }
+            was
+        }
         _ => false,
     }
 }

@@ -40,12 +40,14 @@ pub(super) fn back(state: &mut State, effects: &mut Vec<Effect>) {
 fn enter(state: &mut State, screen: Screen) {
     state.screen = screen;
     for source in match screen {
-        Screen::Workers => &[Source::Workers][..],
+        Screen::Workers => &[Source::Workers, Source::Jobs][..],
         Screen::Tasks => &[Source::Tasks, Source::Counts, Source::Tails],
-        Screen::Batches => &[Source::Batches],
+        Screen::Batches => &[Source::Batches, Source::Recruiters],
         Screen::Overview => &[Source::Workers, Source::Batches, Source::Failures],
         Screen::Task => &[Source::Detail],
-        Screen::Jobs | Screen::Recruiters | Screen::Output => &[],
+        Screen::Jobs => &[Source::Jobs],
+        Screen::Recruiters => &[Source::Recruiters],
+        Screen::Output => &[],
     } {
         state.feeds.mark(*source);
     }
@@ -103,12 +105,26 @@ pub(super) fn move_cursor(state: &mut State, command: Command) {
         }
         Screen::Task => move_detail(state, command, step),
         Screen::Output => log::move_view(state, command, step, SIDE),
-        Screen::Jobs | Screen::Recruiters | Screen::Overview => {}
+        Screen::Jobs => {
+            let list = &mut state.jobs;
+            list.shift = shifted(list.shift, command);
+            let row = moved(list.cursor.row, step, command, list.len());
+            list.move_to(row, height);
+        }
+        Screen::Recruiters => {
+            let list = &mut state.recruiters;
+            list.shift = shifted(list.shift, command);
+            let row = moved(list.cursor.row, step, command, list.len());
+            list.move_to(row, height);
+        }
+        Screen::Overview => {}
     }
     let most = crate::tui::view::most_shift(state);
     state.tasks.shift = state.tasks.shift.min(most);
     state.workers.list.shift = state.workers.list.shift.min(most);
     state.batches.list.shift = state.batches.list.shift.min(most);
+    state.jobs.shift = state.jobs.shift.min(most);
+    state.recruiters.shift = state.recruiters.shift.min(most);
 }
 
 fn shifted(shift: usize, command: Command) -> usize {

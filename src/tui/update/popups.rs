@@ -3,7 +3,7 @@
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::tasks::known_batches;
-use super::{commands, completion, editor, prompt};
+use super::{commands, completion, editor, jobs, prompt};
 use crate::tui::effect::{Change, Effect};
 use crate::tui::state::{
     LineEdit, Menu, MenuChoice, Popup, Question, RecruitForm, State, ToastKind, candidates,
@@ -23,7 +23,8 @@ pub(super) fn on_key(state: &mut State, event: KeyEvent, effects: &mut Vec<Effec
             }
         }
         Popup::Editor(editor) => editor::on_key(state, editor, event, effects),
-        Popup::Recruit(form) => on_recruit(state, form, event),
+        Popup::Recruit(form) => on_recruit(state, form, event, effects),
+        Popup::JobLog(log) => jobs::on_log_key(state, log, event),
         Popup::Charts { worker, name, samples, error } => {
             if !leaves(event) {
                 state.popup = Some(Popup::Charts { worker, name, samples, error });
@@ -232,7 +233,12 @@ pub fn recruit_candidates(state: &State, form: &RecruitForm) -> Vec<String> {
     completion::matching(typed, &known)
 }
 
-fn on_recruit(state: &mut State, mut form: RecruitForm, event: KeyEvent) {
+fn on_recruit(
+    state: &mut State,
+    mut form: RecruitForm,
+    event: KeyEvent,
+    effects: &mut Vec<Effect>,
+) {
     let fields = form.fields.len();
     match event.code {
         _ if cancels(event) => {
@@ -248,7 +254,7 @@ fn on_recruit(state: &mut State, mut form: RecruitForm, event: KeyEvent) {
             state.recruit = form.values();
             match form.check() {
                 Ok(()) => {
-                    commands::no_provider(state);
+                    jobs::recruit(state, &form, effects);
                     return;
                 }
                 Err((field, reason)) => {

@@ -89,7 +89,12 @@ fn last_word(prompt: &Prompt) -> &str {
 fn preview(state: &mut State, prompt: &mut Prompt) {
     use crate::tui::state::Screen;
     match Filter::parse(prompt.line.text()) {
-        Ok(filter) if matches!(state.screen, Screen::Workers | Screen::Batches) => {
+        Ok(filter)
+            if matches!(
+                state.screen,
+                Screen::Workers | Screen::Batches | Screen::Jobs | Screen::Recruiters
+            ) =>
+        {
             commands::set_filter(state, filter);
         }
         Ok(_) => {}

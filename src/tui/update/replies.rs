@@ -88,6 +88,9 @@ pub(super) fn on_reply(state: &mut State, reply: Reply, effects: &mut Vec<Effect
                 latest.extend(counts);
             }
         }
+        Reply::Jobs(_) | Reply::Recruiters(_) | Reply::Flavors(_) | Reply::JobLog { .. } => {
+            on_hiring(state, reply);
+        }
         Reply::Files { task, result } => {
             if let Files::Asked(execution) = state.detail.files
                 && state.detail.task == Some(task)
@@ -101,6 +104,41 @@ pub(super) fn on_reply(state: &mut State, reply: Reply, effects: &mut Vec<Effect
         Reply::Edited { task, revision, text } => {
             editor::on_edited_outside(state, task, revision, text, effects);
         }
+    }
+}
+
+/// What is told of machines that are hired.
+fn on_hiring(state: &mut State, reply: Reply) {
+    match reply {
+        Reply::Jobs(result) => {
+            if let Some(list) = answered(state, Source::Jobs, result) {
+                state.jobs.replace(list.jobs);
+                let (row, height) = (state.jobs.cursor.row, state.list_height());
+                state.jobs.move_to(row, height);
+            }
+        }
+        Reply::Recruiters(result) => {
+            if let Some(list) = answered(state, Source::Recruiters, result) {
+                state.recruiters.replace(list.recruiters);
+            }
+        }
+        Reply::Flavors(result) => {
+            if let Some(list) = answered(state, Source::Flavors, result) {
+                state.flavors = list.flavors;
+            }
+        }
+        Reply::JobLog { job, offset, result } => {
+            let piece = answered(state, Source::JobLog, result);
+            if let Some(Popup::JobLog(log)) = &mut state.popup
+                && let Some(piece) = piece
+                && (log.job, log.next) == (job, offset)
+            {
+                log.text.push_str(&piece.text);
+                log.next = piece.next;
+                log.is_complete = piece.complete;
+            }
+        }
+        _ => {}
     }
 }
 

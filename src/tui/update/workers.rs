@@ -157,7 +157,15 @@ fn destroy(state: &mut State, workers: &[WorkerView]) {
             crate::tui::text::counted(busy.into(), "execution")
         ));
     }
-    if workers.iter().any(|worker| worker.seen == crate::domain::worker::SeenState::Online) {
+    let hired = workers.iter().filter(|worker| worker.hire.is_some()).count();
+    if hired > 0 {
+        let what = crate::tui::text::counted(hired as u64, "hired machine");
+        question = question.line(format!("{what} destroyed as well: see the jobs."));
+    }
+    let returns = |worker: &WorkerView| {
+        worker.hire.is_none() && worker.seen == crate::domain::worker::SeenState::Online
+    };
+    if workers.iter().any(returns) {
         question = question.line("A live agent registers again: stop it on its machine first.");
     }
     if workers.len() > MANY {

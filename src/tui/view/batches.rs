@@ -84,7 +84,7 @@ pub fn rows(state: &State) -> Vec<Row> {
         .skip(list.cursor.first)
         .take(state.list_height())
         .map(|(number, batch)| Row {
-            cells: cells(state.theme, batch),
+            cells: cells(state, batch),
             is_cursor: number == list.cursor.row,
             is_marked: list.marks.contains(&batch.key())
                 || range.is_some_and(|(from, to)| (from..=to).contains(&number)),
@@ -92,16 +92,19 @@ pub fn rows(state: &State) -> Vec<Row> {
         .collect()
 }
 
-fn cells(theme: Theme, batch: &BatchView) -> Vec<Cell> {
+fn cells(state: &State, batch: &BatchView) -> Vec<Cell> {
+    let theme = state.theme;
+    let recruiters = state.recruiters.all.iter().flatten();
+    let recruiters = recruiters.filter(|view| view.batch == batch.name).count();
     let (word, style) = match batch.pause {
         BatchPause::No => ("● go".to_owned(), theme.task(TaskState::Running)),
         BatchPause::Start => ("‖ paused".to_owned(), theme.task(TaskState::Paused)),
         BatchPause::Tasks => ("‖ all".to_owned(), theme.task(TaskState::Paused)),
     };
     let mut workers: Cell = Vec::new();
-    for (state, count) in &batch.workers {
+    for (of, count) in &batch.workers {
         let gap = if workers.is_empty() { "" } else { " " };
-        workers.push((format!("{gap}{}{count}", worker_glyph(*state)), theme.worker(*state)));
+        workers.push((format!("{gap}{}{count}", worker_glyph(*of)), theme.worker(*of)));
     }
     let failed = of(batch, TaskState::Failed);
     let (mean, median) = match &batch.runtime {
@@ -131,7 +134,7 @@ fn cells(theme: Theme, batch: &BatchView) -> Vec<Cell> {
         plain(format!("{:.1}", batch.throughput)),
         plain(mean),
         plain(median),
-        plain("-"),
+        plain(if recruiters == 0 { "-".to_owned() } else { recruiters.to_string() }),
     ]
 }
 

@@ -54,7 +54,7 @@ const fn popup_keys(popup: &Popup) -> &'static [(&'static str, &'static str)] {
         },
         Popup::Prompt(_) => &[("enter", "take it"), ("tab", "complete"), ("esc", "leave")],
         Popup::Menu(_) => &[("enter", "choose"), ("↑↓", "move"), ("esc", "leave")],
-        Popup::Help { .. } | Popup::History { .. } | Popup::Charts { .. } => {
+        Popup::Help { .. } | Popup::History { .. } | Popup::Charts { .. } | Popup::JobLog(_) => {
             &[("esc", "close"), ("↑↓", "scroll")]
         }
         Popup::Editor(_) => &[

@@ -1,7 +1,7 @@
-//! What the three lists have in common: their columns, and where these are.
+//! What the lists have in common: their columns, and where these are.
 
 use super::table::{Column, Placed, Row, Sorted};
-use super::{batches, table, tasks, workers};
+use super::{batches, jobs, table, tasks, workers};
 use crate::tui::state::{Screen, State};
 
 /// A list as it is drawn.
@@ -30,6 +30,14 @@ pub fn sheet(state: &State) -> Option<Sheet> {
             let sorted = Sorted { column: list.column, is_reversed: list.is_reversed };
             (&batches::TABLE, batches::rows(state), list.shift, Some(sorted))
         }
+        Screen::Jobs => {
+            let list = &state.jobs;
+            let sorted = Sorted { column: list.column, is_reversed: list.is_reversed };
+            (&jobs::JOBS, jobs::job_rows(state), list.shift, Some(sorted))
+        }
+        Screen::Recruiters => {
+            (&jobs::RECRUITERS, jobs::recruiter_rows(state), state.recruiters.shift, None)
+        }
         _ => return None,
     };
     let placed = table::place(columns, &rows, shift, state.columns());
@@ -51,6 +59,7 @@ pub fn sort_column(screen: Screen, column: usize) -> Option<usize> {
     let columns = match screen {
         Screen::Workers => workers::COLUMNS.len(),
         Screen::Batches => batches::COLUMNS.len(),
+        Screen::Jobs => jobs::ORDER.len(),
         _ => 0,
     };
     (column < columns).then_some(column)
@@ -63,6 +72,8 @@ pub fn most_shift(state: &State) -> usize {
         Screen::Workers => &workers::TABLE,
         Screen::Tasks => &tasks::TABLE,
         Screen::Batches => &batches::TABLE,
+        Screen::Jobs => &jobs::JOBS,
+        Screen::Recruiters => &jobs::RECRUITERS,
         _ => return 0,
     };
     columns.iter().filter(|column| !column.is_fixed).count().saturating_sub(1)

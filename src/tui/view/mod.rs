@@ -7,7 +7,7 @@ mod charts;
 pub mod detail;
 mod frame;
 pub mod help;
-mod jobs;
+pub mod jobs;
 mod keybar;
 mod lists;
 mod log;

@@ -103,6 +103,11 @@ fn draw_server(canvas: &mut Canvas<'_>, state: &State, y: &mut usize) {
     );
     canvas.text(11, *y, &text, ratatui::style::Style::new());
     *y += 1;
+    if let Some(shortage) = &server.shortage {
+        let bad = canvas.tone(Tone::Bad);
+        canvas.text(0, *y, &format!("new tasks are refused: {}", clean(shortage)), bad);
+        *y += 1;
+    }
     if let Some(failure) = &server.commit_failure {
         let bad = canvas.tone(Tone::Bad);
         canvas.text(0, *y, &format!("changes are refused: {}", clean(failure)), bad);

@@ -4,7 +4,7 @@ use ratatui::style::{Modifier, Style};
 use ratatui::widgets::Widget;
 
 use super::canvas::Canvas;
-use super::{charts, help, recruit};
+use super::{charts, help, jobs, recruit};
 use crate::tui::state::{
     Editor, LineEdit, Menu, Popup, Prompt, PromptKind, Question, State, ToastKind,
 };
@@ -25,6 +25,7 @@ pub fn draw(canvas: &mut Canvas<'_>, state: &State) {
         Some(Popup::History { offset }) => draw_history(canvas, state, *offset),
         Some(Popup::Editor(editor)) => draw_editor(canvas, editor),
         Some(Popup::Recruit(form)) => recruit::draw(canvas, state, form),
+        Some(Popup::JobLog(log)) => jobs::draw_log(canvas, log),
         Some(Popup::Charts { name, samples, error, .. }) => {
             charts::draw(canvas, name, samples.as_ref(), error.as_deref());
         }

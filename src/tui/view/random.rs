@@ -5,6 +5,7 @@ use proptest::prelude::*;
 
 use crate::api::ClientError;
 use crate::api::event::Event;
+use crate::api::hiring::{FlavorList, JobList, JobLog, RecruiterList};
 use crate::api::task::TaskView;
 use crate::api::worker::WorkerList;
 use crate::domain::task::TaskState;
@@ -13,7 +14,7 @@ use crate::domain::{ExecutionId, TaskId, Timestamp, WorkerId};
 use crate::tui::effect::{Action, Effect, Fetch, OutputReply, Reply, StreamNews};
 use crate::tui::keymap::Key;
 use crate::tui::state::{State, Tails};
-use crate::tui::testing::{batch, frame, later, state, task, worker};
+use crate::tui::testing::{batch, flavors, frame, jobs, later, recruiters, state, task, worker};
 use crate::tui::update::update;
 
 #[derive(Debug, Clone)]
@@ -199,6 +200,19 @@ fn reply_to(state: &State, fetch: Fetch, answer: Answer) -> Reply {
         }
         Fetch::Latest { workers } => {
             Reply::Latest(Ok(workers.into_iter().map(|worker| (worker, (1, 2))).collect()))
+        }
+        Fetch::Jobs if is_well => Reply::Jobs(Ok(JobList { jobs: jobs() })),
+        Fetch::Jobs => Reply::Jobs(Err(or_lost())),
+        Fetch::Recruiters => Reply::Recruiters(Ok(RecruiterList { recruiters: recruiters() })),
+        Fetch::Flavors => {
+            let (fitting, known) = (4, 4);
+            let list = FlavorList { flavors: flavors(), fitting, known, why_none: None };
+            Reply::Flavors(Ok(list))
+        }
+        Fetch::JobLog { job, offset } => {
+            let text = "\u{1b}[31mred\n日本\n".repeat(30);
+            let log = JobLog { text, next: offset + 500, complete: is_well };
+            Reply::JobLog { job, offset, result: Ok(log) }
         }
         Fetch::Files { task, .. } => Reply::Files { task, result: Err("\u{1b}".into()) },
         Fetch::Status => Reply::Status(Err(or_lost())),

@@ -4,13 +4,15 @@ use ratatui::style::Style;
 
 use super::canvas::Canvas;
 use super::table::{self, Column, Row, place, plain};
-use crate::tui::state::{FIELDS, Flavor, RecruitForm, State, matching};
+use crate::api::hiring::FlavorView;
+use crate::tui::state::{FIELDS, RecruitForm, State, matching};
 use crate::tui::text::{clean, fit, pad, wrap};
 use crate::tui::theme::Tone;
 use crate::tui::update::recruit_candidates;
 
 /// Why nothing can be recruited.
-pub const NO_PROVIDER: &str = "no provider configured: start `scitq agent` on machines of your own";
+pub const NO_PROVIDER: &str =
+    "no flavor is known: set a provider up in server.toml, or start `scitq agent` on your machines";
 
 const FLAVORS: [Column; 11] = [
     Column::left("flavor", 8, 16).fixed(),
@@ -70,11 +72,10 @@ fn draw_flavors(canvas: &mut Canvas<'_>, state: &State, form: &RecruitForm) {
     let wide = canvas.width();
     let placed = place(&FLAVORS, &rows, 0, wide);
     table::draw(canvas, &FLAVORS, &rows, &placed, None);
-    let (faint, warning) = (canvas.tone(Tone::Faint), canvas.tone(Tone::Warning));
+    let warning = canvas.tone(Tone::Warning);
     if state.flavors.is_empty() {
-        canvas.text(0, 1, "no flavors are known", faint);
         for (line, text) in wrap(NO_PROVIDER, wide).iter().enumerate() {
-            canvas.text(0, 3 + line, &fit(text, wide), warning);
+            canvas.text(0, 1 + line, &fit(text, wide), warning);
         }
         return;
     }
@@ -83,29 +84,36 @@ fn draw_flavors(canvas: &mut Canvas<'_>, state: &State, form: &RecruitForm) {
         return;
     };
     let number: u32 = form.value("number").parse().unwrap_or(1);
-    let cost = cheapest.cost * f64::from(number);
+    let cost = cheapest.flavor.cost.map_or_else(
+        || "at a price that is not known".to_owned(),
+        |cost| format!("cost {:.2} {}/h", cost * f64::from(number), cheapest.flavor.currency),
+    );
     let text = format!(
-        "{} of {} match; {number} x {} cost {cost:.2}/h",
+        "{} of {} match; {number} x {} {}",
         found.len(),
         state.flavors.len(),
-        clean(&cheapest.name)
+        clean(cheapest.flavor.name.as_str()),
+        cost.replace(" /h", "/h")
     );
     canvas.text(0, SHOWN + 2, &text, canvas.tone(Tone::Accent));
 }
 
-fn row(flavor: &Flavor) -> Row {
-    let available = flavor.available.map_or_else(|| "?".to_owned(), |left| left.to_string());
+fn row(view: &FlavorView) -> Row {
+    let flavor = &view.flavor;
+    let available = view.available.map_or_else(|| "any".to_owned(), |left| left.to_string());
+    let amount = |number: Option<f64>| number.map(|number| format!("{number:.0}"));
+    let known = |text: Option<String>| plain(text.unwrap_or_else(|| "?".to_owned()));
     let cells = vec![
-        plain(clean(&flavor.name)),
-        plain(clean(&flavor.region)),
-        plain(clean(&flavor.provider)),
+        plain(clean(flavor.name.as_str())),
+        plain(clean(flavor.region.as_str())),
+        plain(clean(flavor.provider.as_str())),
         plain(flavor.cpu.to_string()),
-        plain(format!("{:.0}", flavor.ram)),
-        plain(format!("{:.0}", flavor.disk)),
-        plain(format!("{:.3}", flavor.cost)),
-        plain(format!("{:.0} %", flavor.eviction)),
+        known(amount(flavor.ram)),
+        known(amount(flavor.disk)),
+        known(flavor.cost.map(|cost| format!("{cost:.3}"))),
+        known(flavor.eviction.map(|eviction| format!("{eviction:.0} %"))),
         plain(available),
-        plain(clean(&flavor.gpu)),
+        plain(clean(flavor.gpu.as_deref().unwrap_or_default())),
         plain(clean(&flavor.tags)),
     ];
     Row { cells, is_cursor: false, is_marked: false }

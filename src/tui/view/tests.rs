@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use crate::api::ClientError;
 use crate::api::batch::BatchList;
 use crate::api::glance::{WorkerSample, WorkerSamples};
+use crate::api::hiring::{JobList, JobLog, RecruiterList};
 use crate::api::server::ServerStatus;
 use crate::api::task::{TaskDetail, TaskView};
 use crate::api::worker::WorkerList;
 use crate::domain::execution::Stream;
 use crate::domain::task::TaskState;
 use crate::domain::worker::WorkerState;
-use crate::domain::{ExecutionId, TaskId, Timestamp};
+use crate::domain::{ExecutionId, JobId, TaskId, Timestamp};
 use crate::tui::effect::{Action, OutputFrom, OutputReply, OutputRequest, Reply, StreamNews};
 use crate::tui::state::{OutputFiles, Popup, State, Tails};
 use crate::tui::testing::{batch, frame, later, now, press, state, task, type_in, worker};
@@ -51,6 +52,11 @@ fn status(counts: &[(TaskState, u64)]) -> ServerStatus {
         database_bytes: 5 << 20,
         output_bytes: 3 << 30,
         disk_free_bytes: 700 << 30,
+        disk_total_bytes: 900 << 30,
+        disk_days_left: None,
+        retain_output_seconds: None,
+        retain_finished_seconds: None,
+        shortage: None,
         commit_failure: None,
     }
 }
@@ -94,6 +100,8 @@ fn empty(size: (u16, u16)) -> State {
         Reply::TaskPage { generation, number: 0, cursor: None, result: Ok((Vec::new(), None)) };
     reply(&mut state, page);
     reply(&mut state, Reply::Failures(Ok(Vec::new())));
+    reply(&mut state, Reply::Jobs(Ok(JobList { jobs: Vec::new() })));
+    reply(&mut state, Reply::Recruiters(Ok(RecruiterList { recruiters: Vec::new() })));
     state
 }
 
@@ -141,6 +149,10 @@ fn busy(size: (u16, u16)) -> State {
     failed.failure = Some(crate::domain::execution::FailureClass::Oom);
     let failures = vec![(failed, "Killed\u{1b}[0m".to_owned())];
     reply(&mut state, Reply::Failures(Ok(failures)));
+    let jobs = crate::tui::testing::jobs();
+    reply(&mut state, Reply::Jobs(Ok(JobList { jobs })));
+    let recruiters = crate::tui::testing::recruiters();
+    reply(&mut state, Reply::Recruiters(Ok(RecruiterList { recruiters })));
     state
 }
 
@@ -362,6 +374,14 @@ fn whatever_lies_over_a_screen() {
         press(&mut state, "1 n");
         type_in(&mut state, "auto:cpu>=2");
         press(&mut state, "tab ctrl-u ctrl-n tab tab tab ctrl-u 3 backtab");
+        state
+    });
+    snap("popup_job_log", |size| {
+        let mut state = busy(size);
+        press(&mut state, "4 j enter");
+        let text = "2026-11-25T11:58:00  create lab-node2\n2026-11-25T11:58:01  waiting\n";
+        let log = JobLog { text: text.to_owned(), next: 80, complete: true };
+        reply(&mut state, Reply::JobLog { job: JobId(2), offset: 0, result: Ok(log) });
         state
     });
     snap("popup_history", |size| {

@@ -75,7 +75,7 @@ pub fn draw(canvas: &mut Canvas<'_>, state: &State) {
     let jobs = state.jobs_height();
     if jobs > 0 {
         let (wide, high) = (canvas.width(), canvas.height());
-        super::jobs::draw_below(&mut canvas.part(0, high - jobs, wide, jobs));
+        super::jobs::draw_below(&mut canvas.part(0, high - jobs, wide, jobs), state);
     }
     table::draw(canvas, sheet.columns, &sheet.rows, &sheet.placed, sheet.sorted);
     if sheet.rows.is_empty() {

@@ -93,11 +93,15 @@ fn workers_recruiters_flavors_and_settings_have_their_verbs() {
     assert_eq!(old.manage(&["recruiter", "list", "-H"]).ok().text(), "");
     assert_eq!(old.manage(&["flavor", "list"]).ok().text().lines().count(), 1);
     let create = ["recruiter", "create", "-b", "b", "-f", "small", "-C", "1", "-T", "1"];
-    assert!(old.manage(&create).stderr.contains("does not recruit"));
-    let deploy = ["worker", "deploy", "-f", "small", "-r", "here", "-P", "any", "-b", "b"];
-    assert!(old.manage(&deploy).stderr.contains("does not recruit"));
-    assert!(old.manage(&["recruiter", "delete", "-b", "b"]).stderr.contains("doesn't exist"));
+    old.manage(&create).ok();
     let update = ["recruiter", "update", "-b", "b", "-T", "2"];
+    old.manage(&update).ok();
+    let list = old.manage(&["recruiter", "list", "-L", "-H"]).ok();
+    assert!(row_with(list.text(), "small").starts_with("b"), "{list}");
+    old.manage(&["recruiter", "delete", "-b", "b"]).ok();
+    let deploy = ["worker", "deploy", "-f", "small", "-r", "here", "-P", "any", "-b", "b"];
+    assert!(old.manage(&deploy).stderr.contains("provider `any` is not set up"));
+    assert!(old.manage(&["recruiter", "delete", "-b", "b"]).stderr.contains("doesn't exist"));
     assert!(old.manage(&update).stderr.contains("doesn't exist"));
     assert!(old.manage(&["config", "rclone", "--show"]).stderr.contains("does not share"));
 }

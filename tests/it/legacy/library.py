@@ -168,8 +168,13 @@ assert field(server.batch_delete("never there"), "result") == "Ok"
 assert listed(server.recruiters(batch=batch)) == []
 assert listed(server.recruiters_match(batch=batch)) == []
 assert listed(server.flavors()) == []
-assert "recruit" in refused(501, lambda: server.recruiter_create(batch, 1, 1, "small", 1))
-assert "recruit" in refused(501, lambda: server.worker_deploy(1, batch, "here", "small", 1, "any"))
+made = server.recruiter_create(batch, 1, 1, "auto:cpu>=1000", 1)
+assert field(made, "worker_flavor") == "auto:cpu>=1000" and field(made, "worker_region") is None
+assert [field(one, "rank") for one in listed(server.recruiters(batch=batch))] == [1]
+assert listed(server.recruiters_match(batch=batch)) == []
+assert field(server.recruiter_update(batch, 1, tasks_per_worker=2), "tasks_per_worker") == 2
+assert "set up" in refused(409, lambda: server.worker_deploy(1, batch, "here", "small", 1, "any"))
+server.recruiter_delete(batch, 1)
 refused(404, lambda: server.recruiter_update(batch, 1, tasks_per_worker=2))
 refused(404, lambda: server.recruiter_delete(batch, 1))
 

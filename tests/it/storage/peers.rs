@@ -359,7 +359,7 @@ pub fn ftps() -> Option<Peer> {
 
 /// Says what is missing; with `CI=true` that fails.
 pub fn missing<T>(what: &str) -> Option<T> {
-    let said = format!("SKIPPED: the storage tests need {what} (tests/run installs it)");
+    let said = format!("SKIPPED: the tests need {what} (tests/run installs it)");
     let is_ci = std::env::var_os("CI").is_some_and(|value| value == "true");
     assert!(!is_ci, "{said}");
     eprintln!("{said}");

@@ -343,6 +343,7 @@ pub fn brief(effect: &Effect) -> String {
         Effect::Discard { files, .. } => format!("discard({files:?})"),
         Effect::SendHello { held, .. } => format!("hello({} held)", held.len()),
         Effect::SendHeartbeat { phases, .. } => format!("heartbeat({phases:?})"),
+        Effect::SendEvicted { reason, .. } => format!("evicted({reason})"),
         Effect::Redial { .. } => "redial".to_owned(),
         Effect::RememberStore(..) => "remember store".to_owned(),
         Effect::RememberToken(_) => "remember token".to_owned(),

@@ -334,3 +334,43 @@ fn a_worker_that_drains_leaves_after_its_last_execution() {
     assert!(!bench.effects.contains(&Effect::Exit));
     assert_eq!(bench.ack().last(), Some(&Effect::Exit));
 }
+
+#[test]
+fn a_machine_that_is_taken_away_gives_all_back_and_leaves() {
+    let mut bench = Bench::linked();
+    bench.run(1, PLAIN);
+    let reason = "it was sent SIGUSR2".to_owned();
+    let effects = bench.on(Event::Evict { reason: reason.clone() });
+    assert!(
+        matches!(
+            &effects[..],
+            [
+                Effect::SendEvicted { reason: said, .. },
+                Effect::SendHeartbeat { standing: Standing { draining: true, .. }, .. }
+            ] if *said == reason
+        ),
+        "{effects:?}"
+    );
+    assert!(bench.on(Event::Evict { reason }).is_empty());
+    bench.frame(start(2, PLAIN));
+    assert_eq!(bench.class(2), Some(FailureClass::Refused));
+    // What its machine does to it before the server has spoken is not the command's doing.
+    bench.ended(1, end(Exit::Signal { number: 15, out_of_memory: false }));
+    bench.output_sent(1);
+    assert_eq!(bench.class(1), Some(FailureClass::Evicted));
+    assert_eq!(bench.ack().last(), Some(&Effect::Exit));
+}
+
+#[test]
+fn an_end_that_overtakes_the_end_of_its_job_uses_no_retry() {
+    let mut bench = Bench::linked();
+    bench.state.limits.unasked_term = UnaskedTerm::EndOfJob;
+    bench.run(1, PLAIN);
+    bench.run(2, PLAIN);
+    bench.ended(1, end(Exit::Signal { number: 15, out_of_memory: false }));
+    bench.ended(2, code(1));
+    bench.output_sent(1);
+    bench.output_sent(2);
+    assert_eq!(bench.class(1), Some(FailureClass::Lost));
+    assert_eq!(bench.class(2), Some(FailureClass::Exit));
+}

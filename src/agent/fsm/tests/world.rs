@@ -192,7 +192,7 @@ impl World {
                 assert_eq!(link, self.link);
                 self.redials = true;
             }
-            Effect::RememberToken(_) | Effect::Clean(_) => {}
+            Effect::RememberToken(_) | Effect::Clean(_) | Effect::SendEvicted { .. } => {}
             Effect::Restart | Effect::Exit => panic!("{effect:?}"),
         }
     }

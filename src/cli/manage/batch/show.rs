@@ -68,6 +68,8 @@ fn describe(detail: &BatchDetail, workers: &[&WorkerView]) -> Details {
         .maybe("run times", batch.runtime.as_ref().map(run_times))
         .add("done lately", format_args!("{:.1} a minute", batch.throughput))
         .maybe("done in about", batch.remaining_seconds.map(format::duration))
+        .each("cost an hour", amounts(&batch.cost_per_hour))
+        .each("cost to date", amounts(&batch.spent))
         .each("failures", failures.iter().map(describe_failures));
     add_settings(&mut lines, settings);
     lines
@@ -92,6 +94,10 @@ fn describe_worker(worker: &WorkerView) -> String {
     )
 }
 
+fn amounts(amounts: &std::collections::BTreeMap<String, f64>) -> Vec<String> {
+    amounts.iter().map(|(currency, amount)| format!("{amount:.3} {currency}")).collect()
+}
+
 fn run_times(runtime: &Runtime) -> String {
     let time = format::duration;
     format!(
@@ -111,7 +117,8 @@ fn describe_failures(group: &FailureGroup) -> String {
 
 fn add_settings(lines: &mut Details, settings: &BatchSettings) {
     let seconds = |seconds: u32| format::duration(seconds.into());
-    let BatchSettings { defaults, lost_after, output_limit } = settings;
+    let BatchSettings { defaults, lost_after, output_limit, maximum_workers, maximum_cost } =
+        settings;
     let lost = lost_after.map(|limit| match limit {
         LostAfter::Never => "never".to_owned(),
         LostAfter::Seconds(limit) => format!("{} of silence", seconds(limit)),
@@ -122,6 +129,8 @@ fn add_settings(lines: &mut Details, settings: &BatchSettings) {
             "output limit",
             output_limit.map_or_else(|| "as the server has it".to_owned(), format::bytes),
         )
+        .maybe("most workers", *maximum_workers)
+        .maybe("most cost/h", *maximum_cost)
         .maybe("default retry", defaults.retry)
         .maybe("default priority", defaults.priority)
         .maybe("default cpu", defaults.cpu)

@@ -15,6 +15,7 @@ use crate::cli::session::Session;
 use crate::domain::BatchName;
 use crate::domain::batch::{LostAfter, TaskDefaults};
 use crate::domain::container::Pull;
+use crate::domain::hire::Money;
 
 /// Set what new tasks of a batch take by default, and its limits
 #[derive(Debug, Args)]
@@ -37,6 +38,12 @@ pub struct UpdateArgs {
     /// Keep so much of each output stream of its tasks: 100M, or default
     #[arg(long, value_name = "SIZE", value_parser = output_limit)]
     output_limit: Option<Setting<u64>>,
+    /// Let its recruiters hire up to so many workers in all, or default: no limit
+    #[arg(long, value_name = "COUNT", value_parser = limit::<u32>)]
+    maximum_workers: Option<Setting<u32>>,
+    /// Let its hired machines cost so much an hour at the most, or default: no limit
+    #[arg(long, value_name = "AMOUNT", value_parser = limit::<Money>)]
+    maximum_cost: Option<Setting<Money>>,
     /// Print the batch as JSON
     #[arg(long)]
     json: bool,
@@ -117,12 +124,18 @@ enum Unset {
     UploadTimeout,
     LostAfter,
     OutputLimit,
+    MaximumWorkers,
+    MaximumCost,
 }
 
 pub async fn cmd_update(session: &Session, args: UpdateArgs) -> Result<(), CliError> {
     let name = args.batch.named()?;
     let changes_defaults = args.defaults != Defaults::default();
-    if !changes_defaults && args.lost_after.is_none() && args.output_limit.is_none() {
+    let changes_limits = args.lost_after.is_some()
+        || args.output_limit.is_some()
+        || args.maximum_workers.is_some()
+        || args.maximum_cost.is_some();
+    if !changes_defaults && !changes_limits {
         return Err(CliError::usage("nothing is to be changed")
             .hint("name what to set, as in --retry 2, or what to take away, as in --unset retry"));
     }
@@ -136,6 +149,10 @@ pub async fn cmd_update(session: &Session, args: UpdateArgs) -> Result<(), CliEr
         defaults,
         lost_after: args.lost_after.or(unset(Unset::LostAfter).then_some(Setting::Default)),
         output_limit: args.output_limit.or(unset(Unset::OutputLimit).then_some(Setting::Default)),
+        maximum_workers: args
+            .maximum_workers
+            .or(unset(Unset::MaximumWorkers).then_some(Setting::Default)),
+        maximum_cost: args.maximum_cost.or(unset(Unset::MaximumCost).then_some(Setting::Default)),
     };
     let answer = session.client.update_batch(&name, &update).await;
     let detail = answer.map_err(|e| session.explain(e))?;
@@ -201,7 +218,7 @@ fn unset(defaults: &mut TaskDefaults, field: Unset) {
         Unset::DownloadTimeout => defaults.download_timeout = None,
         Unset::UploadTimeout => defaults.upload_timeout = None,
         // Limits, and no defaults of tasks.
-        Unset::LostAfter | Unset::OutputLimit => {}
+        Unset::LostAfter | Unset::OutputLimit | Unset::MaximumWorkers | Unset::MaximumCost => {}
     }
 }
 
@@ -213,6 +230,16 @@ fn lost_after(text: &str) -> Result<Setting<LostAfter>, String> {
             0..60 => Err("it is at least one minute".to_owned()),
             seconds => Ok(Setting::Value(LostAfter::Seconds(seconds))),
         },
+    }
+}
+
+fn limit<T: std::str::FromStr>(text: &str) -> Result<Setting<T>, String>
+where
+    T::Err: std::fmt::Display,
+{
+    match text {
+        "default" => Ok(Setting::Default),
+        text => text.parse().map(Setting::Value).map_err(|error: T::Err| error.to_string()),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
+use std::time::Duration;
 
 use clap::Args;
 use jiff::tz::TimeZone;
@@ -39,7 +40,12 @@ fn describe(status: &ServerStatus) -> Details {
     let since = format::date(status.started_at, &TimeZone::system());
     let mut lines = Details::default();
     match &status.commit_failure {
-        None => lines.painted("state", "takes changes", Paint::Good),
+        None => match &status.shortage {
+            None => lines.painted("state", "takes changes", Paint::Good),
+            Some(cause) => {
+                lines.painted("state", format_args!("takes no new tasks: {cause}"), Paint::Bad)
+            }
+        },
         Some(cause) => lines.painted("state", format_args!("refuses changes: {cause}"), Paint::Bad),
     };
     lines
@@ -50,9 +56,33 @@ fn describe(status: &ServerStatus) -> Details {
         .add("batches", status.batches)
         .add("database", format::bytes(status.database_bytes))
         .add("output", format::bytes(status.output_bytes))
-        .add("disk free", format::bytes(status.disk_free_bytes))
+        .add("disk free", disk_free(status))
+        .add("output kept", kept(status.retain_output_seconds, "as long as its task"))
+        .add("tasks kept", kept(status.retain_finished_seconds, "until they are deleted"))
         .add("store", format_args!("{}, epoch {}", status.store, status.epoch.0));
     lines
+}
+
+fn disk_free(status: &ServerStatus) -> String {
+    let free = format::bytes(status.disk_free_bytes);
+    let free = format!("{free} of {}", format::bytes(status.disk_total_bytes));
+    match status.disk_days_left {
+        None => free,
+        Some(days) => format!("{free}, enough for {days} days at the pace of the last week"),
+    }
+}
+
+/// For how long something is kept after its end.
+fn kept(seconds: Option<u64>, for_ever: &str) -> String {
+    match seconds {
+        None => for_ever.to_owned(),
+        Some(seconds) => {
+            format!(
+                "for {} after its end",
+                format::duration(Duration::from_secs(seconds).as_secs_f64())
+            )
+        }
+    }
 }
 
 /// What there is of each state; `none` where there is nothing.

@@ -10,7 +10,7 @@ use crate::cli::format;
 use crate::cli::session::Session;
 use crate::domain::worker::SeenState;
 
-/// Delete workers; what runs on them goes to others
+/// Delete workers; what runs on them goes to others, and hired machines are destroyed
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -30,7 +30,13 @@ pub async fn cmd_delete(session: &Session, args: DeleteArgs) -> Result<(), CliEr
     ask::confirm(args.consent, &question(&workers))?;
     for worker in &workers {
         session.client.delete_worker(worker.id).await.map_err(|e| session.explain(e))?;
-        session.output.status(format_args!("worker {} deleted", worker.id));
+        match worker.hire {
+            None => session.output.status(format_args!("worker {} deleted", worker.id)),
+            Some(_) => session.output.status(format_args!(
+                "worker {} goes; scitq manage job list shows how far that is",
+                worker.id
+            )),
+        }
     }
     if let [worker] = live(&workers).as_slice() {
         session.output.voice().warning(format_args!(
@@ -42,7 +48,8 @@ pub async fn cmd_delete(session: &Session, args: DeleteArgs) -> Result<(), CliEr
 }
 
 fn live(workers: &[WorkerView]) -> Vec<&WorkerView> {
-    workers.iter().filter(|worker| worker.seen == SeenState::Online).collect()
+    let is_live = |worker: &&WorkerView| worker.seen == SeenState::Online && worker.hire.is_none();
+    workers.iter().filter(is_live).collect()
 }
 
 /// What a person should know before.
@@ -56,6 +63,11 @@ fn question(workers: &[WorkerView]) -> String {
         let executions = format::counted(held.into(), "execution", "executions");
         let holds = if workers.len() == 1 { "holds" } else { "hold" };
         question = format!("{question}, which {holds} {executions} ({one} running)");
+    }
+    let hired = workers.iter().filter(|worker| worker.hire.is_some()).count();
+    if hired > 0 {
+        let machines = format::counted(hired as u64, "hired machine", "hired machines");
+        question = format!("{question}, and destroy {machines}");
     }
     match live(workers).len() {
         0 => question,

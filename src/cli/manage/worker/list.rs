@@ -57,6 +57,22 @@ fn fields() -> Vec<Field<WorkerView>> {
         })
         .wide()
         .sorted(|a, b| a.machine.flavor.cmp(&b.machine.flavor)),
+        Field::new(text("REGION"), |worker: &WorkerView, _| {
+            worker.machine.region.as_deref().unwrap_or_default().into()
+        })
+        .wide()
+        .sorted(|a, b| a.machine.region.cmp(&b.machine.region)),
+        Field::new(text("PROVIDER"), |worker: &WorkerView, _| {
+            worker.machine.provider.as_deref().unwrap_or_default().into()
+        })
+        .wide()
+        .sorted(|a, b| a.machine.provider.cmp(&b.machine.provider)),
+        Field::new(number("COST/H"), |worker: &WorkerView, _| {
+            let hire = worker.hire.as_ref();
+            let cost = hire.and_then(|hire| Some(format!("{} {}", hire.cost?, hire.currency)));
+            cost.unwrap_or_default().trim().to_owned().into()
+        })
+        .wide(),
         Field::new(text("HOST"), |worker: &WorkerView, _| worker.machine.hostname.as_str().into())
             .wide()
             .sorted(|a, b| a.machine.hostname.cmp(&b.machine.hostname)),

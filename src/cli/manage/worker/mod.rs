@@ -2,6 +2,7 @@
 
 mod clean;
 mod delete;
+mod deploy;
 mod drain;
 mod list;
 mod orphans;
@@ -32,6 +33,7 @@ pub struct WorkerArgs {
 #[derive(Debug, Subcommand)]
 enum Verb {
     List(list::ListArgs),
+    Deploy(deploy::DeployArgs),
     Show(show::ShowArgs),
     Update(update::UpdateArgs),
     Pause(pause::PauseArgs),
@@ -48,6 +50,7 @@ enum Verb {
 pub async fn cmd_worker(session: &Session, args: WorkerArgs) -> Result<(), CliError> {
     match args.verb {
         Verb::List(args) => list::cmd_list(session, args).await,
+        Verb::Deploy(args) => deploy::cmd_deploy(session, args).await,
         Verb::Show(args) => show::cmd_show(session, args).await,
         Verb::Update(args) => update::cmd_update(session, args).await,
         Verb::Pause(args) => pause::cmd_pause(session, args).await,

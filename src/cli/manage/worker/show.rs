@@ -7,6 +7,7 @@ use super::why::why_nothing_new;
 use crate::api::ErrorCode;
 use crate::api::batch::BatchView;
 use crate::api::execution::{ExecutionView, ListExecutions};
+use crate::api::hiring::HireView;
 use crate::api::worker::{Orphan, WorkerView};
 use crate::cli::columns::Moment;
 use crate::cli::details::Details;
@@ -86,6 +87,16 @@ async fn list_held(session: &Session, worker: &WorkerView) -> Result<Vec<Executi
     Ok(page.executions)
 }
 
+fn describe_hire(hire: &HireView, moment: &Moment) -> String {
+    let since = format::date(hire.hired_at, &moment.zone);
+    let by = hire.recruiter.map(|rank| format!(" by recruiter {rank}")).unwrap_or_default();
+    let cost = hire.cost.map_or_else(
+        || "at a price that is not known".to_owned(),
+        |cost| format!("{cost} {0} an hour, {1:.3} {0} to date", hire.currency, hire.spent),
+    );
+    format!("{since}{by}, {cost}")
+}
+
 fn describe(worker: &WorkerView, batch: Option<&BatchView>, moment: &Moment) -> Details {
     let machine = &worker.machine;
     let silence = worker.last_contact.map(|time| moment.now.seconds_since(time));
@@ -126,6 +137,7 @@ fn describe(worker: &WorkerView, batch: Option<&BatchView>, moment: &Moment) -> 
         .maybe("flavor", machine.flavor.as_deref())
         .maybe("region", machine.region.as_deref())
         .maybe("provider", machine.provider.as_deref())
+        .maybe("hired", worker.hire.as_ref().map(|hire| describe_hire(hire, moment)))
         .add("containers", machine.engine.as_deref().unwrap_or("no engine"))
         .maybe("memory limits", machine.memory_limit.as_ref().map(describe_limit));
     if let Some(stats) = &worker.stats {

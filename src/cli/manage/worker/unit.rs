@@ -16,9 +16,9 @@ Example:
 Put the token with which it joins into /etc/scitq/join.token (mode 0600) first.
 Commands outlive the agent: a restart or an upgrade ends none.")]
 pub struct UnitArgs {
-    /// The server's address, as --server takes it
+    /// The server's address, as --server takes it [default: that in /etc/scitq/agent.toml]
     #[arg(value_name = "ADDRESS", value_parser = word)]
-    address: String,
+    address: Option<String>,
     /// Keep all files here
     #[arg(long, value_name = "DIR", default_value = "/var/lib/scitq-agent", value_parser = word)]
     workdir: String,
@@ -30,6 +30,10 @@ pub struct UnitArgs {
 pub fn cmd_unit(output: &Output, args: &UnitArgs) -> Result<(), CliError> {
     let UnitArgs { address, workdir, user } = args;
     let program = program()?;
+    let address = match address {
+        Some(address) => format!(" --server {address}"),
+        None => String::new(),
+    };
     let unit = format!(
         "\
 [Unit]
@@ -39,7 +43,7 @@ After=network-online.target
 Wants=network-online.target
 
 [Service]
-ExecStart={program} agent --server {address} --workdir {workdir}
+ExecStart={program} agent{address} --workdir {workdir}
 Environment=SCITQ_TOKEN_FILE=/etc/scitq/join.token
 User={user}
 KillMode=process

@@ -14,7 +14,8 @@ use crate::domain::execution::{ExecutionState, FailureClass, Outcome, OutputSize
 use crate::domain::task::{Hold, TaskState, Until};
 use crate::domain::worker::{Machine, WorkerSettings};
 use crate::domain::{
-    BatchId, Epoch, ExecutionId, Monotonic, Now, StoreId, TaskId, Timestamp, TokenId, WorkerId,
+    BatchId, Epoch, ExecutionId, JobId, Monotonic, Now, StoreId, TaskId, Timestamp, TokenId,
+    WorkerId,
 };
 
 use super::super::change::NextIds;
@@ -51,6 +52,7 @@ pub(in crate::server) const FIRST_IDS: NextIds = NextIds {
     worker: WorkerId(1),
     batch: BatchId(1),
     token: TokenId(1),
+    job: JobId(1),
 };
 
 /// A task of a batch, with a spec that says the same.
@@ -151,7 +153,12 @@ pub(in crate::server) fn lasting(state: &State) -> String {
             worker.held,
         )
         .unwrap();
+        writeln!(text, "  hired {:?}", worker.hire).unwrap();
     }
+    for (id, job) in &state.hiring.jobs {
+        writeln!(text, "job {id} {:?}", job.row).unwrap();
+    }
+    writeln!(text, "recruiters {:?}", state.hiring.recruiters).unwrap();
     writeln!(text, "tokens {:?}", state.tokens).unwrap();
     let waits: BTreeMap<_, _> = state.waits_after_end.iter().collect();
     writeln!(text, "wait once they have ended {waits:?}").unwrap();

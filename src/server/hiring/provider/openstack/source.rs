@@ -1,0 +1,84 @@
+//! An OpenStack cloud as a source of machines.
+
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, ready};
+
+use super::session::Session;
+use super::settings::{OpenStackSettings, Pace};
+use crate::domain::flavor::{Flavor, ProviderName, RegionName};
+use crate::server::hiring::provider::user_data::UserData;
+use crate::server::hiring::provider::{
+    HeadTag, Hired, Journal, MachineId, MachineStatus, Order, Provider, ProviderError,
+};
+
+/// One cloud, with what the site has set of it.
+#[derive(Debug)]
+pub(super) struct OpenStack {
+    pub name: ProviderName,
+    /// None are named: all that the cloud has.
+    pub regions: Vec<RegionName>,
+    pub settings: OpenStackSettings,
+    pub pace: Pace,
+    pub user_data: UserData,
+    pub session: Session,
+}
+
+impl OpenStack {
+    pub(super) async fn all_regions(&self) -> Result<Vec<RegionName>, ProviderError> {
+        if self.regions.is_empty() {
+            self.session.regions().await
+        } else {
+            Ok(self.regions.clone())
+        }
+    }
+}
+
+impl Provider for OpenStack {
+    fn flavors(&self) -> BoxFuture<'_, Result<Vec<Flavor>, ProviderError>> {
+        self.all_flavors().boxed()
+    }
+
+    fn create<'a>(
+        &'a self,
+        order: &'a Order,
+        journal: &'a dyn Journal,
+    ) -> BoxFuture<'a, Result<MachineId, ProviderError>> {
+        self.make(order, journal).boxed()
+    }
+
+    /// Its user data do that.
+    fn deploy<'a>(
+        &'a self,
+        _order: &'a Order,
+        _machine: &'a MachineId,
+        journal: &'a dyn Journal,
+    ) -> BoxFuture<'a, Result<(), ProviderError>> {
+        journal.line("the machine fetches its agent by itself at its first start");
+        ready(Ok(())).boxed()
+    }
+
+    fn status<'a>(
+        &'a self,
+        hired: &'a Hired,
+    ) -> BoxFuture<'a, Result<MachineStatus, ProviderError>> {
+        self.status_of(hired).boxed()
+    }
+
+    fn destroy<'a>(
+        &'a self,
+        hired: &'a Hired,
+        journal: &'a dyn Journal,
+    ) -> BoxFuture<'a, Result<(), ProviderError>> {
+        self.end(hired, journal).boxed()
+    }
+
+    fn list<'a>(&'a self, tag: &'a HeadTag) -> BoxFuture<'a, Result<Vec<Hired>, ProviderError>> {
+        self.all_of(tag).boxed()
+    }
+
+    fn script(&self, order: &Order) -> Result<Option<String>, ProviderError> {
+        // A template of the site's own that has an error by now is told.
+        self.user_data.render(order)?;
+        Ok(Some(self.user_data.script(order)))
+    }
+}
