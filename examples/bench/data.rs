@@ -134,6 +134,10 @@ impl Stage {
         let server = serve.stdout(log.try_clone()?).stderr(log).spawn()?;
         let stage = Self { folder, program: program.to_owned(), server };
         stage.wait_for_bucket()?;
+        // The first file of a bucket costs the server more than all others.
+        let warm = stage.folder.path().join("warm");
+        fs::write(&warm, "warm")?;
+        stage.rclone(&warm.display().to_string(), "store:bucket/warm", 1)?;
         Ok(stage)
     }
 
@@ -146,29 +150,20 @@ impl Stage {
         let [up, down, local] = load.at_once;
         let ours = self.scitq(&here, &format!("store://bucket/{}/", to("ours")))?;
         let theirs = self.rclone(&here, &format!("store:bucket/{}", to("theirs")), up)?;
-        Self::tell("to S3", load, up, [ours, theirs], table);
+        tell("to S3", load, up, [ours, theirs], table);
         let there = to("theirs");
         let ours = self.scitq(&format!("store://bucket/{there}/"), &format!("{}/", to("ours")))?;
         self.check_and_remove(&source, &to("ours"))?;
         let theirs = self.rclone(&format!("store:bucket/{there}"), &to("theirs"), down)?;
         self.check_and_remove(&source, &to("theirs"))?;
-        Self::tell("from S3", load, down, [ours, theirs], table);
+        tell("from S3", load, down, [ours, theirs], table);
         let ours = self.scitq(&here, &format!("{}/", to("ours")))?;
         self.check_and_remove(&source, &to("ours"))?;
         let theirs = self.rclone(&here, &to("theirs"), local)?;
         self.check_and_remove(&source, &to("theirs"))?;
-        Self::tell("on this machine", load, local, [ours, theirs], table);
+        tell("on this machine", load, local, [ours, theirs], table);
         fs::remove_dir_all(source)?;
         Ok(())
-    }
-
-    fn tell(way: &str, load: Load, at_once: u32, took: [Took; 2], table: &mut Table) {
-        let [ours, theirs] = took;
-        table.beside(
-            format!("{} {way}, {at_once} at once; bare: `rclone copy`", load.describe()),
-            load.rate(ours),
-            load.rate(theirs),
-        );
     }
 
     fn scitq(&self, from: &str, to: &str) -> anyhow::Result<Took> {
@@ -218,6 +213,15 @@ impl Drop for Stage {
         let _ = self.server.wait();
         end_processes(self.folder.path());
     }
+}
+
+fn tell(way: &str, load: Load, at_once: u32, took: [Took; 2], table: &mut Table) {
+    let [ours, theirs] = took;
+    table.beside(
+        format!("{} {way}, {at_once} at once; bare: `rclone copy`", load.describe()),
+        load.rate(ours),
+        load.rate(theirs),
+    );
 }
 
 /// Runs a program to its good end.

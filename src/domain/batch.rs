@@ -147,6 +147,9 @@ pub struct TaskDefaults {
     /// Seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run_timeout: Option<u32>,
+    /// Seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upload_timeout: Option<u32>,
 }
 
 impl TaskDefaults {
@@ -174,6 +177,7 @@ impl TaskDefaults {
         spec.memory = spec.memory.or(self.memory);
         spec.download_timeout = spec.download_timeout.or(self.download_timeout);
         spec.run_timeout = spec.run_timeout.or(self.run_timeout);
+        spec.upload_timeout = spec.upload_timeout.or(self.upload_timeout);
     }
 }
 

@@ -104,9 +104,11 @@ impl TaskSpec {
             no_nul("a URI", uri)?;
             uri.parse::<Uri>()?;
         }
-        for (limit, seconds) in
-            [("download_timeout", self.download_timeout), ("run_timeout", self.run_timeout)]
-        {
+        for (limit, seconds) in [
+            ("download_timeout", self.download_timeout),
+            ("run_timeout", self.run_timeout),
+            ("upload_timeout", self.upload_timeout),
+        ] {
             if seconds == Some(0) {
                 return Err(SpecError::ZeroLimit { limit });
             }

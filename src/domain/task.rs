@@ -88,6 +88,10 @@ pub struct TaskSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1)]
     pub run_timeout: Option<u32>,
+    /// Limit on sending outputs, as far as the server lets the agent send them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1)]
+    pub upload_timeout: Option<u32>,
     /// Bytes that are kept of each output stream; of a longer one the head and
     /// the tail.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -236,6 +240,7 @@ impl TaskSpec {
             memory: None,
             download_timeout: None,
             run_timeout: None,
+            upload_timeout: None,
             output_limit: None,
             stdin: None,
             tags: BTreeMap::new(),

@@ -2,13 +2,14 @@
 //! of a test's own.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::harness::{AgentOptions, World, until};
+use crate::storage::peers;
 
 /// The image of all these tests: busybox and nothing else.
 pub const IMAGE: &str = "scitq-test:busybox";
@@ -59,11 +60,7 @@ impl Engine {
     /// The same, whose containers have users from a range of their own.
     pub fn with_other_users(world: &World) -> Option<Self> {
         let settings = world.path().join("etc");
-        let mut copy = Command::new("cp");
-        assert!(copy.arg("-a").arg("/etc").arg(&settings).status().unwrap().success());
-        for file in ["subuid", "subgid"] {
-            fs::write(settings.join(file), "nobody:100000:65536\n").unwrap();
-        }
+        copy_settings(&settings, "nobody:100000:65536\n");
         Self::start_its_own(world, &["--userns-remap", "nobody:nogroup"], Some(settings))
     }
 
@@ -84,6 +81,51 @@ impl Engine {
         let mut engine =
             Self { address, process: None, options: options.to_vec(), folder, settings };
         engine.start(world);
+        engine.load_image();
+        Some(engine)
+    }
+
+    /// Podman of a user who is not root, with numbers for other users; none where
+    /// that cannot be.
+    pub fn rootless(world: &World) -> Option<Self> {
+        for program in ["podman", "newuidmap", "docker"] {
+            peers::debian(program)?;
+        }
+        if !rustix::process::getuid().is_root() {
+            eprintln!("SKIPPED: only root can start an engine as another user");
+            return None;
+        }
+        let (settings, folder) = (world.path().join("etc"), world.path().join("podman"));
+        copy_settings(&settings, "ada:200000:65536\n");
+        let account = "ada:x:1234:1234::/:/bin/sh\n";
+        append(&settings.join("passwd"), account);
+        append(&settings.join("group"), "ada:x:1234:\n");
+        for path in [folder.clone(), folder.join("run"), folder.join("home")] {
+            fs::create_dir(&path).unwrap();
+            chown(&path, Some(1234), Some(1234)).unwrap();
+        }
+        fs::set_permissions(world.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let conf = folder.join("containers.conf");
+        let limits = "default_ulimits = [\"nofile=4096:4096\", \"nproc=4096:4096\"]";
+        let engine = "cgroup_manager = \"cgroupfs\"\nevents_logger = \"file\"";
+        fs::write(&conf, format!("[containers]\n{limits}\n[engine]\n{engine}\n")).unwrap();
+        let address = format!("unix://{}", folder.join("run/socket").display());
+        let mut command = world.command("unshare");
+        command
+            .env("HOME", folder.join("home"))
+            .env("TMPDIR", folder.join("home"))
+            .env("XDG_RUNTIME_DIR", folder.join("run"))
+            .env("CONTAINERS_CONF", conf)
+            .args(["--mount", "sh", "-c", "mount --bind \"$0\" /etc && exec setpriv \"$@\""])
+            .arg(&settings)
+            .args(["--reuid", "1234", "--regid", "1234", "--clear-groups", "podman"])
+            .args(["--storage-driver", "vfs", "system", "service", "-t", "0", &address]);
+        let process = Some(world.spawn("engine", command));
+        let (options, folder, settings) = (Vec::new(), None, Some(settings));
+        let engine = Self { address, process, options, folder, settings };
+        until("Podman to answer", || {
+            engine.try_docker(&["version"])?.status.success().then_some(())
+        });
         engine.load_image();
         Some(engine)
     }
@@ -206,6 +248,20 @@ impl Engine {
             drop(Command::new("umount").arg("--lazy").arg(folder.join("data")).status());
         }
     }
+}
+
+/// A copy of `/etc` with these numbers for users in containers.
+fn copy_settings(to: &Path, numbers: &str) {
+    let mut copy = Command::new("cp");
+    assert!(copy.arg("-a").arg("/etc").arg(to).status().unwrap().success());
+    for file in ["subuid", "subgid"] {
+        fs::write(to.join(file), numbers).unwrap();
+    }
+}
+
+fn append(path: &Path, text: &str) {
+    let before = fs::read_to_string(path).unwrap();
+    fs::write(path, before + text).unwrap();
 }
 
 impl Drop for Engine {

@@ -45,6 +45,7 @@ mod operating;
 mod orphans;
 mod package;
 mod pictures;
+mod registering;
 mod registry;
 mod scheduling;
 mod schemathesis;

@@ -95,8 +95,9 @@ impl Machine {
         let unit = page.split_once(&begin).unwrap().1.split_once("```").unwrap().0;
         let program = self.world.path().join("scitq").display().to_string();
         let unit = unit.replace("/usr/local/bin/scitq", &program);
-        let unit = unit.replace("http://head:5000", "http://127.0.0.1:5000");
-        let path = self.world.path().join(name);
+        let unit = unit.replace("--server head", "--server http://127.0.0.1:5000");
+        let unit = unit.replace("0.0.0.0:5000 --tls self", "127.0.0.1:5000");
+        let path = self.world.path().join(format!("{name}.service"));
         fs::write(&path, unit).unwrap();
         let (from, to) = (path.display(), format!("/etc/systemd/system/{name}.service"));
         self.run(&format!("cp {from} {to} && systemctl daemon-reload && systemctl start {name}"));

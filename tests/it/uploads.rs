@@ -72,6 +72,43 @@ fn a_refused_upload_fails_the_task_and_its_files_are_sent_on_demand() {
     scene.server.scitq(&text).refused(1, "there is nothing to send once more");
 }
 
+/// A task whose outputs are on their way for minutes.
+fn slow_upload(server: &mut Server, more: &[&str]) -> String {
+    let env = [("SCITQ_AGENT_BANDWIDTH".to_owned(), "1M".to_owned())].into();
+    server.agent(AgentOptions { env, ..AgentOptions::default() });
+    let output = format!("file://{}/out/", server.path().display());
+    let script = "head -c 200M /dev/zero >$OUTPUT/big";
+    let id = server.launch(&[&["--shell", "-o", &output][..], more, &["--", script]].concat());
+    crate::harness::until("the upload to begin", || {
+        (server.task(&id)["executions"][0]["phase"] == "uploading").then_some(())
+    });
+    id
+}
+
+#[test]
+fn an_upload_that_takes_too_long_fails_and_keeps_its_files() {
+    let mut server = Server::start();
+    let id = slow_upload(&mut server, &["--upload-timeout", "1", "--run-timeout", "60"]);
+    let task = server.wait_for(&id, &["failed"]);
+    assert_eq!((&task["failure"], &task["exit_code"]), (&"upload".into(), &0.into()), "{task}");
+    let reason = task["failure_reason"].as_str().unwrap();
+    assert!(reason.contains("1 s, the upload limit"), "{reason}");
+    let kept = server.path().join("work/worker/tasks").join(task["execution"].to_string());
+    assert!(kept.join("output/big").exists());
+    let shown = server.scitq(&["manage", "task", "show", &id]).ok();
+    assert!(shown.text().contains("upload limit"), "{shown}");
+}
+
+#[test]
+fn an_upload_is_ended_by_a_person() {
+    let mut server = Server::start();
+    let id = slow_upload(&mut server, &[]);
+    server.scitq(&["manage", "task", "stop", "--yes", &id]).ok();
+    let task = server.wait_for(&id, &["failed"]);
+    assert_eq!(task["failure"], "cancelled", "{task}");
+    assert!(!server.path().join("out/big").exists());
+}
+
 #[test]
 fn outputs_can_be_sent_to_another_place_after_an_edit() {
     let scene = Scene::new();
@@ -99,7 +136,10 @@ fn a_worker_that_is_away_or_has_lost_the_files_says_so() {
     });
     fs::remove_dir_all(scene.server.workdir(scene.agent).join("tasks")).unwrap();
     scene.server.start_agent(scene.agent);
-    scene.retry(&task);
+    crate::harness::until("the worker to be heard again", || {
+        let ran = scene.server.scitq(&["manage", "task", "retry-upload", &id]);
+        (ran.code() == 0).then_some(())
+    });
     let reason = "are no longer on this worker";
     let failed = crate::harness::until("the task to fail again", || {
         let task = scene.server.wait_for(&id, &["failed"]);

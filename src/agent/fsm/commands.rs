@@ -89,7 +89,11 @@ impl AgentState {
             reused: None,
         };
         let ended_at = turn.now.wall;
-        self.end(turn, id, Ending { outcome, ended_at, upload: Upload::Done, output: None });
+        self.end(
+            turn,
+            id,
+            Ending { outcome, ended_at, upload: Upload::Done, upload_until: None, output: None },
+        );
     }
 
     pub(super) fn on_ended(&mut self, turn: &mut Turn, id: ExecutionId, end: CommandEnd) {
@@ -116,7 +120,7 @@ impl AgentState {
         };
         let ended_at = end.ended_at;
         let outcome = self.with_eviction(held.stop, classify(&held.order, held.stop, end));
-        self.end(turn, id, Ending { outcome, ended_at, upload, output: None });
+        self.end(turn, id, Ending { outcome, ended_at, upload, upload_until: None, output: None });
     }
 
     pub(super) fn on_tick(&mut self, turn: &mut Turn) {
@@ -226,8 +230,13 @@ impl AgentState {
                 turn.wants(Effect::Signal { execution: id, signal: Signal::Kill });
             }
             (Stage::Ending(ending), _) => {
+                if ending.upload_until.is_some_and(|until| until <= turn.now.monotonic) {
+                    return self.on_upload_limit(turn, id);
+                }
                 if let Upload::Waiting { failing } = ending.upload {
                     ending.upload = Upload::Running { failing: Some(failing) };
+                    let until = ending.upload_until;
+                    self.set_deadline(id, until);
                     turn.wants(Effect::Upload(order));
                 }
             }

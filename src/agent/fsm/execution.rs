@@ -134,6 +134,8 @@ pub struct Ending {
     pub outcome: Outcome,
     pub ended_at: Timestamp,
     pub upload: Upload,
+    /// When the task's limit on sending has passed; counted from the server's leave.
+    pub upload_until: Option<Monotonic>,
     /// The sizes of the streams once all was sent on the present link.
     pub output: Option<OutputSizes>,
 }

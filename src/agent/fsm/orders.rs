@@ -157,6 +157,10 @@ impl AgentState {
         let exit_code = ending.outcome.exit_code;
         if is_fresh {
             ending.upload = Upload::Running { failing };
+            let limit = order.spec.upload_timeout.map(u64::from).map(Duration::from_secs);
+            let until = limit.map(|limit| turn.now.monotonic.after(limit));
+            ending.upload_until = until;
+            self.set_deadline(id, until);
             self.lease.cover_uploads();
             turn.wants(Effect::Upload(order));
         } else {

@@ -52,7 +52,8 @@ impl Execution {
     pub(super) fn resent(resent: ResentRecord) -> Self {
         let ResentRecord { order, accepted_at, started_at, ended_at, outcome, output } = resent;
         let upload = Upload::AwaitingLeave { failing: None };
-        let ending = Ending { outcome, ended_at, upload, output: Some(output) };
+        let (upload_until, output) = (None, Some(output));
+        let ending = Ending { outcome, ended_at, upload, upload_until, output };
         let stage = Stage::Ending(Box::new(ending));
         Self {
             started_at: Some(started_at),

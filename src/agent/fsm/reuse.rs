@@ -51,6 +51,7 @@ impl AgentState {
             outcome: Outcome::reusing(reused),
             ended_at: turn.now.wall,
             upload,
+            upload_until: None,
             output: Some(OutputSizes::default()),
         };
         self.set_stage(id, Stage::Ending(Box::new(ending)));

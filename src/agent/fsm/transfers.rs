@@ -48,6 +48,7 @@ impl AgentState {
         let Upload::Running { failing } = ending.upload else { return };
         let Err(failure) = result else {
             ending.upload = Upload::Done;
+            self.set_deadline(id, None);
             return self.finish_if_done(turn, id);
         };
         let now = turn.now.monotonic;
@@ -56,18 +57,35 @@ impl AgentState {
         let wait = upload_wait(failures);
         if failure.transient && now.after(wait).since(since) <= patience {
             ending.upload = Upload::Waiting { failing: Failing { since, failures } };
-            self.set_deadline(id, Some(now.after(wait)));
+            let due =
+                ending.upload_until.map_or(now.after(wait), |until| until.min(now.after(wait)));
+            self.set_deadline(id, Some(due));
             return;
         }
+        self.give_up_upload(turn, id, failure.reason);
+    }
+
+    /// The outputs were not sent within the time that the task gives them.
+    pub(super) fn on_upload_limit(&mut self, turn: &mut Turn, id: ExecutionId) {
+        let Some(held) = self.executions.get(&id) else { return };
+        let limit = held.order.spec.upload_timeout.unwrap_or_default();
+        turn.wants(Effect::StopTransfer(id));
+        let reason = format!("outputs were not sent after {limit} s, the upload limit");
+        self.give_up_upload(turn, id, reason);
+    }
+
+    fn give_up_upload(&mut self, turn: &mut Turn, id: ExecutionId, why: String) {
+        let Some(held) = self.executions.get_mut(&id) else { return };
+        let Stage::Ending(ending) = &mut held.stage else { return };
         ending.upload = Upload::Done;
         ending.outcome.failure = Some(match ending.outcome.failure.take() {
             // The command's own failure says more, and may be tried again.
-            Some(Failure { class, reason }) => Failure {
-                class,
-                reason: format!("{reason}; its outputs could not be sent: {}", failure.reason),
-            },
-            None => Failure { class: FailureClass::Upload, reason: failure.reason },
+            Some(Failure { class, reason }) => {
+                Failure { class, reason: format!("{reason}; its outputs could not be sent: {why}") }
+            }
+            None => Failure { class: FailureClass::Upload, reason: why },
         });
+        self.set_deadline(id, None);
         self.finish_if_done(turn, id);
     }
 
@@ -88,6 +106,7 @@ impl AgentState {
                 Upload::Done | Upload::AwaitingLeave { .. } => continue,
             };
             ending.upload = Upload::AwaitingLeave { failing };
+            ending.upload_until = None;
             let exit_code = ending.outcome.exit_code;
             self.set_deadline(id, None);
             turn.wants(Effect::StopTransfer(id));

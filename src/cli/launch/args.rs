@@ -134,6 +134,9 @@ pub struct TaskOptions {
     /// Fail it when fetching its data takes longer
     #[arg(long, value_name = "DURATION", value_parser = parse::limit_seconds)]
     pub download_timeout: Option<u32>,
+    /// Fail it when sending its outputs takes longer; they stay on the worker
+    #[arg(long, value_name = "DURATION", value_parser = parse::limit_seconds)]
+    pub upload_timeout: Option<u32>,
     /// Keep so much of each output stream, as in 100M: its head and its tail
     #[arg(long, value_name = "SIZE", value_parser = parse::size)]
     pub output_limit: Option<u64>,

@@ -200,6 +200,7 @@ fn fixed(args: &LaunchArgs, stdin: FromStdin) -> TaskSpec {
         memory: task.mem,
         download_timeout: task.download_timeout,
         run_timeout: task.run_timeout,
+        upload_timeout: task.upload_timeout,
         output_limit: task.output_limit,
         tags: BTreeMap::new(),
         after: required(&task.after, &stdin.after),

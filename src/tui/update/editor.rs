@@ -13,8 +13,8 @@ use crate::tui::state::{Editor, Popup, Question, State, ToastKind};
 
 /// What is not in the text and could be.
 const SETTINGS: &str = "name batch shell container container_options pull env input resource \
-    output use_cache uid gid retry priority cpu memory download_timeout run_timeout output_limit stdin tags \
-    after after_any after_batch";
+    output use_cache uid gid retry priority cpu memory download_timeout run_timeout \
+    upload_timeout output_limit stdin tags after after_any after_batch";
 
 /// Columns of the lines that name them.
 const HINT: usize = 66;

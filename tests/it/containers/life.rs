@@ -159,14 +159,23 @@ fn files_of_other_users_are_given_back_to_the_agents_user() {
         eprintln!("SKIPPED: only root can start an agent as another user");
         return;
     }
-    check_files_are_given_back(Server::start(), engine);
+    drop(check_files_are_given_back(Server::start(), engine));
 }
 
 #[test]
 fn files_of_remapped_users_are_given_back_to_the_agents_user() {
     let server = Server::start();
     let Some(engine) = Engine::with_other_users(server.world()) else { return };
-    check_files_are_given_back(server, engine);
+    drop(check_files_are_given_back(server, engine));
+}
+
+#[test]
+fn files_that_a_rootless_engine_made_are_given_back_to_the_agents_user() {
+    let server = Server::start();
+    let Some(engine) = Engine::rootless(server.world()) else { return };
+    let place = check_files_are_given_back(server, engine);
+    let show = place.server.scitq(&["manage", "worker", "show", "worker"]).ok();
+    assert!(show.text().contains(", rootless"), "{show}");
 }
 
 #[test]
@@ -186,7 +195,7 @@ fn an_agent_that_is_root_sends_what_remapped_users_have_made() {
 }
 
 /// Runs a container as a third user, with an agent that is not root.
-fn check_files_are_given_back(mut server: Server, engine: Engine) {
+fn check_files_are_given_back(mut server: Server, engine: Engine) -> Place {
     // Another user, who may reach all that the tests have made as root.
     let user = "--reuid 1234 --regid 1234 --clear-groups --inh-caps=+dac_override \
                 --ambient-caps=+dac_override";
@@ -205,6 +214,7 @@ fn check_files_are_given_back(mut server: Server, engine: Engine) {
         assert_eq!((metadata.uid(), metadata.gid()), (1234, 1234), "{}", path.display());
     }
     place.nothing_is_left();
+    place
 }
 
 #[test]

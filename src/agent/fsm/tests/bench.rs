@@ -114,6 +114,8 @@ pub fn failure(transient: bool) -> TransferFailure {
 }
 
 pub const PLAIN: &str = r#"{"command":"true"}"#;
+pub const WITH_UPLOAD_LIMIT: &str =
+    r#"{"command":"true","output":"file:///out/","upload_timeout":30}"#;
 pub const WITH_OUTPUT: &str = r#"{"command":"true","output":"file:///out/"}"#;
 pub const WITH_LIMITS: &str = r#"{"command":"true","run_timeout":60,"download_timeout":30}"#;
 

@@ -67,6 +67,28 @@ fn a_cancel_ends_an_upload() {
 }
 
 #[test]
+fn an_upload_has_a_limit_of_its_own_from_the_leave_on() {
+    let mut bench = Bench::linked();
+    bench.run(1, WITH_UPLOAD_LIMIT);
+    bench.pass(100);
+    bench.ended(1, code(0));
+    bench.output_sent(1);
+    bench.pass(100);
+    assert!(bench.outcomes(1).is_empty(), "neither the run nor the wait for leave counts");
+    bench.ack();
+    let failed =
+        TransferFailure { reason: "busy".to_owned(), transient: true, culprit: Culprit::Data };
+    for seconds in [20, 5] {
+        bench.uploaded(1, Err(failed.clone()));
+        bench.pass(seconds);
+    }
+    assert!(bench.outcomes(1).is_empty());
+    bench.pass(5);
+    assert!(bench.effects.contains(&Effect::StopTransfer(id(1))));
+    assert_eq!(bench.class(1), Some(FailureClass::Upload));
+}
+
+#[test]
 fn a_superseded_command_is_killed_and_nothing_is_told() {
     let mut bench = Bench::linked();
     bench.run(1, PLAIN);

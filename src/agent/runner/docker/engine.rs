@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsString;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use bollard::{API_DEFAULT_VERSION, Docker};
 use serde::{Deserialize, Serialize};
 use thiserror::Error as ThisError;
 
-use super::facts::EngineFacts;
+use super::facts::{EngineFacts, Users};
 use super::login::LoginError;
 use super::order::{EXECUTION_LABEL, WORKDIR_LABEL};
 use crate::domain::{ExecutionId, Timestamp};
@@ -35,6 +36,8 @@ pub struct Engine {
     docker: Docker,
     brand: Brand,
     version: String,
+    /// Whose process it is, by its socket; none where it has none on this machine.
+    owner: Option<u32>,
 }
 
 /// What became of an image that nobody needs.
@@ -83,6 +86,12 @@ impl Address {
         found.map(|socket| Self(format!("unix://{socket}")))
     }
 
+    /// The user who made the socket.
+    fn owner(&self) -> Option<u32> {
+        let path = self.0.strip_prefix("unix://").unwrap_or(&self.0);
+        std::fs::metadata(path).ok().map(|socket| socket.uid())
+    }
+
     fn client(&self) -> Result<Docker, Error> {
         let address = self.0.as_str();
         if address.starts_with("unix://") || address.starts_with('/') {
@@ -113,7 +122,7 @@ impl Engine {
         let is_podman = components.iter().any(|component| component.name.contains("Podman"));
         let brand = if is_podman { Brand::Podman } else { Brand::Docker };
         let version = version.version.unwrap_or_default();
-        Ok(Self { docker, brand, version })
+        Ok(Self { docker, brand, version, owner: address.owner() })
     }
 
     /// What people are told of it: whose it is, its version, and whether the
@@ -130,7 +139,13 @@ impl Engine {
     /// What it tells of itself; none when it does not.
     pub async fn facts(&self) -> Option<EngineFacts> {
         let told = tokio::time::timeout(ANSWER, self.docker.info()).await;
-        told.ok()?.ok().map(|info| EngineFacts::of(&info))
+        let mut facts = EngineFacts::of(&told.ok()?.ok()?);
+        // Older ones do not tell it where Docker does.
+        let is_of_a_user = self.owner.is_some_and(|owner| owner != 0);
+        if self.brand == Brand::Podman && facts.users == Users::Same && is_of_a_user {
+            facts.users = Users::Rootless;
+        }
+        Some(facts)
     }
 
     #[must_use]

@@ -144,7 +144,8 @@ fn add_settings(lines: &mut Details, settings: &BatchSettings) {
         .maybe("default user", defaults.uid)
         .maybe("default group", defaults.gid)
         .maybe("default run limit", defaults.run_timeout.map(seconds))
-        .maybe("default download limit", defaults.download_timeout.map(seconds));
+        .maybe("default download limit", defaults.download_timeout.map(seconds))
+        .maybe("default upload limit", defaults.upload_timeout.map(seconds));
 }
 
 #[cfg(test)]

@@ -95,6 +95,9 @@ struct Defaults {
     /// Fail it when fetching its data takes longer
     #[arg(long, value_name = "DURATION", value_parser = parse::limit_seconds)]
     download_timeout: Option<u32>,
+    /// Fail it when sending its outputs takes longer; they stay on the worker
+    #[arg(long, value_name = "DURATION", value_parser = parse::limit_seconds)]
+    upload_timeout: Option<u32>,
     /// Take away what these options have set, separated by commas: env,retry
     #[arg(long, value_name = "OPTION", value_delimiter = ',', value_parser = states::parser::<Unset>())]
     unset: Vec<Unset>,
@@ -118,6 +121,7 @@ enum Unset {
     Gid,
     RunTimeout,
     DownloadTimeout,
+    UploadTimeout,
     LostAfter,
     OutputLimit,
     MaximumWorkers,
@@ -191,6 +195,7 @@ impl Defaults {
         defaults.gid = self.gid.or(defaults.gid);
         defaults.run_timeout = self.run_timeout.or(defaults.run_timeout);
         defaults.download_timeout = self.download_timeout.or(defaults.download_timeout);
+        defaults.upload_timeout = self.upload_timeout.or(defaults.upload_timeout);
         Ok(defaults)
     }
 }
@@ -211,6 +216,7 @@ fn unset(defaults: &mut TaskDefaults, field: Unset) {
         Unset::Gid => defaults.gid = None,
         Unset::RunTimeout => defaults.run_timeout = None,
         Unset::DownloadTimeout => defaults.download_timeout = None,
+        Unset::UploadTimeout => defaults.upload_timeout = None,
         // Limits, and no defaults of tasks.
         Unset::LostAfter | Unset::OutputLimit | Unset::MaximumWorkers | Unset::MaximumCost => {}
     }

@@ -177,6 +177,7 @@ fn add_spec(lines: &mut Details, spec: &TaskSpec) {
         .maybe("group", spec.gid)
         .maybe("download limit", limit(spec.download_timeout))
         .maybe("run limit", limit(spec.run_timeout))
+        .maybe("upload limit", limit(spec.upload_timeout))
         .maybe("output limit", spec.output_limit.map(format::bytes))
         .each("tags", spec.tags.iter().map(|(name, value)| format!("{name}={value}")));
 }

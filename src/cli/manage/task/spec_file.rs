@@ -18,7 +18,7 @@ const fn field(key: &'static str, about: &'static str, example: &'static str) ->
 }
 
 /// All fields; those that are tables come last, as TOML wants them.
-const FIELDS: [Field; 26] = [
+const FIELDS: [Field; 27] = [
     field("command", "A command line in quotes, or the words of a command as a list", ""),
     field("shell", "Run the command line through this shell", "\"bash\""),
     field("container", "Run the command in a container made from this image", "\"debian:12\""),
@@ -40,6 +40,7 @@ const FIELDS: [Field; 26] = [
     field("memory", "Main memory that it needs, bytes", "8589934592"),
     field("run_timeout", "Seconds that the command may run", "7200"),
     field("download_timeout", "Seconds that fetching its data may take", "600"),
+    field("upload_timeout", "Seconds that sending its outputs may take", "3600"),
     field("output_limit", "Bytes that are kept of each output stream", "104857600"),
     field("stdin", "What the command reads on its standard input", "\"yes\""),
     field("after", "Tasks that must have succeeded before", "[12, 13]"),
@@ -130,7 +131,8 @@ mod tests {
             "container_options": "--init", "pull": "never",
             "env": {"A": "1"}, "input": ["file:///i"], "resource": ["file:///r"],
             "output": "file:///o", "use_cache": true, "uid": 1, "gid": 2, "retry": 3, "priority": -4, "cpu": 5,
-            "memory": 6, "download_timeout": 7, "run_timeout": 8, "output_limit": 9,
+            "memory": 6, "download_timeout": 7, "run_timeout": 8, "upload_timeout": 10,
+            "output_limit": 9,
             "stdin": {"bytes": [255]}, "tags": {"T": "x"}, "after": [1], "after_any": [2],
             "after_batch": ["c"],
         });

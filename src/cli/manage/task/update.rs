@@ -254,6 +254,7 @@ impl Changes {
         spec.retry = self.retry.or(spec.retry);
         spec.run_timeout = self.run_timeout.or(spec.run_timeout);
         spec.download_timeout = self.download_timeout.or(spec.download_timeout);
+        spec.upload_timeout = self.upload_timeout.or(spec.upload_timeout);
         spec.output_limit = self.output_limit.or(spec.output_limit);
         spec.uid = self.uid.or(spec.uid);
         spec.gid = self.gid.or(spec.gid);
@@ -286,6 +287,7 @@ fn unset(spec: &mut TaskSpec, field: Unset) {
         Unset::Retry => spec.retry = None,
         Unset::RunTimeout => spec.run_timeout = None,
         Unset::DownloadTimeout => spec.download_timeout = None,
+        Unset::UploadTimeout => spec.upload_timeout = None,
         Unset::OutputLimit => spec.output_limit = None,
         Unset::Uid => spec.uid = None,
         Unset::Gid => spec.gid = None,

@@ -164,6 +164,9 @@ pub struct Changes {
     /// Fail it when fetching its data takes longer
     #[arg(long, value_name = "DURATION", value_parser = parse::limit_seconds)]
     pub download_timeout: Option<u32>,
+    /// Fail it when sending its outputs takes longer; they stay on the worker
+    #[arg(long, value_name = "DURATION", value_parser = parse::limit_seconds)]
+    pub upload_timeout: Option<u32>,
     /// Keep so much of each output stream: bytes, or 100M
     #[arg(long, value_name = "SIZE", value_parser = parse::size)]
     pub output_limit: Option<u64>,
@@ -203,6 +206,7 @@ pub enum Unset {
     Retry,
     RunTimeout,
     DownloadTimeout,
+    UploadTimeout,
     OutputLimit,
     Uid,
     Gid,
