@@ -3,7 +3,7 @@
 /// Words that are like this one, the most alike first, three at most.
 #[must_use]
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
-    let most = (word.chars().count() / 3).clamp(1, 4);
+    let most = ((word.chars().count() + 1) / 3).clamp(1, 4);
     let mut found: Vec<(usize, &str)> = known
         .into_iter()
         .map(|other| (distance(word, other), other))

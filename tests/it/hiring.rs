@@ -104,7 +104,7 @@ fn what_cannot_be_hired_is_told_with_what_may_have_been_meant() {
         (&["--flavor", "auto:ram>=100000"], "ram>=100000 alone leaves out"),
         (&["--flavor", "auto:cores>=1"], "`cores` at character 6"),
         (&["--flavor", "local-1", "--number", "0"], "0 is not in 1..=10000"),
-        (&["--flavor", "local-1", "--number=-1"], "invalid value '-1'"),
+        (&["--flavor", "local-1", "--number=-1"], "-1 is not in 1..=10000"),
         (&["--flavor", "local-1", "--number", "10000"], "cannot ask whether to hire 10000 workers"),
         (&[], "no flavor is named"),
     ] {

@@ -378,7 +378,7 @@ fn whatever_lies_over_a_screen() {
     });
     snap("popup_job_log", |size| {
         let mut state = busy(size);
-        press(&mut state, "4 j enter");
+        press(&mut state, "4 j j enter");
         let text = "2026-11-25T11:58:00  create lab-node2\n2026-11-25T11:58:01  waiting\n";
         let log = JobLog { text: text.to_owned(), next: 80, complete: true };
         reply(&mut state, Reply::JobLog { job: JobId(2), offset: 0, result: Ok(log) });

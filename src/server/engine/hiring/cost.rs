@@ -1,7 +1,9 @@
 //! What hired machines cost.
 
-use crate::domain::{BatchId, Timestamp, WorkerId};
 use std::collections::BTreeMap;
+
+use crate::domain::flavor::Flavor;
+use crate::domain::{BatchId, Timestamp, WorkerId};
 
 use super::super::Context;
 use super::super::state::State;
@@ -36,6 +38,16 @@ impl State {
         amounts
     }
 
+    /// What one more machine of a batch may cost in an hour; none: no limit. That of
+    /// a worker that it is to replace does not count.
+    pub(super) fn cost_left(&self, id: BatchId, without: Option<WorkerId>) -> Option<f64> {
+        let batch = self.batches.get(&id)?;
+        let limit = f64::from(batch.settings.maximum_cost?);
+        let others = batch.workers.iter().filter(|worker| Some(**worker) != without);
+        let hires = others.filter_map(|worker| self.workers.get(worker)?.hire.as_deref());
+        Some(limit - hires.filter_map(|hire| hire.cost).sum::<f64>())
+    }
+
     /// What the machines of a batch have cost to date.
     #[must_use]
     pub fn spent(&self, id: BatchId, now: Timestamp) -> Amounts {
@@ -48,5 +60,13 @@ impl State {
             }
         }
         amounts
+    }
+}
+
+/// Whether a flavor costs no more than is left. What has no price cannot be shown to.
+pub(super) fn is_affordable(flavor: &Flavor, left: Option<f64>) -> bool {
+    match left {
+        None => true,
+        Some(left) => flavor.cost.is_some_and(|cost| cost <= left + 1e-9),
     }
 }

@@ -10,6 +10,7 @@ use crate::domain::{BatchId, Monotonic, WorkerId};
 use super::super::Context;
 use super::super::state::{Batch, State, Worker};
 use super::super::track::audit;
+use super::cost::is_affordable;
 
 /// By how much a machine that replaces an evicted one may cost more.
 const REPLACEMENT_MARGIN: f64 = 1.1;
@@ -101,7 +102,8 @@ impl State {
         let Some(order) = self.order_of(id).filter(|_| has_pending) else { return };
         let Ok(selection) = order.wanted.selection() else { return };
         let usage = self.usage();
-        let is_affordable = |flavor: &Flavor| match (flavor.cost, hire.cost) {
+        let left = self.cost_left(batch, Some(id));
+        let is_as_cheap = |flavor: &Flavor| match (flavor.cost, hire.cost) {
             (Some(new), Some(old)) => new <= old * REPLACEMENT_MARGIN,
             (_, None) => true,
             (None, Some(_)) => false,
@@ -110,7 +112,11 @@ impl State {
             .hiring
             .market
             .offers(&selection, order.scope, &usage, context.now.monotonic)
-            .find(|offer| offer.available != Some(0) && is_affordable(offer.flavor))
+            .find(|offer| {
+                offer.available != Some(0)
+                    && is_as_cheap(offer.flavor)
+                    && is_affordable(offer.flavor, left)
+            })
             .map(|offer| offer.flavor.clone());
         if let Some(flavor) = found {
             self.hire_one(context, &flavor, &order);

@@ -16,6 +16,7 @@ use super::super::change::TokenRow;
 use super::super::state::State;
 use super::super::track::audit;
 use super::super::{Context, Effect, Refusal, Reply};
+use super::cost::is_affordable;
 use super::{Job, JobEnd, JobOrder, JobRow, KEPT_JOBS, REST, Rest, Spot, TRIES};
 
 /// Wait after the first try that failed, doubled each time.
@@ -315,8 +316,13 @@ impl State {
         let Some(worker) = row.worker else { return false };
         let usage = self.usage();
         let market = &self.hiring.market;
-        let flavor = market.choose(&selection, row.order.scope, &usage, context.now.monotonic);
-        let Some(flavor) = flavor.cloned() else { return false };
+        let batch = self.workers.get(&worker).map(|worker| worker.batch);
+        let left = batch.and_then(|batch| self.cost_left(batch, Some(worker)));
+        let flavor = market
+            .offers(&selection, row.order.scope, &usage, context.now.monotonic)
+            .find(|offer| offer.available != Some(0) && is_affordable(offer.flavor, left))
+            .map(|offer| offer.flavor.clone());
+        let Some(flavor) = flavor else { return false };
         self.rehire(context, worker, &flavor, &row.order);
         if let Some(job) = self.hiring.jobs.get_mut(&id) {
             job.row.action = JobAction::Create;

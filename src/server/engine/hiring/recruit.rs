@@ -17,6 +17,7 @@ use crate::domain::{BatchId, BatchName, Monotonic, WorkerId};
 use super::super::state::{Batch, State, Worker};
 use super::super::track::audit;
 use super::super::{Context, Refusal, Reply};
+use super::cost::is_affordable;
 use super::{JobOrder, Usage};
 
 /// What one recruiter does now, and why.
@@ -278,7 +279,9 @@ impl Round<'_> {
                 return advice;
             }
         };
-        let recycled = self.take_idle(id, &selection, needed);
+        let left = batch.settings.maximum_cost.map(|limit| f64::from(limit) - count.cost);
+        let recycled = self.take_idle(id, &selection, needed, left);
+        count.cost += recycled.iter().filter_map(|id| self.state.cost_of(*id)).sum::<f64>();
         count.working += recycled.len() as u64;
         needed -= recycled.len() as u64;
         advice.recycle = recycled;
@@ -308,17 +311,12 @@ impl Round<'_> {
         let Some(usage) = self.usage.get_mut() else { return };
         for position in 0..needed {
             let left = limit.map(|limit| limit - count.cost);
-            let is_affordable = |flavor: &Flavor| match left {
-                None => true,
-                // What has no price cannot be shown to be within the limit.
-                Some(left) => flavor.cost.is_some_and(|cost| cost <= left + 1e-9),
-            };
             let mut was_too_dear = false;
             let found = market
                 .offers(selection, recruiter.scope, usage, self.now)
                 .filter(|offer| offer.available != Some(0))
                 .find(|offer| {
-                    let is_cheap = is_affordable(offer.flavor);
+                    let is_cheap = is_affordable(offer.flavor, left);
                     was_too_dear |= !is_cheap;
                     is_cheap
                 })
@@ -351,7 +349,13 @@ impl Round<'_> {
     }
 
     /// Takes idle workers of other batches that have nothing pending.
-    fn take_idle(&mut self, batch: BatchId, selection: &Selection, most: u64) -> Vec<WorkerId> {
+    fn take_idle(
+        &mut self,
+        batch: BatchId,
+        selection: &Selection,
+        most: u64,
+        mut left: Option<f64>,
+    ) -> Vec<WorkerId> {
         let state = self.state;
         let idle = self.idle.get_or_init(|| state.idle_workers());
         let fits = |id: &WorkerId| {
@@ -361,7 +365,16 @@ impl Round<'_> {
                 })
         };
         let most = usize::try_from(most).unwrap_or(usize::MAX);
-        let found: Vec<WorkerId> = idle.iter().copied().filter(fits).take(most).collect();
+        let mut is_within = |id: &WorkerId| match (&mut left, state.cost_of(*id)) {
+            (Some(left), Some(cost)) if cost > *left + 1e-9 => false,
+            (Some(left), Some(cost)) => {
+                *left -= cost;
+                true
+            }
+            _ => true,
+        };
+        let fitting = idle.iter().copied().filter(fits);
+        let found: Vec<WorkerId> = fitting.filter(|id| is_within(id)).take(most).collect();
         self.taken.extend(&found);
         found
     }
@@ -384,6 +397,11 @@ impl State {
             })
             .map(|(id, _)| *id)
             .collect()
+    }
+
+    /// What a worker's machine costs in an hour, where it was hired.
+    fn cost_of(&self, id: WorkerId) -> Option<f64> {
+        self.workers.get(&id)?.hire.as_ref()?.cost
     }
 
     /// A worker's machine as a flavor: as it was hired, or as its agent tells.

@@ -447,7 +447,7 @@ fn a_day_of_batches_is_worked_off_within_all_limits_and_leaves_no_machine() {
     assert_eq!(day.state.count_tasks().get(TaskState::Succeeded), TASKS as u64);
     assert_eq!(day.provider.machines, BTreeMap::new(), "each machine was destroyed");
     assert!(day.state.workers.is_empty(), "and each worker is gone");
-    assert!(day.provider.made > 100 && day.evictions > 50, "{:?}", day.provider);
+    assert!(day.provider.made > 100 && day.evictions > 10, "{} evictions", day.evictions);
     assert_eq!(day.state.violations(), []);
     let live = day.state.hiring.jobs.values().filter(|job| !job.row.state.is_final());
     assert_eq!(live.count(), 0);
