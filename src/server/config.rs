@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 use tokio::sync::oneshot;
 
+use super::disk::LeastFree;
 use super::engine::state::Policy;
 use super::retention::Retention;
 use super::tls::TlsSettings;
@@ -36,6 +37,7 @@ pub struct ServeConfig {
     /// How the REST API of the original is served; none: not at all.
     pub v1: Option<V1Settings>,
     pub retention: Retention,
+    pub least_free: LeastFree,
     /// Limits and waiting times.
     pub policy: Policy,
     /// An archive from which the data directory, which must be empty, is filled first.
