@@ -2,7 +2,7 @@
 //! variables and files.
 
 use super::error::EXIT_CODES;
-use super::settings::{LOG, SERVER, TOKEN, TOKEN_FILE, VARIABLES, Variable};
+use super::settings::{LEAST_FREE, LOG, SERVER, TOKEN, TOKEN_FILE, VARIABLES, Variable};
 
 /// A term and what it means.
 type Term = (&'static str, &'static str);
@@ -111,16 +111,18 @@ impl Facts {
     pub fn variables(self) -> Vec<Term> {
         let is_read = |variable: &&Variable| match self {
             Self::Program => true,
-            Self::Serve => [LOG.name, "XDG_RUNTIME_DIR", "XDG_STATE_HOME"].contains(&variable.name),
+            Self::Serve => [LOG.name, LEAST_FREE.name, "XDG_RUNTIME_DIR", "XDG_STATE_HOME"]
+                .contains(&variable.name),
             Self::Agent => {
                 let own = [SERVER.name, TOKEN.name, TOKEN_FILE.name, LOG.name, "XDG_CONFIG_HOME"];
                 own.contains(&variable.name)
             }
             Self::Launch | Self::Client => {
-                ![LOG.name, "VISUAL", "EDITOR", "PAGER", "TERM"].contains(&variable.name)
+                ![LOG.name, LEAST_FREE.name, "VISUAL", "EDITOR", "PAGER", "TERM"]
+                    .contains(&variable.name)
             }
-            Self::Editor => ![LOG.name, "PAGER", "TERM"].contains(&variable.name),
-            Self::Tui => variable.name != LOG.name,
+            Self::Editor => ![LOG.name, LEAST_FREE.name, "PAGER", "TERM"].contains(&variable.name),
+            Self::Tui => ![LOG.name, LEAST_FREE.name].contains(&variable.name),
             Self::Local => variable.name == "NO_COLOR",
         };
         let own =

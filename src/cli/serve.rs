@@ -13,13 +13,14 @@ use super::error::{CliError, ErrorKind};
 use super::logging::{self, LogFormat, log_format};
 use super::output::Voice;
 use super::parse;
+use super::settings::LEAST_FREE;
 use crate::api::client::DEFAULT_PORT;
 use crate::api::link::HEARTBEAT_SECONDS;
 use crate::api::token::Role;
 use crate::runtime_dir::Surroundings;
 use crate::server::{
-    self, BackupError, PlainTokens, Policy, Ready, Retention, ServeConfig, ServeError, TlsError,
-    TlsSettings, V1Settings,
+    self, BackupError, LeastFree, PlainTokens, Policy, Ready, Retention, ServeConfig, ServeError,
+    TlsError, TlsSettings, V1Settings,
 };
 
 /// Run the server that keeps the tasks and gives them to agents
@@ -84,6 +85,9 @@ pub struct ServeArgs {
     /// Delete tasks so long after their end, or `never`
     #[arg(long, value_name = "DURATION", default_value = "never", value_parser = retention)]
     retain_finished: Limit,
+    /// Take no new tasks while less of the disk is free
+    #[arg(long, value_name = "PERCENT", default_value = "5", env = LEAST_FREE.name, hide_env = true, value_parser = clap::value_parser!(u8).range(0..=50))]
+    least_free: u8,
     /// Log in this form: text or json
     #[arg(long, value_name = "FORMAT", default_value = "text", value_parser = log_format)]
     log_format: LogFormat,
@@ -181,6 +185,7 @@ pub fn cmd_serve(global: &GlobalArgs, args: ServeArgs) -> Result<u8, CliError> {
         v1: (!args.no_v1)
             .then_some(V1Settings { rclone: args.v1_share_rclone, remote: args.v1_remote }),
         settings: args.config,
+        least_free: LeastFree(args.least_free),
         retention: Retention {
             output: args.retain_output.time(),
             finished: args.retain_finished.time(),

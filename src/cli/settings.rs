@@ -36,6 +36,12 @@ pub const LOG: Variable = Variable {
     doc: "What server and agent log: error, warn, info (unless set), debug, or finer, as in scitq::agent=debug",
 };
 
+/// How much of the server's disk is to stay free.
+pub const LEAST_FREE: Variable = Variable {
+    name: "SCITQ_SERVE_LEAST_FREE",
+    doc: "The percentage of --least-free, unless that option is there",
+};
+
 /// Where the remotes of the site are described.
 pub const STORAGE_CONFIG: Variable = Variable {
     name: "SCITQ_STORAGE_CONFIG",
@@ -47,11 +53,12 @@ pub const RCLONE_CONFIG: Variable = Variable {
 };
 
 /// All variables that are no option's.
-pub const VARIABLES: [Variable; 14] = [
+pub const VARIABLES: [Variable; 15] = [
     SERVER,
     TOKEN,
     TOKEN_FILE,
     LOG,
+    LEAST_FREE,
     Variable {
         name: "VISUAL",
         doc: "The editor of `manage task edit` and `tui`, with its arguments",

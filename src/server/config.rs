@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 use tokio::sync::oneshot;
 
+use super::disk::LeastFree;
 use super::engine::state::Policy;
 use super::retention::Retention;
 use super::tls::TlsSettings;
@@ -39,6 +40,7 @@ pub struct ServeConfig {
     /// directory or in `/etc/scitq`, where there is one.
     pub settings: Option<PathBuf>,
     pub retention: Retention,
+    pub least_free: LeastFree,
     /// Limits and waiting times.
     pub policy: Policy,
     /// An archive from which the data directory, which must be empty, is filled first.

@@ -13,8 +13,10 @@ use crate::domain::Monotonic;
 
 use super::http::App;
 
-/// Below so many percent of free disk no new task is taken.
-const LEAST_FREE_PERCENT: u64 = 5;
+/// Below so much free disk no new task is taken, percent of it all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LeastFree(pub u8);
+
 /// Pause between two looks at the disk.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Pause between two samples of what the data take, and how many are kept: a week.
@@ -51,18 +53,19 @@ impl Disk {
 
     /// Why no new task is taken, if none is.
     #[must_use]
-    pub fn shortage(self) -> Option<String> {
-        (self.free < self.least_free()).then(|| {
+    pub fn shortage(self, least: LeastFree) -> Option<String> {
+        (self.free < self.least(least)).then(|| {
             format!(
-                "the disk is full but for {} MiB of {} MiB, less than {LEAST_FREE_PERCENT} %",
+                "the disk is full but for {} MiB of {} MiB, less than {} %",
                 self.free >> 20,
-                self.total >> 20
+                self.total >> 20,
+                least.0
             )
         })
     }
 
-    const fn least_free(self) -> u64 {
-        self.total / 100 * LEAST_FREE_PERCENT
+    fn least(self, least: LeastFree) -> u64 {
+        self.total / 100 * u64::from(least.0)
     }
 }
 
@@ -81,7 +84,12 @@ impl Growth {
 
     /// Whole days until no new task is taken, if the data grow as they did in the
     /// last week. None while they do not grow, and for the first ten minutes.
-    pub fn days_left(&self, now: Monotonic, used: u64, disk: Disk) -> Option<u64> {
+    pub fn days_left(
+        &self,
+        now: Monotonic,
+        used: u64,
+        (disk, least): (Disk, LeastFree),
+    ) -> Option<u64> {
         let samples = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (since, before) = *samples.front()?;
         let time = now.since(since);
@@ -89,7 +97,7 @@ impl Growth {
         if time < SHORTEST {
             return None;
         }
-        let left = disk.free.saturating_sub(disk.least_free());
+        let left = disk.free.saturating_sub(disk.least(least));
         #[expect(clippy::cast_precision_loss, reason = "an estimate needs no last digit")]
         let days = left as f64 * time.as_secs_f64() / (grown as f64 * SECONDS_OF_A_DAY);
         #[expect(
@@ -113,7 +121,7 @@ pub async fn keep_watch(app: Arc<App>) {
         app.growth.note(app.clock.now().monotonic, app.used_bytes());
         // What cannot be measured is not refused: a commit that fails is.
         let Ok(disk) = Disk::of(app.data_dir.path()) else { continue };
-        let shortage = disk.shortage();
+        let shortage = disk.shortage(app.least_free);
         match (&shortage, app.engine.shortage()) {
             (Some(reason), None) => tracing::warn!("new tasks are refused: {reason}"),
             (None, Some(_)) => tracing::info!("new tasks are taken again"),
@@ -135,8 +143,8 @@ mod tests {
 
     #[test]
     fn below_a_twentieth_nothing_new_is_taken() {
-        assert_eq!(Disk { free: 50 << 20, total: 1_000 << 20 }.shortage(), None);
-        let reason = Disk { free: 49 << 20, total: 1_000 << 20 }.shortage();
+        assert_eq!(Disk { free: 50 << 20, total: 1_000 << 20 }.shortage(LeastFree(5)), None);
+        let reason = Disk { free: 49 << 20, total: 1_000 << 20 }.shortage(LeastFree(5));
         assert_eq!(
             reason.as_deref(),
             Some("the disk is full but for 49 MiB of 1000 MiB, less than 5 %")
@@ -146,7 +154,7 @@ mod tests {
     #[test]
     fn days_are_counted_at_the_pace_of_the_past() {
         let growth = Growth::default();
-        let disk = Disk { free: 150, total: 1_000 };
+        let disk = (Disk { free: 150, total: 1_000 }, LeastFree(5));
         assert_eq!(growth.days_left(at(0), 10, disk), None);
         growth.note(at(0), 10);
         growth.note(at(1), 11);

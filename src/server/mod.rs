@@ -24,6 +24,7 @@ mod v1;
 
 pub use backup::BackupError;
 pub use config::{PlainTokens, Ready, ServeConfig, V1Settings};
+pub use disk::LeastFree;
 pub use engine::state::Policy;
 pub use retention::Retention;
 pub use run::{ServeError, run};

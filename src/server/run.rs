@@ -246,6 +246,7 @@ async fn open(
         failures: Failures::new(config.wrong_tokens),
         retention: config.retention,
         growth: Growth::default(),
+        least_free: config.least_free,
         counts,
         tls,
         plain_tokens: config.plain_tokens,

@@ -134,7 +134,7 @@ fn a_disk_that_is_nearly_full_takes_no_new_tasks_and_ends_the_old_ones() {
         eprintln!("{said}");
         return;
     }
-    let mut server = Server::start_in(world, &[]);
+    let mut server = Server::start_in(world, &["--least-free", "5"]);
     server.agent(AgentOptions::default());
     let go = server.path().join("go");
     let command = format!("until [ -e {} ]; do sleep 0.05; done; echo done", go.display());

@@ -48,7 +48,7 @@ use crate::domain::time::Clock;
 use super::auth::{Secret, TokenTable};
 use super::config::PlainTokens;
 use super::data_dir::DataDir;
-use super::disk::Growth;
+use super::disk::{Growth, LeastFree};
 use super::engine::service::Engine;
 use super::engine::state::{LinkId, Policy};
 use super::events::EventHub;
@@ -87,6 +87,7 @@ pub struct App {
     pub v1: Option<V1>,
     pub retention: Retention,
     pub growth: Growth,
+    pub least_free: LeastFree,
     pub counts: Arc<Counts>,
     pub clock: Arc<dyn Clock>,
     pub data_dir: Arc<DataDir>,

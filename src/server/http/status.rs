@@ -45,7 +45,11 @@ pub(super) async fn show(State(app): State<Arc<App>>) -> ApiResult<Json<ServerSt
         output_bytes: app.output.total_bytes(),
         disk_free_bytes: disk.free,
         disk_total_bytes: disk.total,
-        disk_days_left: app.growth.days_left(app.clock.now().monotonic, app.used_bytes(), disk),
+        disk_days_left: app.growth.days_left(
+            app.clock.now().monotonic,
+            app.used_bytes(),
+            (disk, app.least_free),
+        ),
         retain_output_seconds: app.retention.output.map(|time| time.as_secs()),
         retain_finished_seconds: app.retention.finished.map(|time| time.as_secs()),
         shortage: app.engine.shortage().map(|reason| reason.to_string()),
