@@ -183,8 +183,8 @@ async fn open(
     clock: &Arc<dyn Clock>,
     address: SocketAddr,
 ) -> Result<(Arc<App>, super::engine::service::EngineThread, Signs), ServeError> {
-    let tls = config.tls.as_ref().map(|settings| Tls::open(settings, data_dir)).transpose()?;
-    let tls = tls.map(Arc::new);
+    let open_tls = |settings| Tls::open(settings, data_dir).map(Arc::new);
+    let tls = config.tls.as_ref().map(open_tls).transpose()?;
     let store_error = |source| ServeError::Store { path: data_dir.database(), source };
     let output_error = |source| ServeError::Output { path: data_dir.output(), source };
     let id = random_store_id().map_err(|error| ServeError::FirstToken(error.to_string()))?;
@@ -199,11 +199,11 @@ async fn open(
         .map_err(output_error)?
         .with_clock(Arc::clone(clock));
     let tokens = Arc::new(load_tokens(&store).await.map_err(store_error)?);
-    let started_at = clock.now().wall;
     let (garbage, garbage_signs) = mpsc::unbounded_channel();
     let (fatal, fatal_signs) = mpsc::unbounded_channel();
     let (stop, stopping) = watch::channel(false);
     let wake = Arc::new(Notify::new());
+    let started_at = clock.now().wall;
     let (events, waits) = (Arc::new(EventHub::new(started_at)), Arc::new(Waits::default()));
     let counts = Arc::new(Counts::default());
     let told = Told {
@@ -217,14 +217,10 @@ async fn open(
         jobs: Arc::clone(&wake),
     };
     let policy = config.policy.clone();
-    let (engine, thread) = Engine::start(
-        Arc::clone(&store),
-        writer,
-        Arc::clone(clock),
-        Arc::new(told),
-        policy.clone(),
-    )
-    .map_err(store_error)?;
+    let (audience, rules) = (Arc::new(told), policy.clone());
+    let (engine, thread) =
+        Engine::start(Arc::clone(&store), writer, Arc::clone(clock), audience, rules)
+            .map_err(store_error)?;
     tell_garbage(&store, &garbage).await.map_err(store_error)?;
     let folder = data_dir.path().join("hiring");
     let place = start_hiring::Place {
