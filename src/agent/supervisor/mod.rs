@@ -29,7 +29,7 @@
 //! [`Exit::Lost`].
 //!
 //! **A control group** may be named with the start: the command is in it from its
-//! first moment on ([`enter`]). Its limits and figures are the agent's business.
+//! first moment on ([`mod@enter`]). Its limits and figures are the agent's business.
 //!
 //! What the kernel counts as a command's use of resources has that of its
 //! descendants in it that were waited for, and as peak memory that of the
