@@ -2,7 +2,7 @@
 //! within its memory, counts what it used, and says when it was killed for it.
 //!
 //! The agent needs a group of its own making for each task, so somebody has to
-//! have given it a place for them ([`find`]). Where there is none, commands run
+//! have given it a place for them ([`mod@find`]). Where there is none, commands run
 //! without, and the reason is told with the figures of the worker.
 //!
 //! A group stays until the end of its command is on the agent's disk: an agent
