@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use super::arm::{self, Arm};
 use super::desk::{self, JOIN_TOKEN, Notes, block, hired, order, tag};
 use super::openstack::missing;
+use super::whole::PREPARE;
 use crate::world::{World, until};
 
 pub const REGION: &str = "francecentral";
@@ -52,7 +53,7 @@ impl Stage {
         keys: &str,
         variables: &BTreeMap<String, String>,
     ) -> Arc<dyn Provider> {
-        let keys = format!("{}{keys}", self.keys());
+        let keys = format!("{PREPARE}{}{keys}", self.keys());
         desk::provider("azure", self.world.path(), &keys, variables, &[REGION]).unwrap()
     }
 

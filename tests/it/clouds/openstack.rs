@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::desk::{self, JOIN_TOKEN, Notes, block, hired, order, tag};
 use super::nova::Cloud;
+use super::whole::PREPARE;
 use crate::world::{Ran, World, until};
 
 /// The keys of `server.toml` that fit both clouds.
@@ -52,7 +53,7 @@ impl Stage {
         } else {
             format!("poll_seconds = {:?}\n", self.poll)
         };
-        let keys = format!("{KEYS}{poll}{keys}");
+        let keys = format!("{PREPARE}{KEYS}{poll}{keys}");
         desk::provider("openstack", self.world.path(), &keys, variables, &[&self.region]).unwrap()
     }
 
