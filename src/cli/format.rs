@@ -118,6 +118,26 @@ pub fn visible(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
+/// JSON that says the same in characters that do nothing to a terminal.
+#[must_use]
+pub fn harmless_json(text: &str) -> Cow<'_, str> {
+    // Those that lay it out are no part of a text in it.
+    let is_harmful = |c: char| is_hidden(c) && c != '\n';
+    if !text.contains(is_harmful) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_harmful(c) {
+            // All of them are in the first plane.
+            let _ = write!(shown, "\\u{:04x}", u32::from(c));
+        } else {
+            shown.push(c);
+        }
+    }
+    Cow::Owned(shown)
+}
+
 /// Control characters, and those that turn the direction of writing.
 fn is_hidden(c: char) -> bool {
     c.is_control()

@@ -9,6 +9,7 @@ use dialoguer::console::Term;
 use serde::Serialize;
 
 use super::error::CliError;
+use super::format;
 
 /// Whether colours are used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -203,19 +204,19 @@ impl Output {
     /// Writes an object as indented JSON.
     pub fn json(&self, value: &impl Serialize) -> Result<(), CliError> {
         let text = serde_json::to_string_pretty(value).map_err(|error| unprintable(&error))?;
-        self.line(text)
+        self.line(format::harmless_json(&text))
     }
 
     /// Writes an object as JSON on one line.
     pub fn json_line(&self, value: &impl Serialize) -> Result<(), CliError> {
         let text = serde_json::to_string(value).map_err(|error| unprintable(&error))?;
-        self.line(text)
+        self.line(format::harmless_json(&text))
     }
 
     /// Writes an object as JSON, with nothing after it.
     pub fn json_item(&self, value: &impl Serialize) -> Result<(), CliError> {
         let text = serde_json::to_string(value).map_err(|error| unprintable(&error))?;
-        self.bytes(text.as_bytes())
+        self.bytes(format::harmless_json(&text).as_bytes())
     }
 
     /// Hands over all data that was written.

@@ -407,7 +407,7 @@ impl Route {
     /// The path with an id and a name put in.
     fn target(&self, id: &str, name: &str) -> String {
         let path = self.path.replace("{id}", id).replace("{name}", name);
-        path.replace("{stream}", "stdout")
+        path.replace("{stream}", "stdout").replace("{rank}", "1")
     }
 }
 

@@ -70,7 +70,7 @@ fn a_notice_that_is_none_is_refused() {
     let server = Server::start();
     server
         .scitq(&["agent", "--eviction-notice", "pbs"])
-        .refused(78, "`pbs` is no notice: write slurm, file:PATH or command:COMMAND");
+        .refused(78, "`pbs` is no notice: write slurm, azure, file:PATH or command:COMMAND");
 }
 
 fn named(name: &str) -> AgentOptions {

@@ -13,8 +13,10 @@ fn the_settings_of_the_server_win_over_flags_and_the_agent_says_so() {
     server.start_agent(agent);
     let worker = server.scitq(&["manage", "worker", "show", "worker", "--json"]).ok().json();
     assert_eq!(worker["concurrency"], 5);
-    let log = fs::read_to_string(server.path().join("logs/worker")).unwrap();
-    assert!(log.contains("the server knows this worker: its settings count"), "{log}");
+    until("the agent to say so", || {
+        let log = fs::read_to_string(server.path().join("logs/worker")).unwrap();
+        log.contains("the server knows this worker: its settings count").then_some(())
+    });
 }
 
 #[test]

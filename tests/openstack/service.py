@@ -2,7 +2,7 @@
 
 usage: service.py ports N | settings FOLDER | wait PORT… | nova-databases
                 | keystone PORT | placement PORT | glance PORT | neutron PORT | nova PORT
-                | catalogue COMPUTE PLACEMENT IMAGE NETWORK | things
+                | catalogue COMPUTE PLACEMENT IMAGE NETWORK | things | host
 """
 import importlib
 import os
@@ -49,6 +49,18 @@ def wait(*ports):
                 if time.monotonic() > end:
                     sys.exit(f"nothing listens on port {port}")
                 time.sleep(0.1)
+
+
+def host():
+    """Waits until Nova has heard of its host: what is known from the template is too old."""
+    import openstack
+
+    compute = openstack.connect().compute
+    end = time.monotonic() + 120
+    while not any(s.state == "up" for s in compute.services(binary="nova-compute")):
+        if time.monotonic() > end:
+            sys.exit("Nova does not hear of its host")
+        time.sleep(0.2)
 
 
 def nova_databases():

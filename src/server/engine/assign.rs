@@ -19,6 +19,7 @@ use super::{Context, Effect};
 impl State {
     /// Gives ready tasks of a batch to its workers until one of both runs out.
     pub(super) fn assign(&mut self, context: &mut Context<'_>, batch_id: BatchId) {
+        self.take_over_orphans(context);
         self.serve_reservations(context, batch_id);
         let now = context.now.monotonic;
         while let Some((task, worker)) = self.next_assignment(now, batch_id) {

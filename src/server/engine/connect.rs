@@ -50,6 +50,9 @@ impl State {
         worker.version.clone_from(&connect.version);
         worker.leaving = connect.draining;
         worker.orphans.clone_from(&connect.orphans);
+        if !worker.orphans.is_empty() {
+            self.orphan_holders.insert(id);
+        }
         worker.last_heard = context.now.monotonic;
         worker.last_contact = Some(context.now.wall);
         if worker.seen == SeenState::Offline {
@@ -121,6 +124,11 @@ impl State {
             worker.stats = Some(stats);
             worker.leaving = draining;
             worker.agent_lease = lease;
+            if orphans.is_empty() {
+                self.orphan_holders.remove(&id);
+            } else {
+                self.orphan_holders.insert(id);
+            }
             worker.orphans = orphans;
             worker.pulls = pulls;
             let batch = worker.batch;

@@ -77,7 +77,7 @@ impl State {
         Ok(worker.orphans.iter().filter(is_named).cloned().collect())
     }
 
-    fn why_not_adopted(&self, orphan: &Orphan) -> Option<String> {
+    pub(super) fn why_not_adopted(&self, orphan: &Orphan) -> Option<String> {
         let Orphan { execution, task, .. } = orphan;
         if !orphan.own_store {
             return Some("it comes from another database".to_owned());
@@ -141,6 +141,9 @@ impl State {
     fn forget_orphans(&mut self, id: WorkerId, executions: &[ExecutionId]) {
         if let Some(worker) = self.workers.get_mut(&id) {
             worker.orphans.retain(|orphan| !executions.contains(&orphan.execution));
+            if worker.orphans.is_empty() {
+                self.orphan_holders.remove(&id);
+            }
         }
     }
 }

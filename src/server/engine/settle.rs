@@ -50,19 +50,27 @@ impl State {
 
     fn end_settling(&mut self, context: &mut Context<'_>) {
         self.settling = None;
-        let workers: Vec<WorkerId> = self.workers.keys().copied().collect();
-        for id in workers {
+        self.take_over_orphans(context);
+        self.assign_all(context);
+    }
+
+    /// Takes over what workers hold of tasks that would be given out now, so that
+    /// none is run beside itself.
+    pub(super) fn take_over_orphans(&mut self, context: &mut Context<'_>) {
+        if self.settling.is_some() || self.orphan_holders.is_empty() {
+            return;
+        }
+        for id in self.orphan_holders.clone() {
             let orphans = self.orphans_to_take_over(id);
             if !orphans.is_empty() {
                 // Its agent is there, and has named them: this refuses nothing.
                 let _ = self.adopt_orphans(context, id, &orphans);
             }
         }
-        self.assign_all(context);
     }
 
     /// What a worker holds of tasks that would be given out now. What was paused
-    /// or has ended here is left to a person.
+    /// or has ended here is left to a person until it may go on.
     fn orphans_to_take_over(&self, id: WorkerId) -> Vec<ExecutionId> {
         let orphans = match self.workers.get(&id) {
             Some(worker) if worker.link.is_some() => worker.orphans.as_slice(),
@@ -76,7 +84,7 @@ impl State {
         };
         orphans
             .iter()
-            .filter(|orphan| orphan.own_store && is_wanted(&orphan.task))
+            .filter(|orphan| is_wanted(&orphan.task) && self.why_not_adopted(orphan).is_none())
             .map(|orphan| orphan.execution)
             .collect()
     }

@@ -94,6 +94,8 @@ pub struct State {
     pub waits_after_end: FxHashMap<TaskId, u32>,
     /// Set for a while after a start with a copy of the database.
     pub settling: Option<Settling>,
+    /// Workers that hold executions which this database does not know.
+    pub orphan_holders: BTreeSet<WorkerId>,
     pub hiring: Hiring,
 }
 
@@ -402,6 +404,7 @@ impl State {
             dependents: FxHashMap::default(),
             waits_after_end: FxHashMap::default(),
             settling: None,
+            orphan_holders: BTreeSet::new(),
             hiring: Hiring::default(),
         }
     }

@@ -33,6 +33,9 @@ pub(super) async fn list(
     caller: Caller,
     Parameters(query): Parameters<ListFlavors>,
 ) -> ApiResult<Json<FlavorList>> {
+    if query.limit == Some(0) {
+        return Err(ApiError::invalid("limit 0 is not at least 1"));
+    }
     let limit =
         query.limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
     let is_any = query.flavor.is_none();
@@ -169,9 +172,14 @@ pub(super) async fn check(
 ) -> ApiResult<Json<ProviderView>> {
     app.hiring.refresh(Some(&name)).await;
     app.hiring.sweep().await;
+    find_provider(app, &name).await.map(Json)
+}
+
+/// What is known of a provider.
+async fn find_provider(app: Arc<App>, name: &ProviderName) -> ApiResult<ProviderView> {
     let list = providers(State(app)).await?.0.providers;
     let names: Vec<String> = list.iter().map(|provider| provider.name.to_string()).collect();
-    list.into_iter().find(|provider| provider.name == name).map(Json).ok_or_else(|| {
+    list.into_iter().find(|provider| provider.name == *name).ok_or_else(|| {
         let alike =
             crate::domain::nearest::nearest(name.as_str(), names.iter().map(String::as_str));
         ApiError::not_found(format!("provider `{name}` is not set up")).hint(match alike.first() {
@@ -190,9 +198,10 @@ pub(super) async fn script(
     Id(name): Id<ProviderName>,
     Parameters(query): Parameters<AskScript>,
 ) -> ApiResult<Json<ProviderScript>> {
+    find_provider(Arc::clone(&app), &name).await?;
     let flavor = query.flavor.as_deref().unwrap_or("FLAVOR");
     let region = query.region.as_deref().unwrap_or("REGION");
     let script = app.hiring.script(&name, flavor, region);
-    let script = script.map_err(|error| ApiError::new(ErrorCode::Conflict, error.to_string()))?;
+    let script = script.map_err(|error| ApiError::invalid(error.to_string()))?;
     Ok(Json(ProviderScript { script }))
 }

@@ -10,7 +10,7 @@ use crate::cli::format;
 use crate::cli::session::Session;
 use crate::domain::worker::SeenState;
 
-/// Delete workers; what runs on them goes to others, and hired machines are destroyed
+/// Delete workers, with machines that were hired; what runs on them goes to others
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
