@@ -455,6 +455,9 @@ fn a_method_that_a_route_does_not_take_is_refused() {
     for route in contract.routes() {
         let target = route.target("1", "kept");
         for method in ["PUT", "TRACE", "BREW"] {
+            if !contract.document["paths"][&route.path][method.to_lowercase()].is_null() {
+                continue;
+            }
             let request = Bad::new("a wrong method", &target).expect(405);
             if let Err(complaint) = contract.is_refused(method, &request) {
                 panic!("{method} {target}: {complaint}");

@@ -267,9 +267,7 @@ impl Batch {
             engines: BTreeSet::new(),
         }
     }
-}
 
-impl Batch {
     /// One that the database has, without its tasks and workers.
     #[must_use]
     pub fn restored(row: BatchRow) -> Self {
